@@ -1,0 +1,13 @@
+import { i32, pointer, record, u32 } from '../record.js';
+
+/** One frame (host page) of the machine's memory: FrameDescriptor[Machine.frameCount] at Machine.frameDescriptors. */
+export const FrameDescriptor = record({
+  /** Page-table entries and page-cache slots that refer to the frame; 0 = free. Atomic. */
+  refs: i32,
+  /** CodePage with the frame's predecoded instructions, or 0. Atomic; codeLock of memory/codePages.ts. */
+  code: pointer,
+  /** Free list link while free; free for memory/ while used. */
+  link: u32,
+  /** FRAME_* bits. Atomic. */
+  flags: i32,
+});

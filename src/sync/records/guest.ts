@@ -1,0 +1,64 @@
+import { Mutex } from '../mutex.js';
+import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
+import { WaitQueue } from '../waitQueue.js';
+
+/** One guest process (Linux: a thread group). */
+export const Guest = record({
+  pid: u32,
+  /** Parent guest, or 0 for one that the embedder started; Machine.guestsLock. */
+  parent: pointer,
+  nextGuest: pointer,
+  pgid: u32,
+  sid: u32,
+
+  threadsLock: embedded(Mutex),
+  /** First thread (linked by Thread.nextInGuest), how many are alive; threadsLock. */
+  threads: pointer,
+  threadCount: i32,
+  /** Threads ever started; atomic. */
+  threadsStarted: i32,
+  threadsPeak: i32,
+
+  /** GUEST_RUNNING, GUEST_EXITING, GUEST_ZOMBIE. Atomic. */
+  phase: i32,
+  /** wait4's status word, valid from GUEST_EXITING on; threadsLock. */
+  exitStatus: u32,
+  /** errno and text of an exec that failed before the program ran (for the embedder); pointer to a heap text. */
+  execErrno: u32,
+  execMessage: pointer,
+  execMessageLength: u32,
+  /** Crash report for the embedder (heap text), or 0. */
+  crashMessage: pointer,
+  crashMessageLength: u32,
+
+  /** Process-wide signal state (shared pending, timers): kernel/signals owns the record. */
+  signals: pointer,
+  /** Timers (setitimer, timer_create): kernel/timers owns the record. */
+  timers: pointer,
+  /** Waiters in wait4/waitid of this guest. */
+  childEvents: embedded(WaitQueue),
+
+  /** Real, effective, saved and filesystem uid and gid. */
+  uids: array(u32, 4),
+  gids: array(u32, 4),
+  /** struct rlimit[16] as numbers (current, maximum); threadsLock. */
+  rlimits: array(u64, 32),
+  /** Monotonic start time, microseconds; constant. */
+  startTime: u64,
+  /** CPU time of ended threads, microseconds; threadsLock. */
+  cpuMicroseconds: u64,
+  childCpuMicroseconds: u64,
+  /** Instructions, system calls and faults of ended threads; threadsLock. */
+  instret: u64,
+  syscallCount: u64,
+  faultCount: u64,
+  lockWaits: u64,
+
+  /** Index of the embedder's options (strace, uname, …) in the machine's table of guests; constant. */
+  optionsText: pointer,
+  optionsLength: u32,
+});
+
+export const GUEST_RUNNING = 0;
+export const GUEST_EXITING = 1;
+export const GUEST_ZOMBIE = 2;

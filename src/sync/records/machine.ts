@@ -1,0 +1,89 @@
+import { Mutex } from '../mutex.js';
+import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
+
+/** Where the Machine record stands in the machine's memory. Page 0 is never used, so that address 0 means "none". */
+export const MACHINE = 4096;
+
+/** How many size classes the heap of kernel records has. */
+export const HEAP_CLASSES = 32;
+
+/** State of the whole machine, at address MACHINE. */
+export const Machine = record({
+  /** Bytes of memory; log2 of host page size; constant. */
+  memoryBytes: u64,
+  hostPageShift: u32,
+
+  // --- heap of kernel records: heap.ts ---
+  heapLock: embedded(Mutex),
+  /** Next unused byte and end of the kernel area; heapLock. */
+  heapNext: u32,
+  heapEnd: u32,
+  /** Free blocks by size class, and free large blocks; heapLock. */
+  heapFree: array(pointer, HEAP_CLASSES),
+  heapFreeLarge: pointer,
+  /** Bytes handed out, for the auditor; heapLock. */
+  heapUsed: u64,
+
+  // --- frames: memory/frames.ts ---
+  /** Frame descriptors (FrameDescriptor[frameCount]); constant. */
+  frameDescriptors: pointer,
+  /** Address of frame 0, and how many there are; constant. */
+  framesBase: u32,
+  frameCount: u32,
+  framesLock: embedded(Mutex),
+  /** Free for memory/frames: bump index, free list, counts; framesLock or atomic as memory/frames.ts says. */
+  framesNext: u32,
+  framesFree: i32,
+  framesUsed: i32,
+  extentTable: pointer,
+
+  // --- file pages: memory/ ---
+  filePagesLock: embedded(Mutex),
+  filePages: pointer,
+
+  // --- guests and threads: kernel/ ---
+  guestsLock: embedded(Mutex),
+  /** All guests, linked by Guest.nextGuest; guestsLock. */
+  guests: pointer,
+  guestCount: i32,
+  /** Last process/thread id given out; guestsLock. */
+  lastTid: u32,
+  maxTids: u32,
+
+  // --- thread hosts: machine/ ---
+  hostsLock: embedded(Mutex),
+  /** Parked hosts, linked by Host.nextIdle; hostsLock. */
+  idleHosts: pointer,
+  idleHostCount: i32,
+  /** Waiters for a host; incremented whenever one parks. Atomic; Atomics.wait target. */
+  hostsArrived: i32,
+
+  // --- requests to the coordinator: ring.ts ---
+  requests: pointer,
+
+  // --- futexes: kernel/futex.ts ---
+  futexBuckets: pointer,
+  futexBucketCount: u32,
+
+  /** Set once when the machine closes: hosts leave their loops. Atomic. */
+  closing: i32,
+  /** Realtime minus monotonic clock at creation, microseconds; constant. */
+  realtimeOffset: u64,
+  /** Boot time in monotonic milliseconds; constant. */
+  bootTime: u64,
+  /** Seed of every pseudo-random choice of the machine (0: none, use the host's entropy); constant. */
+  seed: u64,
+  /** Options of kernel/ and observe/ that every worker needs: address and length of a JSON text; constant. */
+  optionsText: pointer,
+  optionsLength: u32,
+});
+
+/** A thread host: one worker of the pool. */
+export const Host = record({
+  /** Thread handed over, 0 while idle. Atomic; the host waits on it. */
+  thread: i32,
+  /** Index of the worker; constant. */
+  index: u32,
+  /** Next idle host; Machine.hostsLock. */
+  nextIdle: pointer,
+});

@@ -1,0 +1,137 @@
+import { array, i32, pointer, record, u32, u64 } from '../record.js';
+
+/**
+ * One guest thread (Linux: one task). The first part is the hart, which translated and interpreted code address
+ * directly; while `mode` is GUEST only the worker that runs the thread may touch it.
+ */
+export const Thread = record({
+  // --- the hart: owned by the running worker ---
+  /** x0 … x31, then one slot that swallows writes to x0 (index 32). */
+  x: array(u64, 33),
+  /** f0 … f31, NaN-boxed. */
+  f: array(u64, 32),
+  /** The pc; exact whenever the engine has returned. */
+  pc: u64,
+  /** fcsr split: accrued exceptions (NV 16, DZ 8, OF 4, UF 2, NX 1) and the dynamic rounding mode. */
+  fflags: u32,
+  frm: u32,
+  /** LR's reservation: guest address (all ones when there is none), and the value LR saw. */
+  reservationAddress: u64,
+  reservationValue: u64,
+  /** Retired instructions. */
+  instret: u64,
+
+  // --- what the engine needs of the address space; copied from Mm whenever it changes (all threads stopped) ---
+  /**
+   * Machine addresses of the flat tables; 0 = slow path. readTable and writeTable: one u32 a host page, delta + 1, where
+   * machine address = (guest address + delta) modulo 2^32. codeTable: one u32 a 4 KiB page, the CodePage address.
+   */
+  readTable: u32,
+  writeTable: u32,
+  codeTable: u32,
+  /** log2 of the host page size. */
+  hostPageShift: u32,
+  /** Guest addresses at or beyond the reach take the slow path. A power of two, in bytes. */
+  reach: u64,
+  /** The home delta plus one, as the tables hold it: the value the JIT expects to find. */
+  homeEntry: u32,
+
+  // --- what the engine leaves behind when it returns ---
+  /** Guest address of the access that faulted, or the illegal instruction's word. */
+  exitAddress: u64,
+  /** 1, 2, 4 or 8: size of the faulting access. */
+  exitSize: u32,
+  /** Scratch of the engine's slow paths. */
+  scratch: array(u64, 4),
+
+  // --- safepoints; see safepoint.ts ---
+  /** Attention bits. Atomic. */
+  attention: i32,
+  /** KERNEL or GUEST. Atomic; written by the thread itself only. */
+  mode: i32,
+  /** Counts the thread's safepoints; incremented by itself, read by those who wait for quiescence. Atomic. */
+  epoch: i32,
+
+  // --- parking; see park.ts ---
+  parkWord: i32,
+
+  // --- identity: constant after creation unless said ---
+  tid: u32,
+  /** Guest record (process). */
+  guest: pointer,
+  /** Address space, descriptors, cwd/root/umask, signal actions: shared or own as clone's flags said. */
+  mm: pointer,
+  files: pointer,
+  fs: pointer,
+  sighand: pointer,
+  /** Per-thread signal state (mask, pending, alternate stack): kernel/signals owns the record. */
+  signals: pointer,
+  /** Next thread of the same Mm; Mm.threadsLock. */
+  nextInMm: pointer,
+  /** Next thread of the same Guest; Guest.threadsLock. */
+  nextInGuest: pointer,
+  /** Guest address to clear and futex-wake at exit (set_tid_address, CLONE_CHILD_CLEARTID), or 0. Own thread. */
+  clearChildTid: u64,
+  /** set_robust_list head (guest address), or 0. Own thread. */
+  robustList: u64,
+  /** Host (worker) that runs the thread, or 0. */
+  host: pointer,
+  /** What the host does first: START_RUN (registers are ready) or START_EXEC (load a program). */
+  start: u32,
+  /** Exec request for START_EXEC; kernel/ owns it. */
+  execRequest: pointer,
+  /** Robust-list and syscall bookkeeping of kernel/: number of the system call being made, or −1. */
+  syscall: i32,
+  /** Absolute wake-up of a restarted sleep, and the guest address of the remaining time; kernel/ owns them. */
+  restartDeadline: u64,
+  restartArgument: u64,
+  /** Bytes 0-15 of comm (PR_SET_NAME). Own thread writes. */
+  comm: array(u32, 4),
+  /** CLONE_VFORK: the parent thread to release, or 0. */
+  vforkParent: pointer,
+  /** Free for kernel/: state shown in /proc/PID/stat ('R', 'S', 'Z', …). */
+  state: u32,
+  /** Free for statistics: system calls made, faults handled. Own thread. */
+  syscallCount: u32,
+  faultCount: u32,
+  /** CPU time consumed, microseconds, as far as it is known. Own thread. */
+  cpuMicroseconds: u64,
+});
+
+export const MODE_KERNEL = 0;
+export const MODE_GUEST = 1;
+
+/** Attention bits. */
+export const ATTENTION_SIGNAL = 1;
+/** Stop at the next safepoint until resumed (fork, exec, reach growth, debugger). */
+export const ATTENTION_STOP = 2;
+/** Pass one safepoint and go on (quiescence for munmap, mprotect and frame reclamation). */
+export const ATTENTION_QUIESCE = 4;
+/** The thread must exit (exit_group, exec by another thread, machine close). Sticky. */
+export const ATTENTION_EXIT = 8;
+/** Leave the compiled function once and come back (so that V8 can tier it up). */
+export const ATTENTION_TIER = 16;
+
+export const START_RUN = 0;
+export const START_EXEC = 1;
+
+/** Why the engine returned. The pc is at the instruction concerned (not past it) unless said. */
+export const EXIT_ECALL = 1;
+export const EXIT_EBREAK = 2;
+/** exitAddress holds the instruction word. */
+export const EXIT_ILLEGAL = 3;
+/** exitAddress, exitSize: the first byte that could not be accessed. */
+export const EXIT_READ_FAULT = 4;
+/** Stores and AMOs. */
+export const EXIT_WRITE_FAULT = 5;
+/** No code at pc's page, or (straddling instruction) at pc + 2's: exitAddress says which. */
+export const EXIT_FETCH = 6;
+/** A poll saw a nonzero attention word. */
+export const EXIT_ATTENTION = 7;
+/** FENCE.I: the pc is past it; the kernel must drop stale code. */
+export const EXIT_FENCE_I = 8;
+/** A misaligned LR, SC or AMO: SIGBUS / BUS_ADRALN. */
+export const EXIT_MISALIGNED_ATOMIC = 9;
+
+/** `reservationAddress` when there is no reservation. */
+export const NO_RESERVATION = 0xffff_ffff_ffff_ffffn;
