@@ -76,6 +76,18 @@ export const Machine = record({
   /** Options of kernel/ and observe/ that every worker needs: address and length of a JSON text; constant. */
   optionsText: pointer,
   optionsLength: u32,
+
+  // --- more of the thread hosts: sync/hosts.ts; hostsLock ---
+  /** Hosts that exist or have been asked for, and how many there may be. */
+  hostCount: i32,
+  hostLimit: i32,
+  /** Threads that have a host or a promise of one. */
+  hostsCommitted: i32,
+  /** Threads that wait for a host, linked by Thread.nextWaiting: first and last. */
+  waitingFirst: pointer,
+  waitingLast: pointer,
+  /** Hosts kept parked ahead of need; grows with the number of threads. */
+  spareHosts: i32,
 });
 
 /** A thread host: one worker of the pool. */
