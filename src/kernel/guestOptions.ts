@@ -1,0 +1,55 @@
+import { allocateBlock } from '../sync/heap.js';
+import { Guest } from '../sync/records/guest.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+
+/** What the embedder says about a guest; the same for all its threads, constant. Kept as JSON in Guest.optionsText. */
+export interface GuestOptions {
+  /** Report system calls and signals on stderr, as `qemu-riscv64 -strace` does. */
+  readonly strace: boolean;
+  /** Report unknown system calls once each. */
+  readonly verbose: boolean;
+  /** The kernel release of uname(2). */
+  readonly unameRelease: string;
+  /** RLIMIT_STACK's soft limit, bytes. */
+  readonly stackSize: number;
+  /** End of the guest's addresses (TASK_SIZE), bytes. */
+  readonly reservedVa: number;
+  /** argv[0] when it is not the program's path. */
+  readonly argv0?: string;
+}
+
+/** TASK_SIZE: page tables can reach this far. */
+export const DEFAULT_TASK_SIZE = 64 * 2 ** 30;
+
+export const defaultGuestOptions: GuestOptions = {
+  strace: false,
+  verbose: false,
+  unameRelease: '6.12.0-guesthouse',
+  stackSize: 8 << 20,
+  reservedVa: DEFAULT_TASK_SIZE,
+};
+
+/** Stores the options with the guest. */
+export function writeGuestOptions(
+  mem: SharedMemory,
+  guest: number,
+  options: Partial<GuestOptions>,
+  owner: number,
+): void {
+  const text = new TextEncoder().encode(JSON.stringify(options));
+  const block = allocateBlock(mem, Math.max(text.length, 1), owner);
+  mem.u8.set(text, block);
+  mem.setU32(guest + Guest.optionsText, block);
+  mem.setU32(guest + Guest.optionsLength, text.length);
+}
+
+/** The options of the guest, defaults filled in. */
+export function readGuestOptions(mem: SharedMemory, guest: number): GuestOptions {
+  const at = mem.getU32(guest + Guest.optionsText);
+  if (at === 0) return defaultGuestOptions;
+  const bytes = mem.u8.slice(at, at + mem.getU32(guest + Guest.optionsLength));
+  return {
+    ...defaultGuestOptions,
+    ...(JSON.parse(new TextDecoder().decode(bytes)) as Partial<GuestOptions>),
+  };
+}

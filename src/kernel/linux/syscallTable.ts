@@ -1,0 +1,18 @@
+import type { SyscallEntry, SyscallTable } from './syscall.js';
+
+/** The system calls of Linux on RISC-V 64, each topic in a file of its own; a number without an entry gives ENOSYS. */
+const topics: readonly SyscallTable[] = [];
+
+/** Entries by number. */
+export const linuxSyscalls: readonly (SyscallEntry | undefined)[] = merge(topics);
+
+function merge(tables: readonly SyscallTable[]): (SyscallEntry | undefined)[] {
+  const entries: (SyscallEntry | undefined)[] = new Array(512).fill(undefined);
+  for (const table of tables) {
+    for (const [number, entry] of Object.entries(table)) {
+      if (entries[Number(number)] !== undefined) throw new Error(`system call ${number} is declared twice`);
+      entries[Number(number)] = entry;
+    }
+  }
+  return entries;
+}

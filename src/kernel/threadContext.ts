@@ -1,0 +1,82 @@
+import { Guest } from '../sync/records/guest.js';
+import { ATTENTION_EXIT, ATTENTION_SIGNAL, Thread } from '../sync/records/thread.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { defaultGuestOptions, type GuestOptions, readGuestOptions } from './guestOptions.js';
+
+/**
+ * The thread a worker runs: the kernel's view of "current". One object a worker, bound anew to each thread handed to it.
+ * It is what memory/ calls a Caller. The thread's address is also its token as the owner of mutexes.
+ */
+export class ThreadContext {
+  /** Thread record. */
+  thread = 0;
+  /** Guest record of the thread. */
+  guest = 0;
+  /** Mm record. */
+  mm = 0;
+  /** Descriptor table, and working directory with root and umask: records of kernel/files. */
+  files = 0;
+  fs = 0;
+  /** Sighand record and ThreadSignals record. */
+  sighand = 0;
+  signals = 0;
+  /** The embedder's options for the guest. */
+  options: GuestOptions = defaultGuestOptions;
+  /** Options are read once for a guest; its pid guards against a reused record. */
+  private optionsOf = 0;
+  private optionsPid = 0;
+
+  /** a0 at the system call being made, low and high word: a restart puts it back. */
+  originalA0Low = 0;
+  originalA0High = 0;
+  /** The thread was in a system call whose result has not been turned into a signal's view yet. */
+  inSyscall = false;
+  /** The frame of a handler or rt_sigreturn has just replaced the registers: the result must not be stored. */
+  registersReplaced = false;
+  /** The number of this system call was reported as unknown; one report a number and guest. */
+  readonly reportedUnknown = new Set<number>();
+
+  /** @param ring rings the coordinator's doorbell; to be called after pushRequest. */
+  constructor(
+    readonly mem: SharedMemory,
+    readonly ring: () => void,
+  ) {}
+
+  /** Makes `thread` the current thread. */
+  bind(thread: number): void {
+    this.thread = thread;
+    this.reload();
+    const pid = this.mem.getU32(this.guest + Guest.pid);
+    if (this.optionsOf !== this.guest || this.optionsPid !== pid) {
+      this.optionsOf = this.guest;
+      this.optionsPid = pid;
+      this.options = readGuestOptions(this.mem, this.guest);
+      this.reportedUnknown.clear();
+    }
+  }
+
+  /** Reads the record's pointers again, after exec or unshare have replaced them. */
+  reload(): void {
+    const { mem, thread } = this;
+    this.guest = mem.getU32(thread + Thread.guest);
+    this.mm = mem.getU32(thread + Thread.mm);
+    this.files = mem.getU32(thread + Thread.files);
+    this.fs = mem.getU32(thread + Thread.fs);
+    this.sighand = mem.getU32(thread + Thread.sighand);
+    this.signals = mem.getU32(thread + Thread.signals);
+  }
+
+  /** A signal that the thread does not block is pending, or the thread must exit: blocking calls end. */
+  signalPending(): boolean {
+    return (
+      (Atomics.load(this.mem.i32, (this.thread + Thread.attention) >>> 2) &
+        (ATTENTION_SIGNAL | ATTENTION_EXIT)) !==
+      0
+    );
+  }
+
+  /** The thread id. */
+  get tid(): number {
+    return this.mem.getU32(this.thread + Thread.tid);
+  }
+}
