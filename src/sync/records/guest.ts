@@ -57,6 +57,12 @@ export const Guest = record({
   /** Index of the embedder's options (strace, uname, …) in the machine's table of guests; constant. */
   optionsText: pointer,
   optionsLength: u32,
+  /** Signal actions of the guest's threads; constant until exec. */
+  sighand: pointer,
+  /** Text lengths are of UTF-8 bytes. Why the guest died: the first thread's fatal signal, or 0. */
+  fatalSignal: u32,
+  /** Last timer id given out; TimerList.lock. */
+  lastTimerId: i32,
 });
 
 export const GUEST_RUNNING = 0;

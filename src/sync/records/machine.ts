@@ -88,6 +88,14 @@ export const Machine = record({
   waitingLast: pointer,
   /** Hosts kept parked ahead of need; grows with the number of threads. */
   spareHosts: i32,
+
+  // --- more of kernel/ ---
+  /** TimerList; constant. */
+  timers: pointer,
+  /** Thread records that are free, linked by Thread.nextFree; guestsLock. */
+  freeThreads: pointer,
+  /** Processors a guest is told of; constant. */
+  cpuCount: u32,
 });
 
 /** A thread host: one worker of the pool. */

@@ -1,4 +1,4 @@
-import { array, i32, pointer, record, u32, u64 } from '../record.js';
+import { array, f64, i32, pointer, record, u32, u64 } from '../record.js';
 
 /**
  * One guest thread (Linux: one task). The first part is the hart, which translated and interpreted code address
@@ -98,6 +98,21 @@ export const Thread = record({
   cpuMicroseconds: u64,
   /** Next thread that waits for a host; Machine.hostsLock (sync/hosts.ts). */
   nextWaiting: pointer,
+
+  // --- more of kernel/ ---
+  /** The thread's place in futex queues (FutexWaiter); constant. */
+  futexWaiter: pointer,
+  /** What restart_syscall does: RESTART_NONE or RESTART_SLEEP, and the sleep's clock. Own thread. */
+  restartKind: u32,
+  restartClock: u32,
+  /** CPU time of the worker when it began with this thread, milliseconds. Own thread. */
+  cpuBase: f64,
+  /** Host's id of the worker, for reading its CPU time; 0 when unknown. */
+  hostTid: u32,
+  /** Exit code given to exit(2), as wait4 shows it. Own thread. */
+  exitStatus: u32,
+  /** Next free Thread record; Machine.guestsLock. Records are never given back to the heap (see kernel/README.md). */
+  nextFree: pointer,
 });
 
 export const MODE_KERNEL = 0;
