@@ -1,0 +1,87 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * Executes single instructions under qemu-riscv64, through the guest program executor.S: the reference that the
+ * differential tests compare with.
+ */
+
+/** u64 slots of one record; see executor.S. */
+export const RECORD_SLOTS = 17;
+export const SLOT_FCSR = 0;
+export const SLOT_A = 1;
+export const SLOT_FA = 5;
+export const SLOT_MEMORY = 9;
+/** fcsr of a record whose code was an illegal instruction. */
+export const ILLEGAL = 0xffff_ffff_ffff_ffffn;
+export const RET = 0x0000_8067;
+
+export interface Batch {
+  /** Instruction words, without the final `ret`. */
+  readonly code: readonly number[];
+  /** RECORD_SLOTS values a record. */
+  readonly records: BigUint64Array;
+}
+
+const MAX_RECORDS = 16384;
+
+let built: string | undefined;
+
+/** Why the reference cannot be run here, or undefined when it can. */
+export function referenceMissing(): string | undefined {
+  for (const [program, argument] of [
+    ['qemu-riscv64', '--version'],
+    ['riscv64-linux-gnu-gcc', '--version'],
+  ] as const) {
+    if (spawnSync(program, [argument]).status !== 0) return `${program} is not installed`;
+  }
+  return undefined;
+}
+
+/** Builds executor.S once a process and returns the program's path. */
+export function executorProgram(): string {
+  if (built === undefined) {
+    built = join(mkdtempSync(join(tmpdir(), 'guesthouse-executor-')), 'executor');
+    const source = fileURLToPath(new URL('executor.S', import.meta.url));
+    execFileSync('riscv64-linux-gnu-gcc', [
+      '-nostdlib',
+      '-static',
+      '-march=rv64gc',
+      '-Wl,--no-warn-rwx-segments',
+      '-o',
+      built,
+      source,
+    ]);
+  }
+  return built;
+}
+
+/** Runs every batch under qemu-riscv64 and returns the records as the instructions left them. */
+export function runOnReference(batches: readonly Batch[]): BigUint64Array[] {
+  const chunks: Buffer[] = [];
+  for (const { code, records } of batches) {
+    const count = records.length / RECORD_SLOTS;
+    if (count > MAX_RECORDS) throw new RangeError(`${count} records in one batch`);
+    chunks.push(Buffer.from(new Uint32Array([count, code.length + 1, ...code, RET]).buffer));
+    chunks.push(Buffer.from(records.buffer, records.byteOffset, records.byteLength));
+  }
+  const run = spawnSync('qemu-riscv64', [executorProgram()], {
+    input: Buffer.concat(chunks),
+    maxBuffer: 2 ** 31,
+  });
+  if (run.status !== 0) throw new Error(`executor ended with ${run.status ?? run.signal}: ${run.stderr}`);
+  const output = run.stdout;
+  const results: BigUint64Array[] = [];
+  let offset = 0;
+  for (const { records } of batches) {
+    const bytes = new Uint8Array(records.byteLength);
+    bytes.set(output.subarray(offset, offset + records.byteLength));
+    results.push(new BigUint64Array(bytes.buffer));
+    offset += records.byteLength;
+  }
+  if (offset !== output.length) throw new Error(`executor wrote ${output.length} bytes, not ${offset}`);
+  return results;
+}
