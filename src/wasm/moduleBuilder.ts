@@ -1,0 +1,141 @@
+import { ByteWriter } from './byteWriter.js';
+import { FunctionBuilder } from './functionBuilder.js';
+import { type FunctionRef, type FunctionType, VALUE_TYPE_CODE, type ValueType } from './types.js';
+
+interface DefinedFunction extends FunctionRef {
+  readonly builder: FunctionBuilder;
+}
+
+interface ImportedFunction extends FunctionRef {
+  readonly module: string;
+  readonly name: string;
+}
+
+/** Memory limits of an import, in 64 KiB pages. */
+export interface MemoryImport {
+  readonly module: string;
+  readonly name: string;
+  readonly minimum: number;
+  readonly maximum: number;
+  readonly shared: boolean;
+}
+
+/**
+ * Puts a module together. Import all functions first, then declare functions in any order (their indices are final at
+ * once, so they may call each other), and take the bytes.
+ */
+export class ModuleBuilder {
+  readonly #types: FunctionType[] = [];
+  readonly #typeIndex = new Map<string, number>();
+  readonly #imports: ImportedFunction[] = [];
+  readonly #functions: DefinedFunction[] = [];
+  readonly #globals: { type: ValueType; mutable: boolean; initial: number | bigint }[] = [];
+  readonly #exports: { name: string; kind: number; index: number }[] = [];
+  #memory: MemoryImport | undefined;
+
+  importMemory(memory: MemoryImport): void {
+    this.#memory = memory;
+  }
+
+  importFunction(module: string, name: string, type: FunctionType): FunctionRef {
+    if (this.#functions.length > 0) throw new Error('imports come before functions');
+    const imported = { index: this.#imports.length, type, module, name };
+    this.#typeOf(type);
+    this.#imports.push(imported);
+    return imported;
+  }
+
+  /** Declares a function; write its body through `builder`, now or later. */
+  function(type: FunctionType): DefinedFunction {
+    const defined = {
+      index: this.#imports.length + this.#functions.length,
+      type,
+      builder: new FunctionBuilder(type),
+    };
+    this.#typeOf(type);
+    this.#functions.push(defined);
+    return defined;
+  }
+
+  /** Declares a global of type i32 or i64 and returns its index. */
+  global(type: 'i32' | 'i64', initial: number | bigint, mutable = true): number {
+    this.#globals.push({ type, mutable, initial });
+    return this.#globals.length - 1;
+  }
+
+  exportFunction(name: string, callee: FunctionRef): void {
+    this.#exports.push({ name, kind: 0, index: callee.index });
+  }
+
+  exportGlobal(name: string, index: number): void {
+    this.#exports.push({ name, kind: 3, index });
+  }
+
+  /** The module in binary form. */
+  toBytes(): Uint8Array {
+    const out = new ByteWriter(65536);
+    out.bytes([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+    section(out, 1, this.#types, (body, type) => {
+      body.byte(0x60);
+      body.unsigned(type.params.length);
+      for (const param of type.params) body.byte(VALUE_TYPE_CODE[param]);
+      body.unsigned(type.results.length);
+      for (const result of type.results) body.byte(VALUE_TYPE_CODE[result]);
+    });
+    const imports: (ImportedFunction | MemoryImport)[] = [...this.#imports];
+    if (this.#memory) imports.push(this.#memory);
+    section(out, 2, imports, (body, entry) => {
+      body.name(entry.module);
+      body.name(entry.name);
+      if ('index' in entry) {
+        body.byte(0x00);
+        body.unsigned(this.#typeOf(entry.type));
+      } else {
+        body.byte(0x02);
+        body.byte(entry.shared ? 0x03 : 0x01);
+        body.unsigned(entry.minimum);
+        body.unsigned(entry.maximum);
+      }
+    });
+    section(out, 3, this.#functions, (body, { type }) => body.unsigned(this.#typeOf(type)));
+    section(out, 6, this.#globals, (body, { type, mutable, initial }) => {
+      body.byte(VALUE_TYPE_CODE[type]);
+      body.byte(mutable ? 1 : 0);
+      body.byte(type === 'i32' ? 0x41 : 0x42);
+      body.signed64(BigInt(initial));
+      body.byte(0x0b);
+    });
+    section(out, 7, this.#exports, (body, { name, kind, index }) => {
+      body.name(name);
+      body.byte(kind);
+      body.unsigned(index);
+    });
+    section(out, 10, this.#functions, (body, { builder }) => builder.writeTo(body));
+    return out.toBytes();
+  }
+
+  #typeOf(type: FunctionType): number {
+    const key = `${type.params.join()}>${type.results.join()}`;
+    let index = this.#typeIndex.get(key);
+    if (index === undefined) {
+      index = this.#types.push(type) - 1;
+      this.#typeIndex.set(key, index);
+    }
+    return index;
+  }
+}
+
+/** Writes a section of `entries`; none at all when there are none. */
+function section<T>(
+  out: ByteWriter,
+  id: number,
+  entries: readonly T[],
+  write: (body: ByteWriter, entry: T) => void,
+): void {
+  if (entries.length === 0) return;
+  const body = new ByteWriter(4096);
+  body.unsigned(entries.length);
+  for (const entry of entries) write(body, entry);
+  out.byte(id);
+  out.sized(body);
+}
