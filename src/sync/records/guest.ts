@@ -63,6 +63,8 @@ export const Guest = record({
   fatalSignal: u32,
   /** Last timer id given out; TimerList.lock. */
   lastTimerId: i32,
+  /** The most bytes an address space of the guest has had resident; threadsLock. Noted when the address space goes. */
+  residentPeak: u64,
 });
 
 export const GUEST_RUNNING = 0;
