@@ -96,6 +96,8 @@ export const Machine = record({
   freeThreads: pointer,
   /** Processors a guest is told of; constant. */
   cpuCount: u32,
+  /** 1 while the coordinator's doorbell has been rung and not yet answered. Atomic. */
+  doorbell: i32,
 });
 
 /** A thread host: one worker of the pool. */
