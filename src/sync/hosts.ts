@@ -27,9 +27,12 @@ export function initHosts(mem: SharedMemory, limit: number, present: number): vo
   mem.setI32(MACHINE + Machine.hostCount, present);
 }
 
-/** Makes the record of a new thread host, which then calls `nextThread`. `owner` is a lock token. */
-export function registerHost(mem: SharedMemory, index: number, owner: number): number {
-  const host = allocateBlock(mem, Host.SIZE, owner);
+/**
+ * Makes the record of a new thread host, on the main thread; the host then lives in `nextThread`. The record's address is
+ * the host's lock token while it runs no thread.
+ */
+export function registerHost(mem: SharedMemory, index: number): number {
+  const host = allocateBlock(mem, Host.SIZE, COORDINATOR);
   mem.setU32(host + Host.index, index);
   return host;
 }
@@ -111,6 +114,7 @@ export function nextThread(mem: SharedMemory, host: number, finished: boolean): 
     mem.setU32(MACHINE + Machine.waitingFirst, next);
     if (next === 0) mem.setU32(MACHINE + Machine.waitingLast, 0);
     mem.setU32(waiting + Thread.host, host);
+    Atomics.store(mem.i32, (host + Host.thread) >>> 2, waiting);
     unlockMutex(mem, MACHINE + Machine.hostsLock, host);
     return waiting;
   }

@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs';
+import { parseCommandLine } from './runOptions.js';
+import { UsageError } from './usageError.js';
+
+/** Exit statuses of the command itself. */
+export const EXIT_INTERNAL = 1;
+export const EXIT_USAGE = 2;
+
+/** The package's version. */
+function version(): string {
+  const file = new URL('../../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+/** The guesthouse command: parses its arguments, does what they say, and exits. Never prints a stack unless asked to. */
+export async function main(args: readonly string[]): Promise<void> {
+  // The machine's code is loaded while the command line is parsed.
+  const running = args.includes('run') ? import('./run.js') : undefined;
+  running?.catch(() => {});
+  try {
+    const line = parseCommandLine(args, version());
+    if (line.kind === 'print') {
+      process.stdout.write(line.text);
+      return;
+    }
+    const { run } = await (running ?? import('./run.js'));
+    await run(line.options);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    if (
+      !(error instanceof UsageError) &&
+      (args.includes('--verbose') || process.env.GUESTHOUSE_DEBUG !== undefined)
+    )
+      process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+    process.stderr.write(`guesthouse: ${message.split('\n')[0]}\n`);
+    process.exitCode = error instanceof UsageError ? EXIT_USAGE : EXIT_INTERNAL;
+  }
+}

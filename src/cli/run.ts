@@ -1,0 +1,72 @@
+import { createMachine, type Machine } from '../machine/machine.js';
+import { SpawnError } from '../machine/options.js';
+import { formatStatistics } from '../observe/statistics.js';
+import { forwardSignals } from './hostSignals.js';
+import type { RunOptions } from './runOptions.js';
+
+const ENOENT = 2;
+const EXIT_CANNOT_RUN = 126;
+const EXIT_NOT_FOUND = 127;
+/** A machine smaller than this has no room for a program; memory is rounded up to the unit of WebAssembly's. */
+const MEMORY_UNIT = 65536;
+
+/** Runs a program to its end and exits with its status. */
+export async function run(options: RunOptions): Promise<void> {
+  const machine = await createMachine({
+    ...(options.memory !== undefined && {
+      memory: Math.ceil(options.memory / MEMORY_UNIT) * MEMORY_UNIT,
+    }),
+    ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
+    verbose: options.verbose || process.env.GUESTHOUSE_DEBUG !== undefined,
+  });
+  let status: number;
+  try {
+    status = await runGuest(machine, options);
+  } finally {
+    await machine.close();
+  }
+  process.exitCode = status;
+  // Standard output may be a pipe that Node writes to asynchronously; everything else is closed.
+}
+
+async function runGuest(machine: Machine, options: RunOptions): Promise<number> {
+  const { program } = options;
+  try {
+    const guest = await machine.spawn(program, {
+      args: options.args,
+      env: environment(options),
+      stdin: 'inherit',
+      stdout: 'inherit',
+      stderr: 'inherit',
+      dirs: options.dirs,
+      strace: options.strace,
+      ...(options.root !== undefined && { root: options.root }),
+      ...(options.argv0 !== undefined && { argv0: options.argv0 }),
+      ...(options.stackSize !== undefined && { stackSize: options.stackSize }),
+      ...(options.reservedVa !== undefined && { reservedVa: options.reservedVa }),
+      ...(options.cwd !== undefined && { cwd: options.cwd }),
+      ...(options.unameRelease !== undefined && { unameRelease: options.unameRelease }),
+    });
+    const stopForwarding = forwardSignals(guest);
+    try {
+      const exit = await guest.exited;
+      if (exit.crashReport !== undefined) process.stderr.write(exit.crashReport);
+      return exit.code ?? 128 + exit.signalNumber;
+    } finally {
+      stopForwarding();
+      if (options.stats) process.stderr.write(formatStatistics(guest.statistics(), machine.memory()));
+    }
+  } catch (error) {
+    if (!(error instanceof SpawnError)) throw error;
+    process.stderr.write(`guesthouse: ${program}: ${error.message}\n`);
+    return error.errno === ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
+  }
+}
+
+/** The host's environment, without what --unset names, with what --env sets. */
+function environment(options: RunOptions): Record<string, string | undefined> {
+  const env: Record<string, string | undefined> = { ...process.env };
+  for (const name of options.unset) delete env[name];
+  for (const [name, value] of options.env) env[name] = value;
+  return env;
+}

@@ -1,0 +1,163 @@
+import { Command, InvalidArgumentError } from 'commander';
+import type { DirectoryMount } from '../machine/options.js';
+import { parseDirectory } from './directoryOption.js';
+import { parseSize } from './size.js';
+import { UsageError } from './usageError.js';
+
+/** The parsed command line of `guesthouse run`. Sizes in bytes. */
+export interface RunOptions {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly root?: string;
+  readonly dirs: readonly DirectoryMount[];
+  /** Variables to set, in order; and names to take away. */
+  readonly env: readonly (readonly [string, string])[];
+  readonly unset: readonly string[];
+  readonly argv0?: string;
+  readonly stackSize?: number;
+  readonly reservedVa?: number;
+  readonly memory?: number;
+  readonly hostPageSize?: number;
+  readonly cwd?: string;
+  readonly unameRelease?: string;
+  readonly strace: boolean;
+  readonly stats: boolean;
+  readonly verbose: boolean;
+}
+
+/** What the command line asks for: to run a program, or to print a text and exit. */
+export type CommandLine =
+  | { readonly kind: 'run'; readonly options: RunOptions }
+  | { readonly kind: 'print'; readonly text: string };
+
+interface Parsed {
+  root?: string;
+  dir: DirectoryMount[];
+  env: (readonly [string, string])[];
+  unset: string[];
+  argv0?: string;
+  stack?: number;
+  reservedVa?: number;
+  memory?: number;
+  hostPageSize?: number;
+  cwd?: string;
+  uname?: string;
+  strace: boolean;
+  stats: boolean;
+  verbose: boolean;
+}
+
+const size = (option: string) => (text: string) => parseSize(text, option);
+const collect = <T>(parse: (text: string) => T) => {
+  return (text: string, before: T[]): T[] => [...before, parse(text)];
+};
+
+function parseAssignment(text: string): readonly [string, string] {
+  const at = text.indexOf('=');
+  if (at <= 0) throw new UsageError(`option --env: '${text}' is not of the form NAME=VALUE`);
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+function parsePageSize(text: string): number {
+  const bytes = parseSize(text, '--host-page-size');
+  if (bytes !== 4096 && bytes !== 16384 && bytes !== 65536)
+    throw new UsageError(`option --host-page-size: must be 4K, 16K or 64K, not '${text}'`);
+  return bytes;
+}
+
+/**
+ * Parses the arguments after `guesthouse`. Options end at PROGRAM: whatever follows is the guest's.
+ * Throws UsageError.
+ */
+export function parseCommandLine(args: readonly string[], version: string): CommandLine {
+  let printed = '';
+  let result: CommandLine | undefined;
+  const output = {
+    writeOut: (text: string) => {
+      printed += text;
+    },
+    writeErr: () => {},
+  };
+
+  const program = new Command('guesthouse')
+    .description('Runs Linux RISC-V 64 programs, each of their threads on a worker thread of its own.')
+    .version(version, '--version', 'print the version and exit')
+    .helpOption('-h, --help', 'print this help and exit')
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput(output);
+
+  program
+    .command('run')
+    .description('run a program')
+    .argument('<program>', 'the RISC-V 64 executable: a file of the host, or with --root a path in there')
+    .argument('[args...]', 'its arguments')
+    .option('-L, --root <dir>', 'host directory that is the root of what the program sees')
+    .option(
+      '--dir <host[:guest][:ro]>',
+      'another host directory it sees, writable unless :ro (repeatable)',
+      collect(parseDirectory),
+      [],
+    )
+    .option(
+      '-E, --env <name=value>',
+      'set an environment variable (repeatable)',
+      collect(parseAssignment),
+      [],
+    )
+    .option('-U, --unset <name>', 'take an environment variable away (repeatable)', collect(String), [])
+    .option('-0, --argv0 <name>', 'what the program gets as argv[0]')
+    .option('-C, --cwd <dir>', 'directory it starts in, as the program sees it')
+    .option('-s, --stack <size>', "size of the first thread's stack (default 8M)", size('--stack'))
+    .option('-R, --reserved-va <size>', 'size of its address space (default 64G)', size('--reserved-va'))
+    .option('--memory <size>', 'memory of the machine (default and most: 4G)', size('--memory'))
+    .option('--host-page-size <size>', 'page size below the program: 4K, 16K or 64K', parsePageSize)
+    .option('-r, --uname <release>', 'kernel release that uname reports')
+    .option('--strace', 'print system calls and signals on stderr', false)
+    .option('--stats', 'print statistics on stderr at the end', false)
+    .option('-v, --verbose', 'report unknown system calls, and internal errors with their stack', false)
+    .addHelpText(
+      'after',
+      '\nSizes are bytes, decimal or 0x hexadecimal, or with a suffix K, M or G.\n' +
+        'Exit status: that of the program, 128+n when signal n ends it, 126 when it cannot be run, 127 when it\n' +
+        'is not found, 2 for a wrong command line, 1 for an internal error.',
+    )
+    .passThroughOptions()
+    .action((path: string, rest: string[], o: Parsed) => {
+      result = {
+        kind: 'run',
+        options: {
+          program: path,
+          args: rest,
+          dirs: o.dir,
+          env: o.env,
+          unset: o.unset,
+          strace: o.strace,
+          stats: o.stats,
+          verbose: o.verbose,
+          ...(o.root !== undefined && { root: o.root }),
+          ...(o.argv0 !== undefined && { argv0: o.argv0 }),
+          ...(o.stack !== undefined && { stackSize: o.stack }),
+          ...(o.reservedVa !== undefined && { reservedVa: o.reservedVa }),
+          ...(o.memory !== undefined && { memory: o.memory }),
+          ...(o.hostPageSize !== undefined && { hostPageSize: o.hostPageSize }),
+          ...(o.cwd !== undefined && { cwd: o.cwd }),
+          ...(o.uname !== undefined && { unameRelease: o.uname }),
+        },
+      };
+    });
+  for (const command of program.commands) command.exitOverride().configureOutput(output);
+
+  if (args.length === 0) return { kind: 'print', text: program.helpInformation() };
+  try {
+    program.parse(args, { from: 'user' });
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    const { code, message, exitCode } = error as { code?: string; message: string; exitCode?: number };
+    if (code === undefined) throw error;
+    if (exitCode === 0) return { kind: 'print', text: printed };
+    if (error instanceof InvalidArgumentError) throw new UsageError(message);
+    throw new UsageError(message.replace(/^error: /, '').replace(/\n/g, ' '));
+  }
+  return result ?? { kind: 'print', text: printed };
+}

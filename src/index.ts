@@ -1,0 +1,12 @@
+export { GuestProcess } from './machine/guestProcess.js';
+export { createMachine, InternalError, Machine, type MachineStatistics } from './machine/machine.js';
+export {
+  type DirectoryMount,
+  type ExitStatus,
+  type InputSource,
+  type MachineOptions,
+  type OutputSink,
+  SpawnError,
+  type SpawnOptions,
+} from './machine/options.js';
+export type { GuestStatistics, MachineMemory } from './observe/statistics.js';

@@ -1,0 +1,211 @@
+import type { Caller } from '../memory/caller.js';
+import {
+  MAP_ANONYMOUS,
+  MAP_FIXED_NOREPLACE,
+  MAP_NORESERVE,
+  MAP_PRIVATE,
+  MAP_STACK,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
+} from '../memory/linuxMemory.js';
+import { copyOut } from '../memory/userAccess.js';
+import { targetMmap } from '../mm/targetMmap.js';
+import { targetMunmap } from '../mm/targetMunmap.js';
+import { allocateBlock, freeBlock } from '../sync/heap.js';
+import { Mm } from '../sync/records/mm.js';
+import { TARGET_PAGE } from './elf.js';
+import { E2BIG, ENOMEM, LoadError } from './loadError.js';
+import type { LoadedProgram } from './loadProgram.js';
+
+/**
+ * The stack a program starts on: argument and environment strings, the auxiliary vector, and argc at the stack pointer, laid
+ * out as fs/binfmt_elf.c and fs/exec.c do for riscv.
+ */
+
+/** The default size (RLIMIT_STACK) of the first thread's stack. */
+export const DEFAULT_STACK_SIZE = 8 * 1024 * 1024;
+/** Where the stack ends when it fits there: the end of the first reach of the page tables, less room for other pages. */
+const STACK_TOP = 0x1000_0000 - 0x10_0000;
+/** A stack larger than this goes wherever there is room. */
+const MAX_LOW_STACK = 64 * 1024 * 1024;
+
+/** Longest single string and largest share of the stack for all of them (MAX_ARG_STRLEN, _STK_LIM / 4 * 3). */
+const MAX_STRING = 32 * TARGET_PAGE;
+const MAX_STRINGS = 6 * 1024 * 1024;
+
+const AT_NULL = 0;
+const AT_PHDR = 3;
+const AT_PHENT = 4;
+const AT_PHNUM = 5;
+const AT_PAGESZ = 6;
+const AT_BASE = 7;
+const AT_FLAGS = 8;
+const AT_ENTRY = 9;
+const AT_UID = 11;
+const AT_EUID = 12;
+const AT_GID = 13;
+const AT_EGID = 14;
+const AT_HWCAP = 16;
+const AT_CLKTCK = 17;
+const AT_SECURE = 23;
+const AT_RANDOM = 25;
+const AT_EXECFN = 31;
+const AT_SYSINFO_EHDR = 33;
+
+/** One bit a letter of the ISA string: I, M, A, F, D, C (asm/hwcap.h). */
+export const HWCAP = [...'IMAFDC'].reduce((bits, c) => bits | (1 << (c.charCodeAt(0) - 65)), 0);
+
+export interface StackRequest {
+  readonly program: LoadedProgram;
+  readonly argv: readonly Uint8Array[];
+  readonly envp: readonly Uint8Array[];
+  /** The path given to execve (AT_EXECFN). */
+  readonly execfn: Uint8Array;
+  /** Bytes of stack (RLIMIT_STACK); unlimited and absurd sizes are cut. */
+  readonly stackSize: number;
+  /** Sixteen bytes for AT_RANDOM. */
+  readonly random: Uint8Array;
+  readonly uid: number;
+  readonly euid: number;
+  readonly gid: number;
+  readonly egid: number;
+  readonly secure: boolean;
+  /** Address of the vDSO's ELF header, when there is one. */
+  readonly sysinfoEhdr?: number;
+}
+
+export interface InitialStack {
+  /** The stack pointer the program starts with: 16-byte aligned, argc there. */
+  readonly sp: number;
+  /** Bounds of the stack's mapping. */
+  readonly bottom: number;
+  readonly top: number;
+}
+
+/**
+ * Refuses argument lists that are too long, before the point of no return: throws LoadError E2BIG as execve(2) describes.
+ */
+export function checkArguments(
+  argv: readonly Uint8Array[],
+  envp: readonly Uint8Array[],
+  stackSize: number,
+): void {
+  let total = 0;
+  for (const string of [...argv, ...envp]) {
+    if (string.length + 1 > MAX_STRING) throw new LoadError(E2BIG, 'an argument is too long');
+    total += string.length + 1 + 8;
+  }
+  const limit = Math.max(Math.min(stackSize / 4, MAX_STRINGS), 32 * TARGET_PAGE);
+  if (total > limit) throw new LoadError(E2BIG, 'the argument list is too long');
+}
+
+/**
+ * Maps the stack, fills it, and notes in the Mm record where it starts, where the strings are, and the auxiliary vector.
+ * Throws LoadError (E2BIG, ENOMEM).
+ */
+export function buildInitialStack(c: Caller, request: StackRequest): InitialStack {
+  const argv = request.argv.length === 0 ? [new Uint8Array(0)] : request.argv;
+  checkArguments(argv, request.envp, request.stackSize);
+  const { bottom, top } = mapStack(c, request.stackSize, request.program.executableStack);
+
+  // Strings, from the top down: a null word, the program's name, the environment, the arguments.
+  let strings = 8 + request.execfn.length + 1;
+  for (const s of request.envp) strings += s.length + 1;
+  for (const s of argv) strings += s.length + 1;
+  const stringsAt = top - strings;
+  const randomAt = Math.floor((stringsAt - 16) / 16) * 16;
+
+  const { program } = request;
+  const auxv: [number, number][] = [];
+  if (request.sysinfoEhdr !== undefined) auxv.push([AT_SYSINFO_EHDR, request.sysinfoEhdr]);
+  auxv.push(
+    [AT_HWCAP, HWCAP],
+    [AT_PAGESZ, TARGET_PAGE],
+    [AT_CLKTCK, 100],
+    [AT_PHDR, program.phdr],
+    [AT_PHENT, program.phent],
+    [AT_PHNUM, program.phnum],
+    [AT_BASE, program.base],
+    [AT_FLAGS, 0],
+    [AT_ENTRY, program.programEntry],
+    [AT_UID, request.uid],
+    [AT_EUID, request.euid],
+    [AT_GID, request.gid],
+    [AT_EGID, request.egid],
+    [AT_SECURE, request.secure ? 1 : 0],
+    [AT_RANDOM, randomAt],
+    [AT_EXECFN, top - 8 - request.execfn.length - 1],
+    [AT_NULL, 0],
+  );
+
+  const words = 1 + argv.length + 1 + request.envp.length + 1 + auxv.length * 2;
+  const sp = Math.floor((randomAt - words * 8) / 16) * 16;
+  const image = new Uint8Array(top - sp);
+  const view = new DataView(image.buffer);
+  let cursor = sp;
+  const word = (value: number): void => {
+    view.setUint32(cursor - sp, value >>> 0, true);
+    view.setUint32(cursor - sp + 4, Math.floor(value / 0x1_0000_0000), true);
+    cursor += 8;
+  };
+  let stringCursor = stringsAt;
+  const string = (bytes: Uint8Array): number => {
+    const at = stringCursor;
+    image.set(bytes, at - sp);
+    stringCursor += bytes.length + 1;
+    return at;
+  };
+
+  word(argv.length);
+  const argStart = stringCursor;
+  for (const s of argv) word(string(s));
+  word(0);
+  const argEnd = stringCursor;
+  for (const s of request.envp) word(string(s));
+  word(0);
+  const envEnd = stringCursor;
+  string(request.execfn);
+  const auxvAt = cursor - sp;
+  for (const [key, value] of auxv) {
+    word(key);
+    word(value);
+  }
+  const auxvBytes = image.slice(auxvAt, cursor - sp);
+  image.set(request.random.subarray(0, 16), randomAt - sp);
+  copyOut(c, sp, image);
+
+  const { mem, mm } = c;
+  mem.set64(mm + Mm.startStack, sp);
+  mem.set64(mm + Mm.argStart, argStart);
+  mem.set64(mm + Mm.argEnd, argEnd);
+  mem.set64(mm + Mm.envStart, argEnd);
+  mem.set64(mm + Mm.envEnd, envEnd);
+  const old = mem.getU32(mm + Mm.auxv);
+  const block = allocateBlock(mem, auxvBytes.length, c.thread);
+  mem.u8.set(auxvBytes, block);
+  mem.setU32(mm + Mm.auxv, block);
+  mem.setU32(mm + Mm.auxvLength, auxvBytes.length);
+  if (old !== 0) freeBlock(mem, old, c.thread);
+  return { sp, bottom, top };
+}
+
+function mapStack(c: Caller, stackSize: number, executable: boolean): { bottom: number; top: number } {
+  const taskSize = c.mem.getU64(c.mm + Mm.taskSize);
+  const wanted = Math.min(Math.max(stackSize, 32 * TARGET_PAGE), Math.floor(taskSize / 4));
+  const size = Math.ceil(wanted / TARGET_PAGE) * TARGET_PAGE;
+  const prot = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
+  const top = Math.min(STACK_TOP, taskSize - 0x10_0000);
+  if (size <= MAX_LOW_STACK && top > size) {
+    const at = targetMmap(c, top - size, size, prot, flags | MAP_FIXED_NOREPLACE, null, 0);
+    if (at === top - size) return { bottom: at, top };
+    if (at >= 0) targetMunmap(c, at, size);
+  }
+  // A page below it stays free of access, so that a stack that overflows hits nothing else.
+  const guard = 16 * TARGET_PAGE;
+  const at = targetMmap(c, 0, size + guard, prot, flags, null, 0);
+  if (at < 0) throw new LoadError(ENOMEM, 'no room for the stack');
+  targetMunmap(c, at, guard);
+  return { bottom: at + guard, top: at + guard + size };
+}

@@ -1,0 +1,119 @@
+import type { Readable, Writable } from 'node:stream';
+import { signalName, signalNumber } from '../kernel/signals/signalNumbers.js';
+import { killGuest } from '../kernel/spawn.js';
+import { type GuestStatistics, guestStatistics } from '../observe/statistics.js';
+import { COORDINATOR } from '../sync/mutex.js';
+import { Guest } from '../sync/records/guest.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { type ExitStatus, SpawnError } from './options.js';
+
+import type { StreamPump } from './streamPumps.js';
+
+/** The ends of a guest's standard streams that the embedder holds: null unless 'pipe' was asked for. */
+export interface GuestPipes {
+  readonly stdin: Writable | null;
+  readonly stdout: Readable | null;
+  readonly stderr: Readable | null;
+}
+
+/** A guest process, as the embedder sees it. */
+export class GuestProcess {
+  /** The guest's process id. */
+  readonly pid: number;
+  /** What to write the guest's input to, where stdin was 'pipe'. */
+  readonly stdin: Writable | null;
+  readonly stdout: Readable | null;
+  readonly stderr: Readable | null;
+  /**
+   * How the guest ended; its output has been handed over by then. Rejects with SpawnError when the program could not be
+   * started, and with another error when Guesthouse itself failed.
+   */
+  readonly exited: Promise<ExitStatus>;
+
+  private resolve!: (status: ExitStatus) => void;
+  private reject!: (error: Error) => void;
+  private settled = false;
+  private last: GuestStatistics | undefined;
+
+  /** @internal */
+  constructor(
+    private readonly mem: SharedMemory,
+    /** The Guest record; gone once the guest has been reaped. */
+    readonly record: number,
+    private readonly pumps: readonly StreamPump[],
+    pipes: GuestPipes,
+  ) {
+    this.pid = mem.getU32(record + Guest.pid);
+    this.stdin = pipes.stdin;
+    this.stdout = pipes.stdout;
+    this.stderr = pipes.stderr;
+    this.exited = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    // Whoever does not ask how the guest ended is not to be told by an unhandled rejection.
+    this.exited.catch(() => {});
+  }
+
+  /** Sends the guest a signal, by number or name; default SIGTERM. Returns false when it has ended. Throws RangeError. */
+  kill(signal: number | string = 'SIGTERM'): boolean {
+    const number = signalNumber(signal);
+    if (number === undefined) throw new RangeError(`no such signal: ${signal}`);
+    if (this.settled) return false;
+    killGuest(this.mem, this.record, number, COORDINATOR);
+    return true;
+  }
+
+  /** What the guest has used so far; after its end, in all. */
+  statistics(): GuestStatistics {
+    return this.last ?? guestStatistics(this.mem, this.record);
+  }
+
+  /** @internal Whether the pump serves this guest. */
+  usesPump(pump: StreamPump): boolean {
+    return this.pumps.includes(pump);
+  }
+
+  /** @internal The guest is a zombie: note how it ended before its record goes. Returns how to announce it. */
+  collect(): () => Promise<void> {
+    const { mem, record } = this;
+    this.last = guestStatistics(mem, record);
+    this.settled = true;
+    const text = (pointer: number, length: number): string | undefined =>
+      pointer === 0 ? undefined : new TextDecoder().decode(mem.u8.slice(pointer, pointer + length));
+    const execErrno = mem.getU32(record + Guest.execErrno);
+    const execMessage = text(
+      mem.getU32(record + Guest.execMessage),
+      mem.getU32(record + Guest.execMessageLength),
+    );
+    const crashReport = text(
+      mem.getU32(record + Guest.crashMessage),
+      mem.getU32(record + Guest.crashMessageLength),
+    );
+    const word = mem.getU32(record + Guest.exitStatus);
+    const signal = word & 0x7f;
+    return async () => {
+      await Promise.all(this.pumps.map((pump) => pump.close()));
+      if (execErrno !== 0) this.reject(new SpawnError(execErrno, execMessage ?? `error ${execErrno}`));
+      else
+        this.resolve({
+          code: signal === 0 ? (word >>> 8) & 0xff : null,
+          signal: signal === 0 ? null : signalName(signal),
+          signalNumber: signal,
+          ...(crashReport !== undefined && { crashReport }),
+        });
+    };
+  }
+
+  /** @internal Guesthouse has failed to run the guest. */
+  async fail(error: Error): Promise<void> {
+    if (this.settled) return;
+    this.last = guestStatistics(this.mem, this.record);
+    this.settled = true;
+    await Promise.race([
+      Promise.all(this.pumps.map((pump) => pump.close())),
+      new Promise((resolve) => setTimeout(resolve, 200)),
+    ]);
+    this.reject(error);
+  }
+}

@@ -1,0 +1,273 @@
+import { fstatSync } from 'node:fs';
+import { PassThrough, Readable } from 'node:stream';
+import { isatty } from 'node:tty';
+import { createFilesTable } from '../kernel/files/filesTable.js';
+import { createFs } from '../kernel/files/fsRecord.js';
+import { toByteString } from '../kernel/files/mountTable.js';
+import { installStandardStreams, type StandardStream } from '../kernel/files/standardStreams.js';
+import { initKernel } from '../kernel/initKernel.js';
+import { reapGuest, spawnGuest } from '../kernel/spawn.js';
+import { createMachineMemory } from '../memory/machineMemory.js';
+import { type GuestStatistics, type MachineMemory, machineMemory } from '../observe/statistics.js';
+import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
+import { COORDINATOR } from '../sync/mutex.js';
+import { Guest } from '../sync/records/guest.js';
+import { MACHINE, Machine as MachineRecord } from '../sync/records/machine.js';
+import { Thread } from '../sync/records/thread.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { Coordinator } from './coordinator.js';
+import { GuestProcess } from './guestProcess.js';
+import { compileInterpreter } from './interpreterModule.js';
+import {
+  type InputSource,
+  type MachineOptions,
+  type OutputSink,
+  SpawnError,
+  type SpawnOptions,
+} from './options.js';
+import { planSandbox } from './sandbox.js';
+import { InputPump, OutputPump, outputPipe, type StreamPump } from './streamPumps.js';
+import { TemporaryFolder } from './temporaryFolder.js';
+import { terminalSize } from './terminal.js';
+import { ThreadHosts } from './threadHosts.js';
+
+const DEFAULT_MAX_THREADS = 512;
+const EAGAIN = 11;
+
+/** Guesthouse itself failed; the message is one line. */
+export class InternalError extends Error {
+  override name = 'InternalError';
+}
+
+/** A machine's statistics: its memory, hosts and guests. */
+export interface MachineStatistics {
+  readonly memory: MachineMemory;
+  /** Workers started, and guest threads alive. */
+  readonly hosts: number;
+  readonly guests: readonly GuestStatistics[];
+}
+
+/** Creates a machine: its memory, its first workers, and the kernel's state. Guests are started with `spawn`. */
+export async function createMachine(options: MachineOptions = {}): Promise<Machine> {
+  return new Machine(options);
+}
+
+/** One shared memory, one kernel, one pool of workers, any number of guests. */
+export class Machine {
+  private readonly mem: SharedMemory;
+  private readonly hosts: ThreadHosts;
+  private readonly coordinator: Coordinator;
+  private readonly guests = new Map<number, GuestProcess>();
+  private readonly pumps = new Map<number, StreamPump>();
+  private readonly temporary = new TemporaryFolder();
+  private closing: Promise<void> | undefined;
+  private readonly verbose: boolean;
+
+  /** @internal Use createMachine. */
+  constructor(options: MachineOptions) {
+    this.verbose = options.verbose ?? process.env.GUESTHOUSE_DEBUG !== undefined;
+    const module = compileInterpreter();
+    module.catch(() => {});
+    this.mem = createMachineMemory({
+      ...(options.memory !== undefined && { bytes: options.memory }),
+      ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
+    });
+    initKernel(this.mem, COORDINATOR, options.seed === undefined ? {} : { seed: options.seed });
+    this.coordinator = new Coordinator(this.mem, {
+      guestEnded: (guest) => this.guestEnded(guest),
+      hostsWanted: (count) => this.hosts.add(count),
+      streamReady: (stream) => this.pumps.get(stream)?.ready(),
+    });
+    const limit = options.maxThreads ?? DEFAULT_MAX_THREADS;
+    this.hosts = new ThreadHosts(
+      this.mem,
+      {
+        onDoorbell: () => this.coordinator.answer(),
+        onFailure: (error, thread) => this.hostFailed(error, thread),
+      },
+      limit,
+      Math.min(options.threads ?? 1, limit),
+      this.verbose,
+      module,
+    );
+  }
+
+  /**
+   * Starts a program as a new guest. `program` is a file of the host or, with `root`, else a path in there. Throws
+   * SpawnError when there is nothing to start; what is wrong with the file itself rejects `guest.exited`.
+   */
+  async spawn(program: string, options: SpawnOptions = {}): Promise<GuestProcess> {
+    if (this.closing) throw new InternalError('the machine is closed');
+    const { mem } = this;
+    const sandbox = planSandbox(program, options, this.temporary);
+    const fs = createFs(mem, COORDINATOR, {
+      mounts: { root: sandbox.root, mounts: sandbox.mounts },
+      cwd: toByteString(sandbox.cwd),
+    });
+    const files = createFilesTable(mem, COORDINATOR);
+    const pumps: StreamPump[] = [];
+    const input = this.input(options.stdin ?? 'ignore', pumps);
+    const output = this.output(options.stdout ?? 'ignore', 1, pumps);
+    const errors = this.output(options.stderr ?? 'ignore', 2, pumps);
+    installStandardStreams(mem, files, COORDINATOR, {
+      stdin: input.stream,
+      stdout: output.stream,
+      stderr: errors.stream,
+    });
+
+    if (!reserveHost(mem, COORDINATOR))
+      throw new SpawnError(EAGAIN, 'the machine runs as many threads as it may');
+    let record: number;
+    try {
+      const encoder = new TextEncoder();
+      record = spawnGuest(mem, COORDINATOR, {
+        program: encoder.encode(sandbox.program),
+        argv: [options.argv0 ?? program, ...(options.args ?? [])].map((s) => encoder.encode(s)),
+        env: Object.entries(options.env ?? {})
+          .filter(([, value]) => value !== undefined)
+          .map(([name, value]) => encoder.encode(`${name}=${value}`)),
+        files,
+        fs,
+        options: {
+          strace: options.strace ?? false,
+          verbose: this.verbose,
+          ...(options.unameRelease !== undefined && { unameRelease: options.unameRelease }),
+          ...(options.stackSize !== undefined && { stackSize: options.stackSize }),
+          ...(options.reservedVa !== undefined && { reservedVa: options.reservedVa }),
+        },
+        ...(options.memory !== undefined && {
+          frameLimit: Math.floor(options.memory / 2 ** mem.getU32(MACHINE + MachineRecord.hostPageShift)),
+        }),
+      });
+    } catch (error) {
+      unreserveHost(mem, COORDINATOR);
+      throw error;
+    }
+    for (const pump of pumps) this.pumps.set(pump.stream, pump);
+    const guest = new GuestProcess(mem, record, pumps, {
+      stdin: input.pipe,
+      stdout: output.pipe,
+      stderr: errors.pipe,
+    });
+    this.guests.set(record, guest);
+    startThread(mem, mem.getU32(record + Guest.threads), COORDINATOR, () => this.coordinator.answer());
+    return guest;
+  }
+
+  /** What the machine's memory holds at the moment. */
+  memory(): MachineMemory {
+    return machineMemory(this.mem);
+  }
+
+  /** Figures about the machine and its running guests. */
+  statistics(): MachineStatistics {
+    return {
+      memory: this.memory(),
+      hosts: this.hosts.started,
+      guests: [...this.guests.values()].map((guest) => guest.statistics()),
+    };
+  }
+
+  /**
+   * Kills the guests that still run, ends the workers and removes the machine's temporary files. Afterwards nothing of the
+   * machine keeps the Node process alive.
+   */
+  close(): Promise<void> {
+    this.closing ??= this.shutDown();
+    return this.closing;
+  }
+
+  private async shutDown(): Promise<void> {
+    const running = [...this.guests.values()];
+    for (const guest of running) guest.kill('SIGKILL');
+    const ended = Promise.allSettled(running.map((guest) => guest.exited));
+    const timeout = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
+    await Promise.race([ended, timeout]);
+    this.coordinator.close();
+    await this.hosts.close();
+    for (const guest of this.guests.values()) await guest.fail(new InternalError('the machine was closed'));
+    this.guests.clear();
+    this.temporary.remove();
+  }
+
+  private guestEnded(record: number): void {
+    const guest = this.guests.get(record);
+    const announce = guest?.collect();
+    this.guests.delete(record);
+    reapGuest(this.mem, record, COORDINATOR);
+    if (guest === undefined) return;
+    void announce?.().finally(() => {
+      for (const [stream, pump] of this.pumps) if (guest.usesPump(pump)) this.pumps.delete(stream);
+    });
+  }
+
+  private hostFailed(error: Error, thread: number): void {
+    if (this.verbose) process.stderr.write(`${error.stack ?? error.message}\n`);
+    const failure = new InternalError(`internal error: ${error.message.split('\n')[0]}`);
+    const record = thread === 0 ? 0 : this.mem.getU32(thread + Thread.guest);
+    const guests = record === 0 ? [...this.guests.values()] : [this.guests.get(record)];
+    for (const guest of guests) {
+      if (guest === undefined) continue;
+      // The other threads of the guest end; the one that failed can't, so that the guest is given up here.
+      guest.kill('SIGKILL');
+      this.guests.delete(guest.record);
+      void guest.fail(failure);
+    }
+  }
+
+  private input(
+    source: InputSource,
+    pumps: StreamPump[],
+  ): { stream: StandardStream; pipe: PassThrough | null } {
+    if (source === 'ignore') return { stream: { kind: 'null' }, pipe: null };
+    let pump: InputPump;
+    let pipe: PassThrough | null = null;
+    if (source === 'inherit') {
+      if (readsAsFile(0)) return { stream: { kind: 'host', fd: 0 }, pipe: null };
+      const terminal = isatty(0) ? terminalSize() : undefined;
+      pump = new InputPump(this.mem, () => process.stdin, true, terminal);
+    } else if (source === 'pipe') {
+      pipe = new PassThrough();
+      const end = pipe;
+      pump = new InputPump(this.mem, () => end, false, undefined);
+    } else if (typeof source === 'string' || source instanceof Uint8Array) {
+      pump = new InputPump(this.mem, () => Readable.from([Buffer.from(source)]), false, undefined);
+    } else {
+      pump = new InputPump(this.mem, () => source, false, undefined);
+    }
+    pumps.push(pump);
+    return { stream: { kind: 'stream', stream: pump.stream }, pipe };
+  }
+
+  private output(
+    sink: OutputSink,
+    fd: number,
+    pumps: StreamPump[],
+  ): { stream: StandardStream; pipe: Readable | null } {
+    if (sink === 'ignore') return { stream: { kind: 'null' }, pipe: null };
+    if (sink === 'inherit') {
+      return { stream: { kind: 'host', fd, ...(isatty(fd) && { tty: terminalSize() }) }, pipe: null };
+    }
+    let pipe: Readable | null = null;
+    let pump: OutputPump;
+    if (sink === 'pipe') {
+      const made = outputPipe(this.mem);
+      pump = made.pump;
+      pipe = made.readable;
+    } else {
+      pump = new OutputPump(this.mem, sink, false);
+    }
+    pumps.push(pump);
+    return { stream: { kind: 'stream', stream: pump.stream }, pipe };
+  }
+}
+
+/** Whether a descriptor never makes its reader wait: a regular file or /dev/null. */
+function readsAsFile(fd: number): boolean {
+  try {
+    const stat = fstatSync(fd);
+    return stat.isFile() || (stat.isCharacterDevice() && !isatty(fd));
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,89 @@
+import type { Readable, Writable } from 'node:stream';
+
+/** What a machine is made of. All sizes in bytes. */
+export interface MachineOptions {
+  /** The machine's physical memory, shared by all its guests; at most (and by default) 4 GiB. Untouched memory costs nothing. */
+  readonly memory?: number;
+  /** The machine's host page size: 4096 (default), 16384 or 65536. */
+  readonly hostPageSize?: number;
+  /** How many guest threads may be alive at once in all guests; default 512. */
+  readonly maxThreads?: number;
+  /** How many workers to start at once; default 1. More are started as guests start threads. */
+  readonly threads?: number;
+  /** Seed of every pseudo-random choice; without it the host's entropy is used. */
+  readonly seed?: number;
+  /** Report internal errors with their stack, and more, on stderr. */
+  readonly verbose?: boolean;
+}
+
+/** A host directory (or file) that a guest sees. */
+export interface DirectoryMount {
+  /** Absolute host path. */
+  readonly host: string;
+  /** Absolute guest path. */
+  readonly guest: string;
+  readonly readOnly?: boolean;
+}
+
+/** Where a guest's input comes from: the Node process's own stdin, nothing, a stream, bytes, or a pipe to write to. */
+export type InputSource = 'inherit' | 'ignore' | 'pipe' | Readable | Uint8Array | string;
+
+/** Where a guest's output goes: the Node process's own descriptor, nowhere, a stream, a function, or a pipe to read from. */
+export type OutputSink = 'inherit' | 'ignore' | 'pipe' | Writable | ((bytes: Uint8Array) => void);
+
+/** How to start a guest. All sizes in bytes. */
+export interface SpawnOptions {
+  /** Arguments after argv[0]. */
+  readonly args?: readonly string[];
+  /** argv[0]; default: the program as given. */
+  readonly argv0?: string;
+  /** The guest's environment; default: empty. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly stdin?: InputSource;
+  readonly stdout?: OutputSink;
+  readonly stderr?: OutputSink;
+  /** Host directory that is the guest's root. Without it the guest sees its executable, /dev, /proc, /tmp and `dirs` only. */
+  readonly root?: string;
+  /** More host directories for the guest. */
+  readonly dirs?: readonly DirectoryMount[];
+  /** Guest path to start in; default: the host's working directory where the guest can see it, otherwise "/". */
+  readonly cwd?: string;
+  /** RLIMIT_STACK and the size of the first thread's stack; default 8 MiB. */
+  readonly stackSize?: number;
+  /** The end of the guest's address space; default 64 GiB. */
+  readonly reservedVa?: number;
+  /** How much of the machine's memory the guest may hold; default: all of it. */
+  readonly memory?: number;
+  /** The kernel release uname(2) reports. */
+  readonly unameRelease?: string;
+  /** Print system calls and signals on stderr, as qemu-user's -strace does. */
+  readonly strace?: boolean;
+}
+
+/** How a guest ended: with an exit code, or by a signal. */
+export interface ExitStatus {
+  /** Exit code, or null when a signal ended the guest. */
+  readonly code: number | null;
+  /** Name of the signal ("SIGSEGV"), or null. */
+  readonly signal: string | null;
+  /** Number of the signal, or 0. */
+  readonly signalNumber: number;
+  /** Registers, instruction and mappings when the guest died of a fault; text of several lines. */
+  readonly crashReport?: string;
+}
+
+/** A guest that could not be started. */
+export class SpawnError extends Error {
+  override name = 'SpawnError';
+
+  /**
+   * @param errno the Linux error number of the execve that failed
+   * @param message one line
+   */
+  constructor(
+    readonly errno: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}

@@ -1,0 +1,114 @@
+import { realpathSync, statSync } from 'node:fs';
+import { basename, join, relative, resolve, sep } from 'node:path';
+import { type DirectoryMount, SpawnError, type SpawnOptions } from './options.js';
+import type { TemporaryFolder } from './temporaryFolder.js';
+
+const ENOENT = 2;
+const ENOTDIR = 20;
+
+/** One host file or directory in the guest's tree. */
+export interface Mount {
+  readonly guest: string;
+  readonly host: string;
+  readonly readOnly: boolean;
+  /** A single file, not a directory. */
+  readonly file?: boolean;
+}
+
+/** What of the host a guest sees, and where its program is in there. */
+export interface Sandbox {
+  /** Host directory at "/", or null. */
+  readonly root: string | null;
+  readonly mounts: readonly Mount[];
+  /** Guest path of the program. */
+  readonly program: string;
+  /** Guest path of the working directory. */
+  readonly cwd: string;
+}
+
+/** The path of `host` below `folder`, or undefined when it is not in there. */
+function below(folder: string, host: string): string | undefined {
+  const path = relative(folder, host);
+  return path === '..' || path.startsWith(`..${sep}`) || path.startsWith(sep) ? undefined : path;
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/**
+ * Decides what the guest sees: the root directory, `dirs`, the program's own file at its own absolute path, and the
+ * machine's private /tmp (unless there is a root) and /dev/shm. The program is a file of the host or, with a root, else a
+ * path in there. Throws SpawnError when there is no such program or directory.
+ */
+export function planSandbox(program: string, options: SpawnOptions, temporary: TemporaryFolder): Sandbox {
+  const dirs: DirectoryMount[] = (options.dirs ?? []).map((dir) => ({ ...dir, host: resolve(dir.host) }));
+  for (const dir of dirs) {
+    const stat = statSync(dir.host, { throwIfNoEntry: false });
+    if (stat === undefined) throw new SpawnError(ENOENT, `directory ${dir.host} not found`);
+  }
+  const mounts: Mount[] = dirs.map((dir) => ({
+    guest: dir.guest,
+    host: realpathSync(dir.host),
+    readOnly: dir.readOnly ?? false,
+    ...(isDirectory(dir.host) ? {} : { file: true }),
+  }));
+  const covers = (path: string): boolean => mounts.some((mount) => mount.guest === path);
+
+  let root: string | null = null;
+  if (options.root !== undefined) {
+    const host = resolve(options.root);
+    if (!isDirectory(host)) throw new SpawnError(ENOTDIR, `root ${host} is not a directory`);
+    root = realpathSync(host);
+  } else if (!covers('/tmp')) {
+    mounts.push({ guest: '/tmp', host: temporary.folder('tmp'), readOnly: false });
+  }
+  if (!covers('/dev/shm')) mounts.push({ guest: '/dev/shm', host: temporary.folder('shm'), readOnly: false });
+
+  let guestProgram: string | undefined;
+  const hostProgram = resolve(program);
+  const stat = statSync(hostProgram, { throwIfNoEntry: false });
+  const inRoot = root === null ? undefined : below(root, hostProgram);
+  if (stat !== undefined && inRoot !== undefined) guestProgram = `/${inRoot}`;
+  else if (
+    root !== null &&
+    program.startsWith('/') &&
+    statSync(join(root, program), { throwIfNoEntry: false })
+  )
+    guestProgram = program;
+  else if (stat !== undefined) {
+    guestProgram = hostProgram;
+    if (
+      stat.isDirectory() ||
+      !mounts.some((m) => m.guest === m.host && below(m.host, hostProgram) !== undefined)
+    )
+      mounts.push({
+        guest: hostProgram,
+        host: realpathSync(hostProgram),
+        readOnly: true,
+        ...(stat.isDirectory() ? {} : { file: true }),
+      });
+  } else if (mounts.some((m) => below(m.guest, program) !== undefined)) {
+    // Only the guest's own view can tell, for instance a program in a mounted directory.
+    guestProgram = program;
+  }
+  if (guestProgram === undefined) throw new SpawnError(ENOENT, 'not found');
+  return { root, mounts, program: guestProgram, cwd: options.cwd ?? defaultCwd(root, mounts) };
+}
+
+/** The host's working directory as the guest sees it, or "/". */
+function defaultCwd(root: string | null, mounts: readonly Mount[]): string {
+  const cwd = process.cwd();
+  for (const mount of mounts) {
+    if (mount.file) continue;
+    const path = below(mount.host, cwd);
+    if (path !== undefined) return path === '' ? mount.guest : `${mount.guest.replace(/\/$/, '')}/${path}`;
+  }
+  const path = root === null ? undefined : below(root, cwd);
+  return path === undefined ? '/' : `/${path}`;
+}
+
+/** What the guest gets as argv[0] by default, and the comm name's source. */
+export function programName(program: string): string {
+  return basename(program);
+}

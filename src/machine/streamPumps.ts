@@ -1,0 +1,174 @@
+import { PassThrough, type Readable, type Writable } from 'node:stream';
+import {
+  createStream,
+  endStream,
+  pushStreamBytes,
+  streamEnded,
+  takeStreamBytes,
+} from '../kernel/files/stream.js';
+import { COORDINATOR } from '../sync/mutex.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+
+/**
+ * The coordinator's pumps between Node's streams, which only the main thread has, and the kernel's streams, which guests read
+ * and write in shared memory. A pump moves bytes when the kernel says that its stream is ready (StreamReady): an input
+ * stream that somebody wants to read, an output stream that holds bytes or has ended.
+ */
+export interface StreamPump {
+  /** The kernel's stream record. */
+  readonly stream: number;
+  /** The stream has room (input), or bytes or an end (output). */
+  ready(): void;
+  /** Moves what is left and lets go of the Node stream. Resolves when everything has been handed over. */
+  close(): Promise<void>;
+}
+
+const CHUNK = 65536;
+
+/** Feeds a guest's input from a Node stream. Nothing is read from it before the guest reads. */
+export class InputPump implements StreamPump {
+  readonly stream: number;
+  private pending: Uint8Array | undefined;
+  private attached = false;
+  private ended = false;
+  private closed = false;
+
+  /** @param open gives the Node stream when the guest first reads; @param borrowed it outlives the guest (process.stdin). */
+  constructor(
+    private readonly mem: SharedMemory,
+    private readonly open: () => Readable,
+    private readonly borrowed: boolean,
+    terminal: { rows: number; columns: number } | undefined,
+  ) {
+    this.stream = createStream(mem, COORDINATOR, 'input', terminal ? { terminal } : {});
+  }
+
+  private source: Readable | undefined;
+  private readonly onData = (chunk: Uint8Array | string): void => {
+    this.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+  };
+  private readonly onEnd = (): void => this.finish();
+
+  ready(): void {
+    if (this.closed || this.ended) return;
+    if (!this.attached) {
+      this.attached = true;
+      this.source = this.open();
+      this.source.on('data', this.onData);
+      this.source.once('end', this.onEnd);
+      this.source.once('close', this.onEnd);
+      this.source.once('error', this.onEnd);
+    }
+    const pending = this.pending;
+    this.pending = undefined;
+    if (pending !== undefined) this.push(pending);
+    if (this.pending === undefined) this.source?.resume();
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    const { source } = this;
+    if (source === undefined) return;
+    source.off('data', this.onData);
+    source.off('end', this.onEnd);
+    source.off('close', this.onEnd);
+    source.off('error', this.onEnd);
+    source.on('error', () => {});
+    source.pause();
+    if (this.borrowed) (source as Readable & { unref?: () => void }).unref?.();
+    else source.destroy();
+  }
+
+  private push(bytes: Uint8Array): void {
+    if (this.closed) return;
+    const taken = pushStreamBytes(this.mem, this.stream, bytes, COORDINATOR);
+    if (taken < bytes.length) {
+      // The kernel says when there is room again.
+      this.pending = bytes.subarray(taken);
+      this.source?.pause();
+    }
+  }
+
+  private finish(): void {
+    if (this.ended || this.closed) return;
+    if (this.pending !== undefined) {
+      const rest = this.pending;
+      this.pending = undefined;
+      this.push(rest);
+      if (this.pending !== undefined) {
+        setTimeout(() => this.finish(), 5);
+        return;
+      }
+    }
+    this.ended = true;
+    endStream(this.mem, this.stream, COORDINATOR);
+  }
+}
+
+/** Takes a guest's output to a Node stream or a function. */
+export class OutputPump implements StreamPump {
+  readonly stream: number;
+  private draining = false;
+  private done = false;
+  private broken = false;
+  private closed: (() => void) | undefined;
+
+  /** @param owned end the Node stream when the guest's output ends. */
+  constructor(
+    private readonly mem: SharedMemory,
+    private readonly sink: Writable | ((bytes: Uint8Array) => void),
+    private readonly owned: boolean,
+  ) {
+    this.stream = createStream(mem, COORDINATOR, 'output');
+    if (typeof sink !== 'function') {
+      sink.on('error', this.onError);
+    }
+  }
+
+  private readonly onError = (): void => {
+    this.broken = true;
+    this.draining = false;
+    this.ready();
+  };
+
+  ready(): void {
+    while (!this.draining && !this.done) {
+      const bytes = takeStreamBytes(this.mem, this.stream, CHUNK, COORDINATOR);
+      if (bytes.length === 0) break;
+      if (this.broken) continue;
+      if (typeof this.sink === 'function') this.sink(bytes);
+      else if (!this.sink.write(bytes)) {
+        this.draining = true;
+        this.sink.once('drain', () => {
+          this.draining = false;
+          this.ready();
+        });
+      }
+    }
+    if (!this.draining && !this.done && (this.closed || streamEnded(this.mem, this.stream))) this.finish();
+  }
+
+  close(): Promise<void> {
+    if (this.done) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.closed = resolve;
+      this.ready();
+    });
+  }
+
+  private finish(): void {
+    this.done = true;
+    if (typeof this.sink !== 'function') {
+      this.sink.off('error', this.onError);
+      if (this.owned) this.sink.end();
+    }
+    this.closed?.();
+  }
+}
+
+/** A pipe for the embedder to read a guest's output from. */
+export function outputPipe(mem: SharedMemory): { pump: OutputPump; readable: Readable } {
+  const pipe = new PassThrough();
+  return { pump: new OutputPump(mem, pipe, true), readable: pipe };
+}

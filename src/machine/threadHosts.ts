@@ -1,0 +1,123 @@
+import { MessageChannel, type MessagePort, SHARE_ENV, type Transferable } from 'node:worker_threads';
+import { type Endpoint, expose } from 'comlink';
+import { Piscina } from 'piscina';
+import { closeHosts, forgetHost, initHosts, registerHost } from '../sync/hosts.js';
+import { COORDINATOR } from '../sync/mutex.js';
+import { Host } from '../sync/records/machine.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import type { HostControl, HostTask } from './hostControl.js';
+
+/** What the pool tells the coordinator. */
+export interface ThreadHostEvents {
+  /** A host has rung: there are requests in the ring. */
+  onDoorbell(): void;
+  /** A host's code threw while it ran `thread` (0: none): an error of ours. */
+  onFailure(error: Error, thread: number): void;
+}
+
+/** How many milliseconds the hosts of a closing machine get to leave by themselves. */
+const CLOSE_TIMEOUT = 2000;
+
+/**
+ * The machine's pool of thread hosts. Each is one long-lived Piscina task; threads are handed to it through shared memory
+ * (sync/hosts.ts), and a Comlink control port and a doorbell port connect it with the main thread.
+ */
+export class ThreadHosts {
+  private readonly pool: Piscina<HostTask, void>;
+  private readonly ports = new Set<MessagePort>();
+  private readonly running = new Set<Promise<void>>();
+  private nextIndex = 0;
+  /** Hosts that have started, and the slowest and mean start, for statistics. */
+  started = 0;
+  startMilliseconds = 0;
+
+  constructor(
+    private readonly mem: SharedMemory,
+    private readonly events: ThreadHostEvents,
+    limit: number,
+    present: number,
+    verbose: boolean,
+    private readonly interpreter: Promise<WebAssembly.Module>,
+  ) {
+    // Run from its sources (by the tests), the machine still takes the compiled worker.
+    const built = import.meta.url.endsWith('.ts')
+      ? '../../dist/workers/threadHost.js'
+      : '../../workers/threadHost.js';
+    this.pool = new Piscina<HostTask, void>({
+      filename: new URL(built, import.meta.url).href,
+      minThreads: present,
+      maxThreads: limit,
+      idleTimeout: Infinity,
+      // Descriptors belong to the whole process here: a worker must not close what another one uses.
+      trackUnmanagedFds: false,
+      recordTiming: false,
+      env: SHARE_ENV,
+      execArgv: verbose ? ['--enable-source-maps', '--no-warnings'] : ['--no-warnings'],
+    });
+    this.pool.on('error', (error: Error) => events.onFailure(error, 0));
+    initHosts(mem, limit, present);
+    this.add(present);
+  }
+
+  /** Starts `count` more hosts; they are counted already (Machine.hostCount). */
+  add(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const host = this.host().finally(() => this.running.delete(host));
+      this.running.add(host);
+    }
+  }
+
+  /** Sends every host home and ends the pool. Guests must have ended. */
+  async close(): Promise<void> {
+    closeHosts(this.mem, COORDINATOR);
+    const timeout = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_TIMEOUT).unref());
+    await Promise.race([Promise.allSettled([...this.running]), timeout]);
+    await this.pool.destroy();
+    for (const port of this.ports) port.close();
+    this.ports.clear();
+  }
+
+  private async host(): Promise<void> {
+    const { mem } = this;
+    const record = registerHost(mem, this.nextIndex++);
+    const control = new MessageChannel();
+    const doorbell = new MessageChannel();
+    const ports = [control.port1, doorbell.port1];
+    const api: HostControl = {
+      hostStarted: (_index, milliseconds) => {
+        this.started++;
+        this.startMilliseconds += milliseconds;
+      },
+      hostEnding: () => {},
+    };
+    expose(api, control.port1 as unknown as Endpoint);
+    doorbell.port1.on('message', () => this.events.onDoorbell());
+    for (const port of ports) {
+      port.unref();
+      this.ports.add(port);
+    }
+    try {
+      const task: HostTask = {
+        index: this.nextIndex - 1,
+        host: record,
+        memory: mem.wasm,
+        interpreter: await this.interpreter,
+        control: control.port2,
+        doorbell: doorbell.port2,
+      };
+      await this.pool.run(task, { transferList: [control.port2, doorbell.port2] as Transferable[] as never });
+    } catch (error) {
+      const thread = mem.atomicLoad(record + Host.thread);
+      forgetHost(mem, COORDINATOR, thread > 0 || thread < -1);
+      this.events.onFailure(
+        error instanceof Error ? error : new Error(String(error)),
+        thread === -1 ? 0 : thread >>> 0,
+      );
+    } finally {
+      for (const port of ports) {
+        port.close();
+        this.ports.delete(port);
+      }
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import { type Endpoint, wrap } from 'comlink';
+import { instantiateInterpreter } from '../src/interpreter/interpreter.js';
+import { createThreadRunner } from '../src/kernel/execution.js';
+import type { HostControl, HostTask } from '../src/machine/hostControl.js';
+import { setFramesDoorbell } from '../src/memory/frames.js';
+import { ringDoorbell } from '../src/sync/doorbell.js';
+import { nextThread } from '../src/sync/hosts.js';
+import { SharedMemory } from '../src/sync/sharedMemory.js';
+
+/**
+ * A thread host: one long-lived task of the machine's Piscina pool. It parks in shared memory, runs each guest thread
+ * handed to it to its end, and leaves when the machine closes. While it is in here its event loop does not turn; the
+ * control port speaks before the first thread and after the last.
+ */
+export default async function threadHost(task: HostTask): Promise<void> {
+  const started = performance.now();
+  const mem = new SharedMemory(task.memory);
+  const control = wrap<HostControl>(task.control as unknown as Endpoint);
+  const ring = (): void => ringDoorbell(mem, () => task.doorbell.postMessage(1));
+  setFramesDoorbell(ring);
+  const runner = createThreadRunner({ mem, engine: instantiateInterpreter(mem, task.interpreter), ring });
+  // The answer is read when the host leaves: waiting for it here would delay the first thread by the main thread's work.
+  const greeted = control.hostStarted(task.index, performance.now() - started);
+  let thread = nextThread(mem, task.host, false);
+  while (thread !== 0) {
+    runner.run(thread);
+    thread = nextThread(mem, task.host, true);
+  }
+  await greeted;
+  await control.hostEnding(task.index);
+  task.control.close();
+  task.doorbell.close();
+}
