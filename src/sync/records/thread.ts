@@ -113,6 +113,10 @@ export const Thread = record({
   exitStatus: u32,
   /** Next free Thread record; Machine.guestsLock. Records are never given back to the heap (see kernel/README.md). */
   nextFree: pointer,
+
+  // --- more of the engine ---
+  /** Predecoded instructions that straddle two pages, as the thread last met them: STRADDLES entries (interpreter/straddles). */
+  straddles: array(u64, 64),
 });
 
 export const MODE_KERNEL = 0;
