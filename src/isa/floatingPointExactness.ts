@@ -1,14 +1,4 @@
-import {
-  type Expression,
-  type F32,
-  type F64,
-  f32,
-  f64,
-  type I32,
-  type I64,
-  i32,
-  i64,
-} from '../wasm/index.js';
+import { type F32, type F64, f32, f64, type I32, type I64, i32, i64 } from '../wasm/index.js';
 import type { Helper } from './builder.js';
 
 /**
@@ -241,5 +231,3 @@ export function isZero64(x: F64): I32 {
 export function isZero32(x: F32): I32 {
   return f32.eq(x, f32.const(0));
 }
-
-export type { Expression };
