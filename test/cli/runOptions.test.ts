@@ -1,0 +1,140 @@
+import { resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type CommandLine, parseCommandLine } from '../../src/cli/runOptions.js';
+import { parseSize } from '../../src/cli/size.js';
+import { UsageError } from '../../src/cli/usageError.js';
+
+function options(...args: string[]) {
+  const line: CommandLine = parseCommandLine(['run', ...args], '1.2.3');
+  if (line.kind !== 'run') throw new Error(`printed: ${line.text}`);
+  return line.options;
+}
+
+describe('guesthouse run', () => {
+  it('leaves everything after the program to the program', () => {
+    expect(options('--strace', 'prog', '--strace', '-L', 'x', '--', '--help')).toMatchObject({
+      program: 'prog',
+      args: ['--strace', '-L', 'x', '--', '--help'],
+      strace: true,
+      stats: false,
+    });
+  });
+
+  it('takes every option', () => {
+    expect(
+      options(
+        ...[
+          '-L',
+          '/r',
+          '--dir',
+          '/a:/b:ro',
+          '--dir',
+          'rel',
+          '-E',
+          'A=1=2',
+          '--env',
+          'B=',
+          '-U',
+          'C',
+          '-0',
+          'me',
+        ],
+        ...[
+          '-s',
+          '1M',
+          '-R',
+          '0x40000000',
+          '--memory',
+          '512M',
+          '--host-page-size',
+          '16K',
+          '-r',
+          '6.1',
+          '-C',
+          '/w',
+        ],
+        ...['--stats', '-v', 'prog'],
+      ),
+    ).toEqual({
+      program: 'prog',
+      args: [],
+      root: '/r',
+      dirs: [
+        { host: '/a', guest: '/b', readOnly: true },
+        { host: resolve('rel'), guest: resolve('rel'), readOnly: false },
+      ],
+      env: [
+        ['A', '1=2'],
+        ['B', ''],
+      ],
+      unset: ['C'],
+      argv0: 'me',
+      stackSize: 2 ** 20,
+      reservedVa: 2 ** 30,
+      memory: 2 ** 29,
+      hostPageSize: 16384,
+      unameRelease: '6.1',
+      cwd: '/w',
+      strace: false,
+      stats: true,
+      verbose: true,
+    });
+  });
+
+  it.each([
+    [[]],
+    [['--nonsense', 'prog']],
+    [['-E', 'novalue', 'prog']],
+    [['--dir', 'a:b:c:d', 'prog']],
+    [['--dir', '/a:relative', 'prog']],
+    [['--memory', 'lots', 'prog']],
+    [['--memory', '-5', 'prog']],
+    [['--host-page-size', '8K', 'prog']],
+    [['-L']],
+  ])('refuses %j in one line', (args) => {
+    try {
+      options(...args);
+      expect.unreachable();
+    } catch (error) {
+      expect(error).toBeInstanceOf(UsageError);
+      expect((error as Error).message).not.toContain('\n');
+    }
+  });
+});
+
+describe('the rest of the command line', () => {
+  it('prints version and help', () => {
+    expect(parseCommandLine(['--version'], '1.2.3')).toEqual({ kind: 'print', text: '1.2.3\n' });
+    expect(parseCommandLine(['--help'], '1.2.3')).toMatchObject({
+      kind: 'print',
+      text: expect.stringContaining('run'),
+    });
+    expect(parseCommandLine(['run', '--help'], '1')).toMatchObject({
+      text: expect.stringContaining('--reserved-va'),
+    });
+    expect(parseCommandLine([], '1')).toMatchObject({ kind: 'print' });
+  });
+
+  it('refuses other commands', () => {
+    expect(() => parseCommandLine(['walk'], '1')).toThrow(UsageError);
+  });
+});
+
+describe('sizes', () => {
+  it.each([
+    ['0', 0],
+    ['4096', 4096],
+    ['0x1000', 4096],
+    ['8k', 8192],
+    ['8KiB', 8192],
+    ['3MB', 3 * 2 ** 20],
+    ['0x10M', 2 ** 24],
+    ['2G', 2 ** 31],
+  ])('%s', (text, bytes) => {
+    expect(parseSize(text, '--x')).toBe(bytes);
+  });
+
+  it.each(['', 'x', '1.5M', '-1', '1e9', '0x', '99999999999999999999', '10Q'])('not %j', (text) => {
+    expect(() => parseSize(text, '--x')).toThrow(UsageError);
+  });
+});
