@@ -1,6 +1,7 @@
 import { type Endpoint, wrap } from 'comlink';
 import { instantiateInterpreter } from '../src/interpreter/interpreter.js';
 import { createThreadRunner } from '../src/kernel/execution.js';
+import { setStreamDoorbell } from '../src/kernel/files/streamRequests.js';
 import type { HostControl, HostTask } from '../src/machine/hostControl.js';
 import { setFramesDoorbell } from '../src/memory/frames.js';
 import { ringDoorbell } from '../src/sync/doorbell.js';
@@ -18,6 +19,7 @@ export default async function threadHost(task: HostTask): Promise<void> {
   const control = wrap<HostControl>(task.control as unknown as Endpoint);
   const ring = (): void => ringDoorbell(mem, () => task.doorbell.postMessage(1));
   setFramesDoorbell(ring);
+  setStreamDoorbell(ring);
   const runner = createThreadRunner({ mem, engine: instantiateInterpreter(mem, task.interpreter), ring });
   // The answer is read when the host leaves: waiting for it here would delay the first thread by the main thread's work.
   const greeted = control.hostStarted(task.index, performance.now() - started);

@@ -14,6 +14,8 @@ export interface CoordinatorDuties {
   hostsWanted(count: number): void;
   /** The kernel's stream record has room or bytes. */
   streamReady(stream: number): void;
+  /** The guests have set the terminal's mode. */
+  terminalChanged(): void;
 }
 
 /** setTimeout's limit: longer timers are looked at again. */
@@ -49,10 +51,13 @@ export class Coordinator {
           grantFrames(this.mem, request.a, request.b || grantSize(this.mem, request.a));
           break;
         case RequestKind.TimersChanged:
-          this.setTimer(nextTimerDeadline(this.mem));
+          this.setTimer(nextTimerDeadline(this.mem, COORDINATOR));
           break;
         case RequestKind.StreamReady:
           this.duties.streamReady(request.a);
+          break;
+        case RequestKind.TerminalChanged:
+          this.duties.terminalChanged();
           break;
       }
     }

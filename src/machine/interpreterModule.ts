@@ -1,16 +1,25 @@
 import { setFlagsFromString } from 'node:v8';
 import { interpreterBytes } from '../interpreter/interpreter.js';
 
-let compiled: Promise<WebAssembly.Module> | undefined;
+const compiled = new Map<number, Promise<WebAssembly.Module>>();
 
 /**
- * The interpreter, compiled once in a process and posted to every worker. V8's flag for the relaxed SIMD instructions (fused
- * multiply-add) has to be set before the first worker starts; newer versions of V8 have them without it.
+ * Makes V8's relaxed SIMD instructions (fused multiply-add) available. It has to happen before the first worker starts and
+ * before the interpreter is compiled; newer versions of V8 have them without it and ignore the flag.
  */
-export function compileInterpreter(): Promise<WebAssembly.Module> {
-  if (compiled === undefined) {
-    setFlagsFromString('--experimental-wasm-relaxed-simd');
-    compiled = WebAssembly.compile(interpreterBytes() as BufferSource);
+export function enableRelaxedSimd(): void {
+  setFlagsFromString('--experimental-wasm-relaxed-simd');
+}
+
+/** The interpreter for a host page size, compiled once in a process and posted to every worker. */
+export function compileInterpreter(hostPageSize: number): Promise<WebAssembly.Module> {
+  let module = compiled.get(hostPageSize);
+  if (module === undefined) {
+    module = WebAssembly.compile(
+      interpreterBytes({ hostPageShift: Math.log2(hostPageSize) }) as BufferSource,
+    );
+    module.catch(() => {});
+    compiled.set(hostPageSize, module);
   }
-  return compiled;
+  return module;
 }

@@ -12,12 +12,11 @@ import { type GuestStatistics, type MachineMemory, machineMemory } from '../obse
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
-import { MACHINE, Machine as MachineRecord } from '../sync/records/machine.js';
 import { Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { Coordinator } from './coordinator.js';
 import { GuestProcess } from './guestProcess.js';
-import { compileInterpreter } from './interpreterModule.js';
+import { compileInterpreter, enableRelaxedSimd } from './interpreterModule.js';
 import {
   type InputSource,
   type MachineOptions,
@@ -28,7 +27,7 @@ import {
 import { planSandbox } from './sandbox.js';
 import { InputPump, OutputPump, outputPipe, type StreamPump } from './streamPumps.js';
 import { TemporaryFolder } from './temporaryFolder.js';
-import { terminalSize } from './terminal.js';
+import { HostTerminal } from './terminal.js';
 import { ThreadHosts } from './threadHosts.js';
 
 const DEFAULT_MAX_THREADS = 512;
@@ -60,14 +59,14 @@ export class Machine {
   private readonly guests = new Map<number, GuestProcess>();
   private readonly pumps = new Map<number, StreamPump>();
   private readonly temporary = new TemporaryFolder();
+  private terminal: HostTerminal | undefined;
   private closing: Promise<void> | undefined;
   private readonly verbose: boolean;
 
   /** @internal Use createMachine. */
   constructor(options: MachineOptions) {
     this.verbose = options.verbose ?? process.env.GUESTHOUSE_DEBUG !== undefined;
-    const module = compileInterpreter();
-    module.catch(() => {});
+    enableRelaxedSimd();
     this.mem = createMachineMemory({
       ...(options.memory !== undefined && { bytes: options.memory }),
       ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
@@ -77,6 +76,7 @@ export class Machine {
       guestEnded: (guest) => this.guestEnded(guest),
       hostsWanted: (count) => this.hosts.add(count),
       streamReady: (stream) => this.pumps.get(stream)?.ready(),
+      terminalChanged: () => this.terminal?.changed(),
     });
     const limit = options.maxThreads ?? DEFAULT_MAX_THREADS;
     this.hosts = new ThreadHosts(
@@ -88,7 +88,8 @@ export class Machine {
       limit,
       Math.min(options.threads ?? 1, limit),
       this.verbose,
-      module,
+      // Generated and compiled while the first worker starts.
+      () => compileInterpreter(options.hostPageSize ?? 4096),
     );
   }
 
@@ -121,9 +122,9 @@ export class Machine {
     try {
       const encoder = new TextEncoder();
       record = spawnGuest(mem, COORDINATOR, {
-        program: encoder.encode(sandbox.program),
+        path: encoder.encode(sandbox.program),
         argv: [options.argv0 ?? program, ...(options.args ?? [])].map((s) => encoder.encode(s)),
-        env: Object.entries(options.env ?? {})
+        envp: Object.entries(options.env ?? {})
           .filter(([, value]) => value !== undefined)
           .map(([name, value]) => encoder.encode(`${name}=${value}`)),
         files,
@@ -135,9 +136,7 @@ export class Machine {
           ...(options.stackSize !== undefined && { stackSize: options.stackSize }),
           ...(options.reservedVa !== undefined && { reservedVa: options.reservedVa }),
         },
-        ...(options.memory !== undefined && {
-          frameLimit: Math.floor(options.memory / 2 ** mem.getU32(MACHINE + MachineRecord.hostPageShift)),
-        }),
+        ...(options.memory !== undefined && { mm: { memoryLimit: options.memory } }),
       });
     } catch (error) {
       unreserveHost(mem, COORDINATOR);
@@ -187,6 +186,7 @@ export class Machine {
     await this.hosts.close();
     for (const guest of this.guests.values()) await guest.fail(new InternalError('the machine was closed'));
     this.guests.clear();
+    this.terminal?.close();
     this.temporary.remove();
   }
 
@@ -197,7 +197,11 @@ export class Machine {
     reapGuest(this.mem, record, COORDINATOR);
     if (guest === undefined) return;
     void announce?.().finally(() => {
-      for (const [stream, pump] of this.pumps) if (guest.usesPump(pump)) this.pumps.delete(stream);
+      for (const [stream, pump] of this.pumps) {
+        if (!guest.usesPump(pump)) continue;
+        this.pumps.delete(stream);
+        pump.free();
+      }
     });
   }
 
@@ -215,6 +219,13 @@ export class Machine {
     }
   }
 
+  private hostTerminal(): HostTerminal {
+    this.terminal ??= new HostTerminal(this.mem, (signal) => {
+      for (const guest of this.guests.values()) guest.kill(signal);
+    });
+    return this.terminal;
+  }
+
   private input(
     source: InputSource,
     pumps: StreamPump[],
@@ -224,16 +235,15 @@ export class Machine {
     let pipe: PassThrough | null = null;
     if (source === 'inherit') {
       if (readsAsFile(0)) return { stream: { kind: 'host', fd: 0 }, pipe: null };
-      const terminal = isatty(0) ? terminalSize() : undefined;
-      pump = new InputPump(this.mem, () => process.stdin, true, terminal);
+      pump = new InputPump(this.mem, () => process.stdin, true, isatty(0) ? this.hostTerminal() : undefined);
     } else if (source === 'pipe') {
       pipe = new PassThrough();
       const end = pipe;
-      pump = new InputPump(this.mem, () => end, false, undefined);
+      pump = new InputPump(this.mem, () => end, false);
     } else if (typeof source === 'string' || source instanceof Uint8Array) {
-      pump = new InputPump(this.mem, () => Readable.from([Buffer.from(source)]), false, undefined);
+      pump = new InputPump(this.mem, () => Readable.from([Buffer.from(source)]), false);
     } else {
-      pump = new InputPump(this.mem, () => source, false, undefined);
+      pump = new InputPump(this.mem, () => source, false);
     }
     pumps.push(pump);
     return { stream: { kind: 'stream', stream: pump.stream }, pipe };
@@ -246,7 +256,8 @@ export class Machine {
   ): { stream: StandardStream; pipe: Readable | null } {
     if (sink === 'ignore') return { stream: { kind: 'null' }, pipe: null };
     if (sink === 'inherit') {
-      return { stream: { kind: 'host', fd, ...(isatty(fd) && { tty: terminalSize() }) }, pipe: null };
+      const terminal = isatty(fd) ? this.hostTerminal().tty : 0;
+      return { stream: { kind: 'host', fd, terminal }, pipe: null };
     }
     let pipe: Readable | null = null;
     let pump: OutputPump;

@@ -1,13 +1,16 @@
 import { PassThrough, type Readable, type Writable } from 'node:stream';
 import {
+  beginStreamTurn,
   createStream,
   endStream,
+  freeStream,
   pushStreamBytes,
   streamEnded,
   takeStreamBytes,
 } from '../kernel/files/stream.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import type { HostTerminal } from './terminal.js';
 
 /**
  * The coordinator's pumps between Node's streams, which only the main thread has, and the kernel's streams, which guests read
@@ -21,6 +24,8 @@ export interface StreamPump {
   ready(): void;
   /** Moves what is left and lets go of the Node stream. Resolves when everything has been handed over. */
   close(): Promise<void>;
+  /** Gives the kernel's stream up; nothing may name it afterwards. */
+  free(): void;
 }
 
 const CHUNK = 65536;
@@ -33,24 +38,29 @@ export class InputPump implements StreamPump {
   private ended = false;
   private closed = false;
 
-  /** @param open gives the Node stream when the guest first reads; @param borrowed it outlives the guest (process.stdin). */
+  /**
+   * @param open gives the Node stream when the guest first reads; @param borrowed it outlives
+   * the guest (process.stdin); @param terminal the terminal it is, if it is one.
+   */
   constructor(
     private readonly mem: SharedMemory,
     private readonly open: () => Readable,
     private readonly borrowed: boolean,
-    terminal: { rows: number; columns: number } | undefined,
+    private readonly terminal?: HostTerminal,
   ) {
-    this.stream = createStream(mem, COORDINATOR, 'input', terminal ? { terminal } : {});
+    this.stream = createStream(mem, COORDINATOR, 'input', terminal?.tty ?? 0);
   }
 
   private source: Readable | undefined;
   private readonly onData = (chunk: Uint8Array | string): void => {
-    this.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    this.push(this.terminal?.input(bytes) ?? bytes);
   };
   private readonly onEnd = (): void => this.finish();
 
   ready(): void {
     if (this.closed || this.ended) return;
+    beginStreamTurn(this.mem, this.stream, COORDINATOR);
     if (!this.attached) {
       this.attached = true;
       this.source = this.open();
@@ -78,6 +88,10 @@ export class InputPump implements StreamPump {
     source.pause();
     if (this.borrowed) (source as Readable & { unref?: () => void }).unref?.();
     else source.destroy();
+  }
+
+  free(): void {
+    freeStream(this.mem, this.stream, COORDINATOR);
   }
 
   private push(bytes: Uint8Array): void {
@@ -133,6 +147,8 @@ export class OutputPump implements StreamPump {
   };
 
   ready(): void {
+    if (this.done) return;
+    beginStreamTurn(this.mem, this.stream, COORDINATOR);
     while (!this.draining && !this.done) {
       const bytes = takeStreamBytes(this.mem, this.stream, CHUNK, COORDINATOR);
       if (bytes.length === 0) break;
@@ -155,6 +171,10 @@ export class OutputPump implements StreamPump {
       this.closed = resolve;
       this.ready();
     });
+  }
+
+  free(): void {
+    freeStream(this.mem, this.stream, COORDINATOR);
   }
 
   private finish(): void {

@@ -37,7 +37,7 @@ export class ThreadHosts {
     limit: number,
     present: number,
     verbose: boolean,
-    private readonly interpreter: Promise<WebAssembly.Module>,
+    private readonly interpreter: () => Promise<WebAssembly.Module>,
   ) {
     // Run from its sources (by the tests), the machine still takes the compiled worker.
     const built = import.meta.url.endsWith('.ts')
@@ -101,7 +101,7 @@ export class ThreadHosts {
         index: this.nextIndex - 1,
         host: record,
         memory: mem.wasm,
-        interpreter: await this.interpreter,
+        interpreter: await this.interpreter(),
         control: control.port2,
         doorbell: doorbell.port2,
       };
