@@ -1,0 +1,322 @@
+import type { Helper, Semantics } from '../isa/builder.js';
+import { fusedSemantics } from '../isa/floatingPoint.js';
+import { CodePage } from '../sync/records/codePage.js';
+import { EXIT_ATTENTION, EXIT_FETCH, EXIT_ILLEGAL, Thread } from '../sync/records/thread.js';
+import { call, type FunctionRef, i32, i64, type Label, ModuleBuilder } from '../wasm/index.js';
+import { ExactBuilder } from './exactBuilder.js';
+import { countedInstructions, currentPc, FastBuilder, ONE, type RunFrame } from './fastBuilder.js';
+import {
+  HANDLERS,
+  type Handler,
+  OP_CONTINUE,
+  OP_DECODE,
+  OP_ILLEGAL,
+  OP_STRADDLE,
+  OPCODES,
+} from './handlers.js';
+import { HelperTable } from './helperTable.js';
+import type { Frame } from './interpreterBuilder.js';
+import { defineMemoryHelpers, type MemoryHelpers, tableOffset } from './memoryHelpers.js';
+import { OPCODE_SHIFT, RD_SHIFT, SLOT_SCALE_SHIFT } from './slot.js';
+import { STRADDLES, Straddle } from './straddles.js';
+
+export interface GeneratorOptions {
+  /** log2 of the machine's host page size. */
+  readonly hostPageShift: number;
+  /** Use wasm's relaxed multiply-add, which the caller has found to be fused here (isa/floatingPointProbe). */
+  readonly fused: boolean;
+}
+
+/** run's result when its budget is used up: enter it again. */
+export const EXIT_BUDGET = 0;
+
+interface Imports {
+  /** (code page, slot index): decodes a run of slots. */
+  readonly decode: FunctionRef;
+  /** (address of the slot, instruction word): decodes a straddling instruction. */
+  readonly decodeStraddle: FunctionRef;
+  readonly time: FunctionRef;
+}
+
+/**
+ * Generates the interpreter: a module that exports `run(thread, budget) → EXIT_*` and imports the machine's memory,
+ * `engine` and `helpers`.
+ */
+export function generateInterpreter(options: GeneratorOptions): Uint8Array {
+  // Imports come first in a module, but which helpers are imported is known only when everything has been written once.
+  const imported = new Map<string, Helper>();
+  for (;;) {
+    const module = new ModuleBuilder();
+    const helpers = writeModule(module, options, imported.values());
+    if (helpers.missing.size === 0) return module.toBytes();
+    for (const [name, helper] of helpers.missing) imported.set(name, helper);
+  }
+}
+
+function writeModule(
+  module: ModuleBuilder,
+  options: GeneratorOptions,
+  imported: Iterable<Helper>,
+): HelperTable {
+  module.importMemory({ module: 'engine', name: 'memory', minimum: 1, maximum: 65536, shared: true });
+  const imports: Imports = {
+    decode: module.importFunction('engine', 'decode', { params: ['i32', 'i32'], results: [] }),
+    decodeStraddle: module.importFunction('engine', 'decodeStraddle', {
+      params: ['i32', 'i32'],
+      results: [],
+    }),
+    time: module.importFunction('engine', 'time', { params: [], results: ['f64'] }),
+  };
+  const helpers = new HelperTable(module, imported);
+  const time = module.function({ params: [], results: ['i64'] });
+  time.builder.return(i64.trunc_f64_u(call(imports.time, 'f64')));
+  const memory = defineMemoryHelpers(module, options.hostPageShift);
+
+  const run = module.function({ params: ['i32', 'i32'], results: ['i32'] });
+  const exact = module.function({ params: ['i32', 'i64', 'i64'], results: ['i32'] });
+  module.exportFunction('run', run);
+  const givesUp = writeRun(run, exact, options, imports, time, helpers);
+  writeExact(exact, givesUp, options, time, helpers, memory);
+  return helpers;
+}
+
+/**
+ * The run function. Its shape:
+ *
+ *   block leaving
+ *     loop far                 target: look the code page up
+ *       loop again             state: a slot
+ *         block givingUp
+ *           loop dispatch      load slot, br_table to its handler
+ *             handlers         → dispatch, far, givingUp, leaving
+ *         exact(slot)          → again, leaving
+ *   store pc and instret, return reason
+ *
+ * Returns the opcodes whose handlers may give up.
+ */
+function writeRun(
+  { builder: f }: { builder: ReturnType<ModuleBuilder['function']>['builder'] },
+  exact: FunctionRef,
+  { hostPageShift, fused }: GeneratorOptions,
+  imports: Imports,
+  time: FunctionRef,
+  helpers: HelperTable,
+): Set<number> {
+  const thread = f.param('i32', 0);
+  const budget = f.param('i32', 1);
+  const state = f.local('i64');
+  const start = f.local('i64');
+  const slot = f.local('i64');
+  const low = f.local('i32');
+  const pcDelta = f.local('i64');
+  const target = f.local('i64');
+  const page = f.local('i32');
+  const reason = f.local('i32');
+  const readTable = f.hold(i32.load(thread, Thread.readTable));
+  const writeTable = f.hold(i32.load(thread, Thread.writeTable));
+  const address = f.local('i64');
+  const entry = f.local('i32');
+  const masks = [1, 2, 4, 8].map((bytes) =>
+    f.hold(i64.or(i64.sub(i64.const(0), i64.load(thread, Thread.reach)), i64.const(bytes - 1))),
+  );
+
+  // Counting upwards from 2^31 − budget makes `state` negative when the budget is used up.
+  f.set(start, i64.extend_i32_u(i32.sub(i32.const(0x8000_0000), budget)));
+  f.set(state, i64.shl(start, i64.const(32)));
+  f.set(target, i64.and(i64.load(thread, Thread.pc), i64.const(-2)));
+
+  const leaving = f.openBlock();
+  const far = f.openLoop();
+
+  const leave = (why: number): void => {
+    f.set(reason, i32.const(why));
+    f.br(leaving);
+  };
+  const pollWord = () =>
+    i32.or(i32.load(thread, Thread.attention), i32.wrap_i64(i64.shr_u(state, i64.const(63))));
+  const leaveAtPoll = (): void => {
+    f.set(reason, i32.const(EXIT_BUDGET));
+    f.if(i32.load(thread, Thread.attention), () => f.set(reason, i32.const(EXIT_ATTENTION)));
+    f.br(leaving);
+  };
+
+  // --- far: `target` is the guest address to go on at ---
+  f.if(pollWord(), leaveAtPoll);
+  f.set(page, i32.const(0));
+  f.if(i64.lt_u(target, i64.load(thread, Thread.reach)), () =>
+    f.set(page, i32.load(i32.add(i32.load(thread, Thread.codeTable), tableOffset(target, 12)))),
+  );
+  f.if(i32.eqz(page), () => {
+    f.store('i64.store', thread, target, Thread.exitAddress);
+    leave(EXIT_FETCH);
+  });
+  const slotOffset = i64.shl(i64.and(target, i64.const(0xffe)), i64.const(SLOT_SCALE_SHIFT));
+  const slotAddress = f.hold(i64.add(i64.extend_i32_u(i32.add(page, i32.const(CodePage.slots))), slotOffset));
+  f.set(state, i64.or(i64.and(state, i64.const(-ONE)), slotAddress));
+  f.set(pcDelta, i64.sub(target, i64.shr_u(slotAddress, i64.const(SLOT_SCALE_SHIFT))));
+
+  const again = f.openLoop();
+  const givingUp = f.openBlock();
+  const dispatch = f.openLoop();
+
+  // --- handlers ---
+  const run: RunFrame = {
+    f,
+    thread,
+    slot,
+    low,
+    useHelper: helpers.use,
+    time,
+    state,
+    start,
+    pcDelta,
+    readTable,
+    writeTable,
+    masks,
+    target,
+    address,
+    entry,
+    hostPageShift,
+    dispatch: () => f.br(dispatch),
+    goFar: () => f.br(far),
+    poll: () =>
+      f.if(pollWord(), () => {
+        f.set(target, currentPc(run));
+        leaveAtPoll();
+      }),
+    leave,
+    giveUpIf: (condition) => f.brIf(givingUp, condition),
+  };
+  const labels: Label[] = new Array(OPCODES);
+  for (let opcode = OPCODES - 1; opcode >= 0; opcode--) labels[opcode] = f.openBlock();
+  f.set(slot, i64.load(i32.wrap_i64(state)));
+  f.set(low, i32.wrap_i64(slot));
+  f.brTable(i32.shr_u(low, i32.const(OPCODE_SHIFT)), labels, labels[OP_DECODE]);
+
+  const slotAt = () => i32.wrap_i64(state);
+  const special: Record<number, () => void> = {
+    [OP_DECODE]: () => {
+      const index = i32.shr_u(i32.sub(slotAt(), i32.add(page, i32.const(CodePage.slots))), i32.const(3));
+      f.call(imports.decode, page, index);
+      run.dispatch();
+    },
+    [OP_CONTINUE]: () => {
+      f.set(target, currentPc(run));
+      run.goFar();
+    },
+    [OP_STRADDLE]: () => writeStraddle(run, page, imports),
+    [OP_ILLEGAL]: () => {
+      const length = i32.and(i32.shr_u(low, i32.const(RD_SHIFT + 3)), i32.const(63));
+      f.store('i64.store', thread, i64.shr_u(slot, i64.const(32)), Thread.exitAddress);
+      f.store('i32.store', thread, length, Thread.exitSize);
+      f.set(target, currentPc(run));
+      leave(EXIT_ILLEGAL);
+    },
+  };
+  const givesUp = new Set<number>();
+  for (let opcode = 0; opcode < OPCODES; opcode++) {
+    f.close();
+    if (opcode in special) {
+      special[opcode]();
+      continue;
+    }
+    const handler = HANDLERS[opcode - HANDLERS[0].opcode];
+    const builder = new FastBuilder(run, handler);
+    semanticsOf(handler, fused)(builder);
+    builder.finish();
+    if (builder.givesUp) givesUp.add(opcode);
+  }
+  f.close(); // dispatch; control never falls out of it
+
+  f.close(); // givingUp
+  const advance = f.hold(call(exact, 'i32', thread, slot, currentPc(run)));
+  f.if(i32.gt_s(advance, i32.const(0)), () => {
+    f.set(state, i64.add(i64.add(state, i64.const(ONE)), i64.extend_i32_u(advance)));
+    f.br(again);
+  });
+  f.set(reason, i32.sub(i32.const(0), advance));
+  f.set(target, currentPc(run));
+  f.br(leaving);
+  f.close(); // again
+  f.close(); // far
+  f.close(); // leaving
+  f.store('i64.store', thread, target, Thread.pc);
+  f.store('i64.store', thread, countedInstructions(run), Thread.instret);
+  f.return(reason);
+  return givesUp;
+}
+
+/** The handler of OP_STRADDLE; see straddles.ts. */
+function writeStraddle(run: RunFrame, page: RunFrame['entry'], imports: Imports): void {
+  const { f, thread, state, pcDelta, target } = run;
+  const pc = f.hold(currentPc(run));
+  const next = f.hold(i64.add(pc, i64.const(2)));
+  const nextPage = f.local('i32');
+  f.set(nextPage, i32.const(0));
+  f.if(i64.lt_u(next, i64.load(thread, Thread.reach)), () =>
+    f.set(nextPage, i32.load(i32.add(i32.load(thread, Thread.codeTable), tableOffset(next, 12)))),
+  );
+  f.if(i32.eqz(nextPage), () => {
+    f.store('i64.store', thread, next, Thread.exitAddress);
+    f.set(target, pc);
+    run.leave(EXIT_FETCH);
+  });
+  const first = i32.load16_u(i32.load(page, CodePage.source), 4094);
+  const second = i32.load16_u(i32.load(nextPage, CodePage.source));
+  const word = f.hold(i32.or(first, i32.shl(second, i32.const(16))));
+  const index = i32.and(i32.wrap_i64(i64.shr_u(pc, i64.const(12))), i32.const(STRADDLES - 1));
+  const straddle = f.hold(
+    i32.add(i32.add(thread, i32.const(Thread.straddles)), i32.mul(index, i32.const(Straddle.SIZE))),
+  );
+  const known = i64.or(i64.extend_i32_u(word), i64.const(ONE));
+  f.if(i64.ne(i64.load(straddle, Straddle.word), known), () => {
+    f.call(imports.decodeStraddle, i32.add(straddle, i32.const(Straddle.slot)), word);
+    f.store('i64.store', straddle, known, Straddle.word);
+  });
+  const slotAddress = f.hold(i64.extend_i32_u(i32.add(straddle, i32.const(Straddle.slot))));
+  f.set(state, i64.or(i64.and(state, i64.const(-ONE)), slotAddress));
+  f.set(pcDelta, i64.sub(pc, i64.shr_u(slotAddress, i64.const(SLOT_SCALE_SHIFT))));
+  for (const local of [pc, next, nextPage, word, straddle, slotAddress]) f.release(local);
+  run.dispatch();
+}
+
+/** The exact tier's function, over the opcodes in `opcodes`. */
+function writeExact(
+  { builder: f }: { builder: ReturnType<ModuleBuilder['function']>['builder'] },
+  opcodes: Set<number>,
+  { fused }: GeneratorOptions,
+  time: FunctionRef,
+  helpers: HelperTable,
+  memory: MemoryHelpers,
+): void {
+  const thread = f.param('i32', 0);
+  const slot = f.param('i64', 1);
+  const pc = f.param('i64', 2);
+  const low = f.hold(i32.wrap_i64(slot));
+  const frame: Frame = { f, thread, slot, low, useHelper: helpers.use, time };
+
+  const order = [...opcodes];
+  const otherwise = f.openBlock();
+  const blocks = order.map(() => f.openBlock()).reverse();
+  const labels: Label[] = new Array(OPCODES).fill(otherwise);
+  order.forEach((opcode, i) => {
+    labels[opcode] = blocks[i];
+  });
+  f.brTable(i32.shr_u(low, i32.const(OPCODE_SHIFT)), labels, otherwise);
+  for (const opcode of order) {
+    f.close();
+    const handler = HANDLERS[opcode - HANDLERS[0].opcode];
+    const builder = new ExactBuilder(frame, handler, pc, memory);
+    semanticsOf(handler, fused)(builder);
+    builder.finish();
+    if (!builder.ended) f.return(i32.const(handler.length * 4));
+  }
+  f.close();
+  f.unreachable();
+}
+
+function semanticsOf({ instruction }: Handler, fused: boolean): Semantics {
+  const semantics = (fused ? fusedSemantics[instruction.mnemonic] : undefined) ?? instruction.semantics;
+  if (!semantics) throw new Error(`${instruction.mnemonic} has no semantics`);
+  return semantics;
+}
