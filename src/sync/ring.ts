@@ -31,6 +31,8 @@ export enum RequestKind {
   StreamReady = 5,
   /** Host `a` has stopped for good. */
   HostEnded = 6,
+  /** Terminal `a` (kernel/files Tty record) has new settings: put the host's terminal in their mode. */
+  TerminalChanged = 7,
 }
 
 export interface CoordinatorRequest {

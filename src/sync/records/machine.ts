@@ -96,8 +96,12 @@ export const Machine = record({
   freeThreads: pointer,
   /** Processors a guest is told of; constant. */
   cpuCount: u32,
+  /** 1 once ids have wrapped at maxTids; guestsLock. */
+  tidsWrapped: u32,
   /** 1 while the coordinator's doorbell has been rung and not yet answered. Atomic. */
   doorbell: i32,
+  /** FilesGlobal of kernel/files; heapLock while it is made. */
+  filesGlobal: pointer,
 });
 
 /** A thread host: one worker of the pool. */
