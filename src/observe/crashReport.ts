@@ -10,7 +10,7 @@ export interface FatalSignal {
   /** si_code. */
   readonly code: number;
   /** si_addr. */
-  readonly address: number;
+  readonly address: bigint;
 }
 
 const ABI_NAMES =
@@ -50,7 +50,7 @@ export function crashReport(c: Caller, fatal: FatalSignal): string {
     }
     lines.push(`  ${cells.join(' ')}`);
   }
-  lines.push(...mappingsAround(c, 'the address', fatal.address));
+  lines.push(...mappingsAround(c, 'the address', Number(fatal.address)));
   lines.push(...mappingsAround(c, 'the pc', pc));
   return lines.map((line) => `${line}\n`).join('');
 }
