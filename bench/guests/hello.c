@@ -1,0 +1,4 @@
+/* The least program. */
+#include <stdio.h>
+
+int main(void) { puts("Hello, world"); }
