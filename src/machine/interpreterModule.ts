@@ -1,5 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
-import { interpreterBytes } from '../interpreter/interpreter.js';
+import { probeFusedMultiplyAdd } from '../isa/floatingPointProbe.js';
 
 const compiled = new Map<number, Promise<WebAssembly.Module>>();
 
@@ -15,11 +16,33 @@ export function enableRelaxedSimd(): void {
 export function compileInterpreter(hostPageSize: number): Promise<WebAssembly.Module> {
   let module = compiled.get(hostPageSize);
   if (module === undefined) {
-    module = WebAssembly.compile(
-      interpreterBytes({ hostPageShift: Math.log2(hostPageSize) }) as BufferSource,
-    );
+    const options = { hostPageShift: Math.log2(hostPageSize), fused: probeFusedMultiplyAdd() };
+    module = builtInterpreter(options).then((bytes) => WebAssembly.compile(bytes as BufferSource));
     module.catch(() => {});
     compiled.set(hostPageSize, module);
   }
   return module;
+}
+
+/** The kinds of interpreter there are. */
+export interface InterpreterVariant {
+  readonly hostPageShift: number;
+  readonly fused: boolean;
+}
+
+/** The file that the build has put an interpreter into (prebuildInterpreters.ts): below dist/, also when run from the sources. */
+export function interpreterFile(variant: InterpreterVariant): URL {
+  const name = `${variant.hostPageShift}-${variant.fused ? 'fused' : 'plain'}.wasm`;
+  const folder = import.meta.url.endsWith('.ts') ? '../../dist/interpreter/' : '../../interpreter/';
+  return new URL(folder + name, import.meta.url);
+}
+
+async function builtInterpreter(variant: InterpreterVariant): Promise<Uint8Array> {
+  try {
+    return await readFile(interpreterFile(variant));
+  } catch {
+    // Not built: generating takes some 50 ms longer.
+    const { interpreterBytes } = await import('../interpreter/interpreter.js');
+    return interpreterBytes(variant);
+  }
 }
