@@ -108,7 +108,7 @@ export class ThreadHosts {
       await this.pool.run(task, { transferList: [control.port2, doorbell.port2] as Transferable[] as never });
     } catch (error) {
       const thread = mem.atomicLoad(record + Host.thread);
-      forgetHost(mem, COORDINATOR, thread > 0 || thread < -1);
+      this.add(forgetHost(mem, COORDINATOR, thread > 0 || thread < -1));
       this.events.onFailure(
         error instanceof Error ? error : new Error(String(error)),
         thread === -1 ? 0 : thread >>> 0,

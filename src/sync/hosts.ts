@@ -74,26 +74,32 @@ export function startThread(mem: SharedMemory, thread: number, owner: number, ri
   }
   // A guest that has started a second thread will start more; one that has not needs no spares. A start from the main
   // thread is a new guest's first thread.
-  const committed = mem.getI32(MACHINE + Machine.hostsCommitted);
   if (owner !== COORDINATOR) {
+    const committed = mem.getI32(MACHINE + Machine.hostsCommitted);
     const spares = Math.min(MOST_SPARES, Math.max(2, committed));
     if (spares > mem.getI32(MACHINE + Machine.spareHosts)) mem.setI32(MACHINE + Machine.spareHosts, spares);
   }
-  const have = mem.getI32(MACHINE + Machine.hostCount);
-  const want = Math.min(
-    mem.getI32(MACHINE + Machine.hostLimit),
-    committed + mem.getI32(MACHINE + Machine.spareHosts),
-  );
-  if (want > have) mem.setI32(MACHINE + Machine.hostCount, want);
+  const missing = countMissingLocked(mem);
   unlockMutex(mem, MACHINE + Machine.hostsLock, owner);
   if (host !== 0) {
     Atomics.store(mem.i32, (host + Host.thread) >>> 2, thread);
     Atomics.notify(mem.i32, (host + Host.thread) >>> 2, 1);
   }
-  if (want > have) {
-    while (!pushRequest(mem, owner, RequestKind.HostsWanted, want - have)) ring();
+  if (missing > 0) {
+    while (!pushRequest(mem, owner, RequestKind.HostsWanted, missing)) ring();
     ring();
   }
+}
+
+/** How many hosts are to be started for the threads there are and the spares; they count as present from now on. */
+function countMissingLocked(mem: SharedMemory): number {
+  const have = mem.getI32(MACHINE + Machine.hostCount);
+  const want = Math.min(
+    mem.getI32(MACHINE + Machine.hostLimit),
+    mem.getI32(MACHINE + Machine.hostsCommitted) + mem.getI32(MACHINE + Machine.spareHosts),
+  );
+  if (want > have) mem.setI32(MACHINE + Machine.hostCount, want);
+  return Math.max(0, want - have);
 }
 
 /**
@@ -132,13 +138,18 @@ export function nextThread(mem: SharedMemory, host: number, finished: boolean): 
   }
 }
 
-/** Takes a host that ended for good (its worker died) out of the count; `hadThread` when a thread was promised it. */
-export function forgetHost(mem: SharedMemory, owner: number, hadThread: boolean): void {
+/**
+ * Takes a host that ended for good (its worker died) out of the count; `hadThread` when a thread was promised it. Returns
+ * how many hosts are to be started in its place.
+ */
+export function forgetHost(mem: SharedMemory, owner: number, hadThread: boolean): number {
   lockMutex(mem, MACHINE + Machine.hostsLock, owner);
   mem.setI32(MACHINE + Machine.hostCount, mem.getI32(MACHINE + Machine.hostCount) - 1);
   if (hadThread)
     mem.setI32(MACHINE + Machine.hostsCommitted, mem.getI32(MACHINE + Machine.hostsCommitted) - 1);
+  const missing = mem.atomicLoad(MACHINE + Machine.closing) === 0 ? countMissingLocked(mem) : 0;
   unlockMutex(mem, MACHINE + Machine.hostsLock, owner);
+  return missing;
 }
 
 /** Closes the machine's hosts: parked ones leave now, the others when their thread has ended. */

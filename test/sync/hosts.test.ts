@@ -1,0 +1,125 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { createMachineMemory } from '../../src/memory/machineMemory.js';
+import { allocateBlock } from '../../src/sync/heap.js';
+import {
+  closeHosts,
+  forgetHost,
+  initHosts,
+  nextThread,
+  registerHost,
+  reserveHost,
+  startThread,
+  unreserveHost,
+} from '../../src/sync/hosts.js';
+import { COORDINATOR } from '../../src/sync/mutex.js';
+import { Host, MACHINE, Machine } from '../../src/sync/records/machine.js';
+import { Thread } from '../../src/sync/records/thread.js';
+import { RequestKind, takeRequest } from '../../src/sync/ring.js';
+import type { SharedMemory } from '../../src/sync/sharedMemory.js';
+
+let mem: SharedMemory;
+let rings: number;
+const ring = () => {
+  rings++;
+};
+const newThread = () => allocateBlock(mem, Thread.SIZE, COORDINATOR);
+const idle = () => mem.getI32(MACHINE + Machine.idleHostCount);
+
+/** Hosts asked for since the last call. */
+function wanted(): number {
+  let sum = 0;
+  for (let r = takeRequest(mem, COORDINATOR); r !== undefined; r = takeRequest(mem, COORDINATOR)) {
+    expect(r.kind).toBe(RequestKind.HostsWanted);
+    sum += r.a;
+  }
+  return sum;
+}
+
+/** Parks a host as its worker would, without waiting: it has to be the next one to get a thread. */
+function park(host: number): void {
+  mem.setU32(host + Host.nextIdle, mem.getU32(MACHINE + Machine.idleHosts));
+  mem.setU32(MACHINE + Machine.idleHosts, host);
+  mem.setI32(MACHINE + Machine.idleHostCount, idle() + 1);
+}
+
+beforeEach(() => {
+  mem = createMachineMemory({ bytes: 64 * 1024 * 1024 });
+  rings = 0;
+});
+
+describe('a thread that is started', () => {
+  it('waits for a host when there is none, first come first served', () => {
+    initHosts(mem, 10, 1);
+    const threads = [newThread(), newThread(), newThread()];
+    for (const thread of threads) {
+      expect(reserveHost(mem, COORDINATOR)).toBe(true);
+      startThread(mem, thread, COORDINATOR, ring);
+    }
+    // One host is on its way already; a new guest's first thread asks for no spares.
+    expect(wanted()).toBe(2);
+    expect(rings).toBe(2);
+    const host = registerHost(mem, 0);
+    expect(nextThread(mem, host, false)).toBe(threads[0]);
+    expect(mem.getU32(threads[0] + Thread.host)).toBe(host);
+    expect(mem.atomicLoad(host + Host.thread)).toBe(threads[0]);
+    expect(nextThread(mem, host, true)).toBe(threads[1]);
+    expect(nextThread(mem, registerHost(mem, 1), false)).toBe(threads[2]);
+    expect(mem.getI32(MACHINE + Machine.hostsCommitted)).toBe(2);
+  });
+
+  it('gets a parked host at once', () => {
+    initHosts(mem, 10, 2);
+    const first = registerHost(mem, 0);
+    const second = registerHost(mem, 1);
+    park(first);
+    park(second);
+    const thread = newThread();
+    reserveHost(mem, COORDINATOR);
+    startThread(mem, thread, COORDINATOR, ring);
+    expect(mem.atomicLoad(second + Host.thread)).toBe(thread);
+    expect(mem.atomicLoad(first + Host.thread)).toBe(0);
+    expect(idle()).toBe(1);
+    expect(wanted()).toBe(0);
+  });
+
+  it('by another thread makes spare hosts wanted, up to the limit', () => {
+    initHosts(mem, 6, 1);
+    const parent = newThread();
+    for (let i = 0; i < 4; i++) {
+      expect(reserveHost(mem, parent)).toBe(true);
+      startThread(mem, newThread(), parent, ring);
+    }
+    expect(wanted()).toBe(5);
+    expect(mem.getI32(MACHINE + Machine.hostCount)).toBe(6);
+    expect(reserveHost(mem, parent)).toBe(true);
+    expect(reserveHost(mem, parent)).toBe(true);
+    expect(reserveHost(mem, parent)).toBe(false);
+    unreserveHost(mem, parent);
+    expect(reserveHost(mem, parent)).toBe(true);
+  });
+});
+
+describe('hosts', () => {
+  it('that end are wanted again', () => {
+    initHosts(mem, 4, 2);
+    reserveHost(mem, COORDINATOR);
+    expect(forgetHost(mem, COORDINATOR, true)).toBe(0);
+    expect(forgetHost(mem, COORDINATOR, false)).toBe(0);
+    expect(mem.getI32(MACHINE + Machine.hostsCommitted)).toBe(0);
+    reserveHost(mem, COORDINATOR);
+    startThread(mem, newThread(), COORDINATOR, ring);
+    expect(wanted()).toBe(1);
+    // The host of a thread that waits dies: another one has to come.
+    reserveHost(mem, COORDINATOR);
+    expect(forgetHost(mem, COORDINATOR, false)).toBe(2);
+  });
+
+  it('leave when the machine closes, parked or not', () => {
+    initHosts(mem, 4, 2);
+    const parked = registerHost(mem, 0);
+    park(parked);
+    closeHosts(mem, COORDINATOR);
+    expect(mem.atomicLoad(parked + Host.thread)).toBe(-1);
+    expect(nextThread(mem, registerHost(mem, 1), false)).toBe(0);
+  });
+});
