@@ -29,8 +29,8 @@ export class ThreadContext {
   /** a0 at the system call being made, low and high word: a restart puts it back. */
   originalA0Low = 0;
   originalA0High = 0;
-  /** The thread was in a system call whose result has not been turned into a signal's view yet. */
-  inSyscall = false;
+  /** ERESTART* of the system call that a signal has just interrupted, else 0; delivery turns it into EINTR or a restart. */
+  restart = 0;
   /** The frame of a handler or rt_sigreturn has just replaced the registers: the result must not be stored. */
   registersReplaced = false;
   /** The number of this system call was reported as unknown; one report a number and guest. */

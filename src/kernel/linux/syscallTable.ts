@@ -1,7 +1,12 @@
+import { memoryCalls } from './memoryCalls.js';
+import { signalCalls } from './signalCalls.js';
 import type { SyscallEntry, SyscallTable } from './syscall.js';
+import { systemCalls } from './systemCalls.js';
+import { threadCalls } from './threadCalls.js';
+import { timeCalls } from './timeCalls.js';
 
 /** The system calls of Linux on RISC-V 64, each topic in a file of its own; a number without an entry gives ENOSYS. */
-const topics: readonly SyscallTable[] = [];
+const topics: readonly SyscallTable[] = [memoryCalls, signalCalls, systemCalls, threadCalls, timeCalls];
 
 /** Entries by number. */
 export const linuxSyscalls: readonly (SyscallEntry | undefined)[] = merge(topics);

@@ -65,6 +65,9 @@ export const Guest = record({
   lastTimerId: i32,
   /** The most bytes an address space of the guest has had resident; threadsLock. Noted when the address space goes. */
   residentPeak: u64,
+  /** PR_SET_PDEATHSIG and PR_SET_NO_NEW_PRIVS. */
+  parentDeathSignal: u32,
+  noNewPrivileges: u32,
 });
 
 export const GUEST_RUNNING = 0;

@@ -1,0 +1,75 @@
+import { readFileSync, readlinkSync } from 'node:fs';
+import { monotonicNow } from '../sync/park.js';
+import { Guest } from '../sync/records/guest.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { Thread } from '../sync/records/thread.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import type { ThreadContext } from './threadContext.js';
+
+/** Every clock a guest can read goes through here. Times are milliseconds as fractional numbers. */
+export const CLOCK_REALTIME = 0;
+export const CLOCK_MONOTONIC = 1;
+export const CLOCK_PROCESS_CPUTIME_ID = 2;
+export const CLOCK_THREAD_CPUTIME_ID = 3;
+export const CLOCK_MONOTONIC_RAW = 4;
+export const CLOCK_REALTIME_COARSE = 5;
+export const CLOCK_MONOTONIC_COARSE = 6;
+export const CLOCK_BOOTTIME = 7;
+export const CLOCK_REALTIME_ALARM = 8;
+export const CLOCK_BOOTTIME_ALARM = 9;
+export const CLOCK_TAI = 11;
+
+/** Realtime minus monotonic clock in milliseconds. */
+export function realtimeOffset(mem: SharedMemory): number {
+  return mem.getU64(MACHINE + Machine.realtimeOffset) / 1000;
+}
+
+/** CLOCK_REALTIME in milliseconds since 1970. */
+export function realtimeNow(mem: SharedMemory): number {
+  return monotonicNow() + realtimeOffset(mem);
+}
+
+/** The host's id of this worker's thread (Linux hosts only), else 0. */
+export function hostThreadId(): number {
+  try {
+    return Number(readlinkSync('/proc/thread-self').split('/').pop()) || 0;
+  } catch {
+    return 0;
+  }
+}
+
+/** CPU milliseconds of a thread of this process by its host id; undefined where the host does not tell. */
+function hostCpu(tid: number): number | undefined {
+  try {
+    const text = readFileSync(`/proc/self/task/${tid}/schedstat`, 'latin1');
+    return Number.parseInt(text, 10) / 1e6;
+  } catch {
+    return undefined;
+  }
+}
+
+/** CPU milliseconds that the worker has used up to now; falls back on elapsed time. */
+export function workerCpuNow(hostTid: number): number {
+  return (hostTid !== 0 ? hostCpu(hostTid) : undefined) ?? monotonicNow();
+}
+
+/** CPU time of a thread, milliseconds. Callable from any worker and the main thread. */
+export function threadCpu(mem: SharedMemory, thread: number): number {
+  if (mem.getU32(thread + Thread.host) === 0 && mem.f64[(thread + Thread.cpuBase) >>> 3] === 0) return 0;
+  const now = workerCpuNow(mem.getU32(thread + Thread.hostTid));
+  return Math.max(0, now - mem.f64[(thread + Thread.cpuBase) >>> 3]);
+}
+
+/** CPU time of a guest, its ended threads included, milliseconds. The caller holds Guest.threadsLock. */
+export function guestCpuLocked(mem: SharedMemory, guest: number): number {
+  let sum = mem.getU64(guest + Guest.cpuMicroseconds) / 1000;
+  for (let t = mem.getU32(guest + Guest.threads); t !== 0; t = mem.getU32(t + Thread.nextInGuest))
+    sum += threadCpu(mem, t);
+  return sum;
+}
+
+/** Notes the CPU time at which the worker begins with the thread. */
+export function beginCpuTime(t: ThreadContext, hostTid: number): void {
+  t.mem.setU32(t.thread + Thread.hostTid, hostTid);
+  t.mem.f64[(t.thread + Thread.cpuBase) >>> 3] = workerCpuNow(hostTid);
+}

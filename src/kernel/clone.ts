@@ -1,0 +1,121 @@
+import { writeU32 } from '../memory/userAccess.js';
+import { releaseMm, retainMm } from '../mm/addressSpace.js';
+import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
+import { ThreadSignals } from '../sync/records/signals.js';
+import { NO_RESERVATION, START_RUN, Thread } from '../sync/records/thread.js';
+import { addThread, removeThread } from '../sync/safepoint.js';
+import { EAGAIN, EINVAL, ENOSYS, ERESTARTNOINTR, SyscallError } from './errno.js';
+import { copyFiles, releaseFiles, retainFiles } from './files/filesTable.js';
+import { copyFs, releaseFs, retainFs } from './files/fsRecord.js';
+import { joinGuest } from './guestRecords.js';
+import type { ThreadContext } from './threadContext.js';
+import { allocateThread, allocateTid, freeThread, releaseSighand, retainSighand } from './threadRecords.js';
+
+/** clone(2) flags. */
+export const CLONE_VM = 0x100;
+export const CLONE_FS = 0x200;
+export const CLONE_FILES = 0x400;
+export const CLONE_SIGHAND = 0x800;
+export const CLONE_PIDFD = 0x1000;
+export const CLONE_VFORK = 0x4000;
+export const CLONE_THREAD = 0x10000;
+export const CLONE_NEWNS = 0x20000;
+export const CLONE_SYSVSEM = 0x40000;
+export const CLONE_SETTLS = 0x80000;
+export const CLONE_PARENT_SETTID = 0x100000;
+export const CLONE_CHILD_CLEARTID = 0x200000;
+export const CLONE_CHILD_SETTID = 0x1000000;
+export const CLONE_CLEAR_SIGHAND = 0x1_0000_0000;
+
+/** What clone and clone3 have in common: struct kernel_clone_args. */
+export interface CloneArguments {
+  /** Flags without the exit signal; up to 64 bits, hence no bit operations on the whole. */
+  readonly flags: number;
+  readonly exitSignal: number;
+  /** Stack pointer of the child, 0 for the parent's. */
+  readonly stack: number;
+  readonly tls: number;
+  readonly parentTid: number;
+  readonly childTid: number;
+}
+
+const SP = 2;
+const TP = 4;
+const A0 = 10;
+
+/** Makes a thread or a process; returns its id. Throws SyscallError. */
+export function cloneThread(t: ThreadContext, args: CloneArguments): number {
+  const low = (args.flags % 0x1_0000_0000) | 0;
+  if ((low & CLONE_SIGHAND) !== 0 && (low & CLONE_VM) === 0) throw new SyscallError(EINVAL);
+  if ((low & CLONE_THREAD) !== 0 && (low & CLONE_SIGHAND) === 0) throw new SyscallError(EINVAL);
+  if (args.flags >= CLONE_CLEAR_SIGHAND && (low & CLONE_SIGHAND) !== 0) throw new SyscallError(EINVAL);
+  // New processes are not built yet.
+  if ((low & CLONE_THREAD) === 0) throw new SyscallError(ENOSYS);
+  if ((low & CLONE_PIDFD) !== 0) throw new SyscallError(EINVAL);
+  return startNewThread(t, low, args);
+}
+
+function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): number {
+  const { mem, thread: parent, mm } = t;
+  if (!reserveHost(mem, parent)) throw new SyscallError(EAGAIN);
+  let child = 0;
+  try {
+    const tid = allocateTid(mem, parent);
+    // Before anything is made: a bad address is the caller's fault alone.
+    if ((flags & CLONE_PARENT_SETTID) !== 0) writeU32(t, args.parentTid, tid);
+    if ((flags & CLONE_CHILD_SETTID) !== 0) writeU32(t, args.childTid, tid);
+    child = allocateThread(mem, parent);
+    mem.setU32(child + Thread.tid, tid);
+    copyHart(t, child);
+    if (args.stack !== 0) mem.set64(child + Thread.x + SP * 8, args.stack);
+    if ((flags & CLONE_SETTLS) !== 0) mem.set64(child + Thread.x + TP * 8, args.tls);
+    if ((flags & CLONE_CHILD_CLEARTID) !== 0) mem.set64(child + Thread.clearChildTid, args.childTid);
+    mem.setU32(child + Thread.start, START_RUN);
+    mem.u8.copyWithin(child + Thread.comm, parent + Thread.comm, parent + Thread.comm + 16);
+
+    const signals = mem.getU32(child + Thread.signals);
+    mem.setU32(signals + ThreadSignals.blockedLow, mem.getU32(t.signals + ThreadSignals.blockedLow));
+    mem.setU32(signals + ThreadSignals.blockedHigh, mem.getU32(t.signals + ThreadSignals.blockedHigh));
+
+    mem.setU32(child + Thread.sighand, t.sighand);
+    retainSighand(mem, t.sighand);
+    retainMm(mem, mm);
+    shareFiles(t, child, flags);
+    addThread(mem, mm, child, parent);
+    if (!joinGuest(mem, t.guest, child, parent)) {
+      // The guest is ending; the caller never sees this result.
+      removeThread(mem, child, parent);
+      releaseMm(mem, mm, parent);
+      releaseSighand(mem, t.sighand, parent);
+      releaseFiles(mem, mem.getU32(child + Thread.files), parent);
+      releaseFs(mem, mem.getU32(child + Thread.fs), parent);
+      throw new SyscallError(ERESTARTNOINTR);
+    }
+    startThread(mem, child, parent, t.ring);
+    return tid;
+  } catch (error) {
+    unreserveHost(mem, parent);
+    if (child !== 0) freeThread(mem, child, parent);
+    throw error;
+  }
+}
+
+/** The child's registers: the parent's, with a result of 0. The pc is past the ecall already. */
+function copyHart(t: ThreadContext, child: number): void {
+  const { mem, thread } = t;
+  mem.u8.copyWithin(child + Thread.x, thread + Thread.x, thread + Thread.fflags + 8);
+  mem.set64(child + Thread.x + A0 * 8, 0);
+  mem.u64[(child + Thread.reservationAddress) >>> 3] = NO_RESERVATION;
+}
+
+function shareFiles(t: ThreadContext, child: number, flags: number): void {
+  const { mem, files, fs, thread } = t;
+  let childFiles = files;
+  if ((flags & CLONE_FILES) !== 0) retainFiles(mem, files);
+  else childFiles = copyFiles(mem, files, thread);
+  mem.setU32(child + Thread.files, childFiles);
+  let childFs = fs;
+  if ((flags & CLONE_FS) !== 0) retainFs(mem, fs);
+  else childFs = copyFs(mem, fs, thread);
+  mem.setU32(child + Thread.fs, childFs);
+}

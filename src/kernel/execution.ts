@@ -1,0 +1,210 @@
+import {
+  ACCESS_FETCH,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  FAULT_HANDLED,
+  faultCode,
+  faultSignal,
+  UserFault,
+} from '../memory/caller.js';
+import { resolveFault } from '../memory/faults.js';
+import { flushInstructionCache } from '../mm/flushInstructionCache.js';
+import { traceCall, traceResult, traceUnknown } from '../observe/strace.js';
+import { OutOfKernelMemory } from '../sync/heap.js';
+import {
+  ATTENTION_EXIT,
+  ATTENTION_SIGNAL,
+  ATTENTION_TIER,
+  EXIT_ATTENTION,
+  EXIT_EBREAK,
+  EXIT_ECALL,
+  EXIT_FENCE_I,
+  EXIT_FETCH,
+  EXIT_ILLEGAL,
+  EXIT_MISALIGNED_ATOMIC,
+  EXIT_READ_FAULT,
+  EXIT_WRITE_FAULT,
+  START_EXEC,
+  Thread,
+} from '../sync/records/thread.js';
+import { enterGuest, leaveGuest } from '../sync/safepoint.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { beginCpuTime, hostThreadId } from './clock.js';
+import type { Engine } from './engine.js';
+import { EFAULT, EIO, ENOMEM, ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTSYS, SyscallError } from './errno.js';
+import { startProgram } from './exec.js';
+import { endThread } from './exit.js';
+import { linuxSyscalls } from './linux/syscallTable.js';
+import { deliverSignals, forceSignal } from './signals/deliverSignals.js';
+import { faultInfo } from './signals/sigInfo.js';
+import { BUS_ADRALN, ILL_ILLOPC, SIGBUS, SIGILL, SIGTRAP, TRAP_BRKPT } from './signals/signalNumbers.js';
+import { ThreadContext } from './threadContext.js';
+
+/** What a worker gives the kernel. */
+export interface RunnerEnvironment {
+  readonly mem: SharedMemory;
+  readonly engine: Engine;
+  /** Rings the coordinator's doorbell. */
+  ring(): void;
+}
+
+/** Runs guest threads, one at a time, in the worker that made it. */
+export interface ThreadRunner {
+  /**
+   * Runs the thread to its end; its record is the pool's again when this returns. What it throws is a bug of
+   * Guesthouse, and leaves the machine in an undefined state.
+   */
+  run(thread: number): void;
+  /** The context of the thread being run, for diagnostics. */
+  readonly context: ThreadContext;
+}
+
+/** Makes the runner of a worker. */
+export function createThreadRunner(env: RunnerEnvironment): ThreadRunner {
+  const context = new ThreadContext(env.mem, () => env.ring());
+  const hostTid = hostThreadId();
+  return {
+    context,
+    run(thread) {
+      context.bind(thread);
+      beginCpuTime(context, hostTid);
+      if (env.mem.getU32(thread + Thread.start) !== START_EXEC || startProgram(context)) {
+        runThread(context, env.engine);
+      }
+      endThread(context);
+    },
+  };
+}
+
+const NEEDS_KERNEL = ATTENTION_SIGNAL | ATTENTION_EXIT;
+
+/** The loop of a guest thread: guest code until it needs the kernel, and back. Returns when the thread must end. */
+export function runThread(t: ThreadContext, engine: Engine): void {
+  const { mem, thread } = t;
+  const attention = (thread + Thread.attention) >>> 2;
+  t.restart = 0;
+  t.registersReplaced = false;
+  for (;;) {
+    if ((Atomics.load(mem.i32, attention) & NEEDS_KERNEL) !== 0 || t.restart !== 0) {
+      if (!deliverSignals(t)) return;
+    }
+    enterGuest(mem, thread);
+    const reason = engine.run(thread);
+    leaveGuest(mem, thread);
+    switch (reason) {
+      case EXIT_ECALL:
+        systemCall(t);
+        break;
+      case EXIT_READ_FAULT:
+        if (!pageFault(t, ACCESS_READ)) return;
+        break;
+      case EXIT_WRITE_FAULT:
+        if (!pageFault(t, ACCESS_WRITE)) return;
+        break;
+      case EXIT_FETCH:
+        if (!pageFault(t, ACCESS_FETCH)) return;
+        break;
+      case EXIT_ATTENTION:
+        Atomics.and(mem.i32, attention, ~ATTENTION_TIER);
+        break;
+      case EXIT_FENCE_I:
+        flushInstructionCache(t);
+        break;
+      case EXIT_ILLEGAL:
+        if (!trap(t, SIGILL, ILL_ILLOPC, pcOf(t))) return;
+        break;
+      case EXIT_EBREAK:
+        if (!trap(t, SIGTRAP, TRAP_BRKPT, pcOf(t))) return;
+        break;
+      case EXIT_MISALIGNED_ATOMIC:
+        if (!trap(t, SIGBUS, BUS_ADRALN, exitAddressOf(t))) return;
+        break;
+      default:
+        throw new Error(`the engine returned with the unknown reason ${reason}`);
+    }
+  }
+}
+
+function pcOf(t: ThreadContext): bigint {
+  return t.mem.u64[(t.thread + Thread.pc) >>> 3];
+}
+
+function exitAddressOf(t: ThreadContext): bigint {
+  return t.mem.u64[(t.thread + Thread.exitAddress) >>> 3];
+}
+
+/** Lets memory/ make the access possible, or raises the signal. False: the thread must end. */
+function pageFault(t: ThreadContext, access: number): boolean {
+  const { mem, thread } = t;
+  const fault = thread + Thread.exitAddress;
+  // Addresses are numbers below; those of 2^53 and more are rounded, and never mapped.
+  const outcome = resolveFault(t, mem.getU64(fault), access);
+  if (outcome === FAULT_HANDLED) {
+    mem.setU32(thread + Thread.faultCount, mem.getU32(thread + Thread.faultCount) + 1);
+    return true;
+  }
+  return trap(t, faultSignal(outcome), faultCode(outcome), exitAddressOf(t));
+}
+
+/** A synchronous signal; false: the thread must end. */
+function trap(t: ThreadContext, signal: number, code: number, address: bigint): boolean {
+  return forceSignal(t, signal, faultInfo(signal, code, address));
+}
+
+/** Makes the system call that the registers ask for: a7 the number, a0 … a5 the arguments, a0 the result. */
+export function systemCall(t: ThreadContext): void {
+  const { mem, thread } = t;
+  const { u32, i32 } = mem;
+  const x = (thread + Thread.x) >>> 2;
+  const number = u32[x + 35] === 0 ? u32[x + 34] : 0xffff_ffff;
+  t.originalA0Low = u32[x + 20];
+  t.originalA0High = u32[x + 21];
+  const pc = (thread + Thread.pc) >>> 2;
+  const low = u32[pc] + 4;
+  u32[pc] = low;
+  if (low > 0xffff_ffff) u32[pc + 1]++;
+  u32[(thread + Thread.syscallCount) >>> 2]++;
+  i32[(thread + Thread.syscall) >>> 2] = number;
+
+  const entry = linuxSyscalls[number];
+  const strace = t.options.strace;
+  let result: number;
+  if (entry === undefined) {
+    if (strace || t.options.verbose) traceUnknown(t, number);
+    result = -ENOSYS;
+  } else {
+    const a0 = u32[x + 20] + i32[x + 21] * 0x1_0000_0000;
+    const a1 = u32[x + 22] + i32[x + 23] * 0x1_0000_0000;
+    const a2 = u32[x + 24] + i32[x + 25] * 0x1_0000_0000;
+    const a3 = u32[x + 26] + i32[x + 27] * 0x1_0000_0000;
+    const a4 = u32[x + 28] + i32[x + 29] * 0x1_0000_0000;
+    const a5 = u32[x + 30] + i32[x + 31] * 0x1_0000_0000;
+    const traced = strace ? traceCall(t, entry, [a0, a1, a2, a3, a4, a5]) : '';
+    try {
+      result = entry.handler(t, a0, a1, a2, a3, a4, a5);
+    } catch (error) {
+      result = -errnoOf(error);
+    }
+    if (strace) traceResult(t, entry, traced, result);
+  }
+  if (t.registersReplaced) {
+    t.registersReplaced = false;
+    return;
+  }
+  i32[(thread + Thread.syscall) >>> 2] = -1;
+  u32[x + 20] = result;
+  i32[x + 21] = Math.floor(result / 0x1_0000_0000);
+  if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK) t.restart = -result;
+}
+
+/** The errno of what a handler threw; bugs are thrown on. */
+function errnoOf(error: unknown): number {
+  if (error instanceof UserFault) return EFAULT;
+  if (error instanceof SyscallError) return error.errno;
+  if (error instanceof OutOfKernelMemory) return ENOMEM;
+  // What the host's file system says where nobody expected it.
+  if (error instanceof Error && 'errno' in error && typeof error.errno === 'number' && 'syscall' in error) {
+    return error.errno < 0 && error.errno > -4096 ? -error.errno : EIO;
+  }
+  throw error;
+}

@@ -1,0 +1,153 @@
+import { UserFault } from '../memory/caller.js';
+import { writeU32 } from '../memory/userAccess.js';
+import { releaseMm } from '../mm/addressSpace.js';
+import { crashReport } from '../observe/crashReport.js';
+import { mmLockWaits, mmResidentPeak } from '../observe/statistics.js';
+import { allocateBlock } from '../sync/heap.js';
+import { lockMutex, unlockMutex } from '../sync/mutex.js';
+import { unpark } from '../sync/park.js';
+import { GUEST_EXITING, GUEST_RUNNING, GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
+import { ATTENTION_EXIT, Thread } from '../sync/records/thread.js';
+import { pushRequest, RequestKind } from '../sync/ring.js';
+import { removeThread } from '../sync/safepoint.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { threadCpu } from './clock.js';
+import { SyscallError } from './errno.js';
+import { releaseFiles } from './files/filesTable.js';
+import { releaseFs } from './files/fsRecord.js';
+import { futexWake } from './futex.js';
+import { orderExitLocked } from './guestRecords.js';
+import { walkRobustList } from './robustList.js';
+import { infoAddress, infoCode, type SigInfo } from './signals/sigInfo.js';
+import type { ThreadContext } from './threadContext.js';
+import { freeThread, releaseSighand } from './threadRecords.js';
+import { deleteTimers } from './timers.js';
+
+/** The ends of threads and guests: do_exit, do_group_exit. */
+
+/**
+ * Ends the whole guest with wait4's status word: every other thread is told to exit, the calling one must follow by
+ * returning from its run loop. The first status given counts.
+ */
+export function exitGroup(t: ThreadContext, status: number): void {
+  endGuest(t.mem, t.guest, t.thread, status, t.thread);
+}
+
+/** exitGroup for a guest that the caller is no thread of (`self` 0): the machine closes. */
+export function endGuest(
+  mem: SharedMemory,
+  guest: number,
+  self: number,
+  status: number,
+  owner: number,
+): void {
+  lockMutex(mem, guest + Guest.threadsLock, owner);
+  if (mem.atomicLoad(guest + Guest.phase) === GUEST_RUNNING) {
+    mem.setU32(guest + Guest.exitStatus, status);
+    mem.atomicStore(guest + Guest.phase, GUEST_EXITING);
+    orderExitLocked(mem, guest, self, (thread) => unpark(mem, thread));
+  }
+  if (self !== 0) mem.atomicOr(self + Thread.attention, ATTENTION_EXIT);
+  unlockMutex(mem, guest + Guest.threadsLock, owner);
+}
+
+/**
+ * The guest dies of `signal`. A fault (a siginfo of the kernel itself) leaves a crash report for the embedder. No core
+ * file is ever written, so the status word never has the core bit.
+ */
+export function dieBySignal(t: ThreadContext, signal: number, core: boolean, info: SigInfo): void {
+  const { mem, guest } = t;
+  if (core && infoCode(info) > 0 && mem.atomicLoad(guest + Guest.phase) === GUEST_RUNNING) {
+    const report = crashReport(t, { signal, code: infoCode(info), address: infoAddress(info) });
+    setGuestText(mem, guest, Guest.crashMessage, Guest.crashMessageLength, report, t.thread);
+  }
+  mem.setU32(guest + Guest.fatalSignal, signal);
+  exitGroup(t, signal);
+}
+
+/** Stores a text with the guest, unless it has one. */
+export function setGuestText(
+  mem: SharedMemory,
+  guest: number,
+  field: number,
+  lengthField: number,
+  text: string,
+  owner: number,
+): void {
+  const bytes = new TextEncoder().encode(text);
+  const block = allocateBlock(mem, Math.max(1, bytes.length), owner);
+  mem.u8.set(bytes, block);
+  lockMutex(mem, guest + Guest.threadsLock, owner);
+  if (mem.getU32(guest + field) === 0) {
+    mem.setU32(guest + field, block);
+    mem.setU32(guest + lengthField, bytes.length);
+  }
+  unlockMutex(mem, guest + Guest.threadsLock, owner);
+}
+
+/**
+ * The thread's end, in its own worker and in KERNEL mode: afterwards its record is not its own any more and the worker is
+ * free for another thread. The last thread takes the guest's resources with it and reports to the coordinator.
+ */
+export function endThread(t: ThreadContext): void {
+  const { mem, thread, guest, mm } = t;
+  walkRobustList(t);
+  clearChildTid(t);
+
+  const cpu = Math.round(threadCpu(mem, thread) * 1000);
+  lockMutex(mem, guest + Guest.threadsLock, thread);
+  let link = guest + Guest.threads;
+  while (mem.getU32(link) !== thread) link = mem.getU32(link) + Thread.nextInGuest;
+  mem.setU32(link, mem.getU32(thread + Thread.nextInGuest));
+  const left = mem.getI32(guest + Guest.threadCount) - 1;
+  mem.setI32(guest + Guest.threadCount, left);
+  if (mem.atomicLoad(guest + Guest.phase) === GUEST_RUNNING) {
+    // A guest whose threads all end by exit(2) has the status of its first one, whenever that ended.
+    if (mem.getU32(thread + Thread.tid) === mem.getU32(guest + Guest.pid))
+      mem.setU32(guest + Guest.exitStatus, mem.getU32(thread + Thread.exitStatus));
+    if (left === 0) mem.atomicStore(guest + Guest.phase, GUEST_EXITING);
+  }
+  add(mem, guest + Guest.cpuMicroseconds, cpu);
+  add(mem, guest + Guest.instret, mem.getU64(thread + Thread.instret));
+  add(mem, guest + Guest.syscallCount, mem.getU32(thread + Thread.syscallCount));
+  add(mem, guest + Guest.faultCount, mem.getU32(thread + Thread.faultCount));
+  unlockMutex(mem, guest + Guest.threadsLock, thread);
+
+  if (left === 0) {
+    deleteTimers(mem, guest, thread);
+    const peak = mmResidentPeak(mem, mm);
+    if (peak > mem.getU64(guest + Guest.residentPeak)) mem.set64(guest + Guest.residentPeak, peak);
+    add(mem, guest + Guest.lockWaits, mmLockWaits(mem, mm));
+  }
+  removeThread(mem, thread, thread);
+  releaseFiles(mem, t.files, thread);
+  releaseFs(mem, t.fs, thread);
+  releaseMm(mem, mm, thread);
+  releaseSighand(mem, t.sighand, thread);
+
+  if (left === 0) {
+    mem.atomicStore(guest + Guest.phase, GUEST_ZOMBIE);
+    while (!pushRequest(mem, thread, RequestKind.GuestEnded, guest)) t.ring();
+  }
+  // The record may be another worker's the moment it is free, and with it the lock token: nothing may follow.
+  freeThread(mem, thread, thread);
+  if (left === 0) t.ring();
+}
+
+/** mm_release: the word of CLONE_CHILD_CLEARTID becomes 0 and one waiter is woken. */
+function clearChildTid(t: ThreadContext): void {
+  const { mem, thread } = t;
+  const va = mem.getU64(thread + Thread.clearChildTid);
+  if (va === 0) return;
+  mem.set64(thread + Thread.clearChildTid, 0);
+  try {
+    writeU32(t, va, 0);
+    futexWake(t, va, 1, ~0, true);
+  } catch (error) {
+    if (!(error instanceof UserFault || error instanceof SyscallError)) throw error;
+  }
+}
+
+function add(mem: SharedMemory, field: number, amount: number): void {
+  mem.set64(field, mem.getU64(field) + amount);
+}

@@ -1,0 +1,328 @@
+import { UserFault } from '../memory/caller.js';
+import { atomicUpdateU32, loadU32, translate } from '../memory/userAccess.js';
+import { allocateBlock } from '../sync/heap.js';
+import { lockMutex, unlockMutex } from '../sync/mutex.js';
+import { park, parkTicket, unpark } from '../sync/park.js';
+import { FutexBucket, FutexWaiter } from '../sync/records/futex.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { Thread } from '../sync/records/thread.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { EAGAIN, EINVAL, ENOSYS, ERESTARTSYS, ETIMEDOUT, SyscallError } from './errno.js';
+import type { ThreadContext } from './threadContext.js';
+
+/**
+ * Futexes: futex(2). Waiters queue in hash buckets in shared memory, keyed by address space and address (private) or
+ * by the machine address behind it (shared). A bucket's lock is held over the look at the futex word; reading the word
+ * enters GUEST mode, which is allowed because no thread in GUEST mode ever needs a bucket. Lock order: buckets by
+ * ascending address, page-table and frame locks below them.
+ */
+const BUCKETS = 1024;
+
+/** Makes the machine's buckets. */
+export function initFutexes(mem: SharedMemory, owner: number): void {
+  mem.setU32(MACHINE + Machine.futexBuckets, allocateBlock(mem, BUCKETS * FutexBucket.SIZE, owner));
+  mem.setU32(MACHINE + Machine.futexBucketCount, BUCKETS);
+}
+
+/** Makes the waiter record of a new thread. */
+export function createFutexWaiter(mem: SharedMemory, thread: number, owner: number): number {
+  const waiter = allocateBlock(mem, FutexWaiter.SIZE, owner);
+  mem.setU32(waiter + FutexWaiter.thread, thread);
+  return waiter;
+}
+
+/** What a futex word is known by. */
+export interface FutexKey {
+  space: number;
+  low: number;
+  high: number;
+  bucket: number;
+}
+
+/** One key a worker for each of the two addresses of an operation, so that no call allocates. */
+const firstKey: FutexKey = { space: 0, low: 0, high: 0, bucket: 0 };
+const secondKey: FutexKey = { space: 0, low: 0, high: 0, bucket: 0 };
+
+/**
+ * The key of the futex word at `va`. Throws SyscallError EINVAL for a misaligned address, UserFault for a shared one that
+ * cannot be read.
+ */
+function keyOf(t: ThreadContext, va: number, shared: boolean, key: FutexKey): FutexKey {
+  if (va % 4 !== 0) throw new SyscallError(EINVAL);
+  if (shared) {
+    key.space = 0;
+    key.low = machineAddress(t, va);
+    key.high = 0;
+  } else {
+    key.space = t.mm;
+    key.low = va >>> 0;
+    key.high = Math.floor(va / 0x1_0000_0000) | 0;
+  }
+  const hash = Math.imul((key.low >>> 2) ^ Math.imul(key.high, 0x85ebca6b) ^ key.space, 0x9e3779b1);
+  key.bucket = t.mem.getU32(MACHINE + Machine.futexBuckets) + (hash >>> 22) * FutexBucket.SIZE;
+  return key;
+}
+
+/** The word's place in the machine's memory; for writing, so that no later first write moves a private page away. */
+function machineAddress(t: ThreadContext, va: number): number {
+  try {
+    return translate(t, va, 'write');
+  } catch (error) {
+    if (!(error instanceof UserFault)) throw error;
+    return translate(t, va, 'read');
+  }
+}
+
+function matches(mem: SharedMemory, waiter: number, key: FutexKey): boolean {
+  return (
+    mem.getU32(waiter + FutexWaiter.low) === key.low &&
+    mem.getU32(waiter + FutexWaiter.space) === key.space &&
+    mem.getI32(waiter + FutexWaiter.high) === key.high
+  );
+}
+
+function appendLocked(mem: SharedMemory, bucket: number, waiter: number): void {
+  const last = mem.getU32(bucket + FutexBucket.last);
+  mem.setU32(waiter + FutexWaiter.next, 0);
+  mem.setU32(waiter + FutexWaiter.previous, last);
+  if (last !== 0) mem.setU32(last + FutexWaiter.next, waiter);
+  else mem.setU32(bucket + FutexBucket.first, waiter);
+  mem.setU32(bucket + FutexBucket.last, waiter);
+  mem.atomicStore(waiter + FutexWaiter.bucket, bucket);
+}
+
+/** Takes a waiter out of its bucket's list; FutexWaiter.bucket is the caller's to set. */
+function unlinkLocked(mem: SharedMemory, bucket: number, waiter: number): void {
+  const next = mem.getU32(waiter + FutexWaiter.next);
+  const previous = mem.getU32(waiter + FutexWaiter.previous);
+  if (next !== 0) mem.setU32(next + FutexWaiter.previous, previous);
+  else mem.setU32(bucket + FutexBucket.last, previous);
+  if (previous !== 0) mem.setU32(previous + FutexWaiter.next, next);
+  else mem.setU32(bucket + FutexBucket.first, next);
+}
+
+/**
+ * Takes the thread's waiter out of whatever bucket it is in by now (requeue may have moved it). Returns false when it
+ * had been woken.
+ */
+function withdraw(mem: SharedMemory, waiter: number, owner: number): boolean {
+  for (;;) {
+    const bucket = mem.atomicLoad(waiter + FutexWaiter.bucket) >>> 0;
+    if (bucket === 0) return false;
+    lockMutex(mem, bucket + FutexBucket.lock, owner);
+    if (mem.atomicLoad(waiter + FutexWaiter.bucket) >>> 0 === bucket) {
+      unlinkLocked(mem, bucket, waiter);
+      mem.atomicStore(waiter + FutexWaiter.bucket, 0);
+      mem.atomicAdd(bucket + FutexBucket.waiters, -1);
+      unlockMutex(mem, bucket + FutexBucket.lock, owner);
+      return true;
+    }
+    unlockMutex(mem, bucket + FutexBucket.lock, owner);
+  }
+}
+
+/**
+ * FUTEX_WAIT and FUTEX_WAIT_BITSET: waits while the word at `va` is `expected`, until woken or `deadline` (monotonic
+ * milliseconds). Returns 0, −EAGAIN, −ETIMEDOUT or −ERESTARTSYS.
+ */
+export function futexWait(
+  t: ThreadContext,
+  va: number,
+  expected: number,
+  deadline: number,
+  bitset: number,
+  shared: boolean,
+): number {
+  if (bitset === 0) return -EINVAL;
+  const { mem, thread } = t;
+  const key = keyOf(t, va, shared, firstKey);
+  const { bucket } = key;
+  const waiter = mem.getU32(thread + Thread.futexWaiter);
+  const lock = bucket + FutexBucket.lock;
+
+  // Counted before the word is read: a waker that changed the word before that, and then sees no waiter, is right.
+  mem.atomicAdd(bucket + FutexBucket.waiters, 1);
+  let queued = false;
+  let ticket = 0;
+  lockMutex(mem, lock, thread);
+  try {
+    if (loadU32(t, va) !== expected >>> 0) return -EAGAIN;
+    mem.setU32(waiter + FutexWaiter.space, key.space);
+    mem.setU32(waiter + FutexWaiter.low, key.low);
+    mem.setI32(waiter + FutexWaiter.high, key.high);
+    mem.setU32(waiter + FutexWaiter.bitset, bitset);
+    ticket = parkTicket(mem, thread);
+    appendLocked(mem, bucket, waiter);
+    queued = true;
+  } finally {
+    unlockMutex(mem, lock, thread);
+    if (!queued) mem.atomicAdd(bucket + FutexBucket.waiters, -1);
+  }
+
+  for (;;) {
+    if (mem.atomicLoad(waiter + FutexWaiter.bucket) === 0) return 0;
+    if (t.signalPending()) return withdraw(mem, waiter, thread) ? -ERESTARTSYS : 0;
+    if (!park(mem, thread, ticket, deadline)) return withdraw(mem, waiter, thread) ? -ETIMEDOUT : 0;
+    ticket = parkTicket(mem, thread);
+  }
+}
+
+/** Wakes up to `count` waiters of `key` whose bitset meets `bitset`; the bucket's lock is held. */
+function wakeLocked(mem: SharedMemory, key: FutexKey, count: number, bitset: number): number {
+  const { bucket } = key;
+  let woken = 0;
+  let next = 0;
+  for (let w = mem.getU32(bucket + FutexBucket.first); w !== 0 && woken < count; w = next) {
+    next = mem.getU32(w + FutexWaiter.next);
+    if (!matches(mem, w, key) || (mem.getU32(w + FutexWaiter.bitset) & bitset) === 0) continue;
+    const thread = mem.getU32(w + FutexWaiter.thread);
+    unlinkLocked(mem, bucket, w);
+    mem.atomicAdd(bucket + FutexBucket.waiters, -1);
+    mem.atomicStore(w + FutexWaiter.bucket, 0);
+    // The thread may be gone by now; its record is never anything but a Thread, so a late unpark does no harm.
+    unpark(mem, thread);
+    woken++;
+  }
+  return woken;
+}
+
+/** FUTEX_WAKE and FUTEX_WAKE_BITSET. Returns how many were woken. */
+export function futexWake(
+  t: ThreadContext,
+  va: number,
+  count: number,
+  bitset: number,
+  shared: boolean,
+): number {
+  if (bitset === 0) return -EINVAL;
+  const { mem } = t;
+  const key = keyOf(t, va, shared, firstKey);
+  if (mem.atomicLoad(key.bucket + FutexBucket.waiters) === 0) return 0;
+  const lock = key.bucket + FutexBucket.lock;
+  lockMutex(mem, lock, t.thread);
+  const woken = wakeLocked(mem, key, Math.max(count, 1), bitset);
+  unlockMutex(mem, lock, t.thread);
+  return woken;
+}
+
+function lockTwo(mem: SharedMemory, a: number, b: number, owner: number): void {
+  lockMutex(mem, Math.min(a, b) + FutexBucket.lock, owner);
+  if (a !== b) lockMutex(mem, Math.max(a, b) + FutexBucket.lock, owner);
+}
+
+function unlockTwo(mem: SharedMemory, a: number, b: number, owner: number): void {
+  unlockMutex(mem, a + FutexBucket.lock, owner);
+  if (a !== b) unlockMutex(mem, b + FutexBucket.lock, owner);
+}
+
+/**
+ * FUTEX_REQUEUE and FUTEX_CMP_REQUEUE (`expected` undefined for the former): wakes up to `wakeCount` waiters of `va` and
+ * moves up to `requeueCount` others to `target`. Returns woken + moved, or −EAGAIN.
+ */
+export function futexRequeue(
+  t: ThreadContext,
+  va: number,
+  wakeCount: number,
+  requeueCount: number,
+  target: number,
+  expected: number | undefined,
+  shared: boolean,
+): number {
+  if (wakeCount < 0 || requeueCount < 0) return -EINVAL;
+  const { mem, thread } = t;
+  const from = keyOf(t, va, shared, firstKey);
+  const to = keyOf(t, target, shared, secondKey);
+  let moved = 0;
+  lockTwo(mem, from.bucket, to.bucket, thread);
+  try {
+    if (expected !== undefined && loadU32(t, va) !== expected >>> 0) return -EAGAIN;
+    const woken = wakeCount === 0 ? 0 : wakeLocked(mem, from, wakeCount, ~0);
+    let next = 0;
+    for (let w = mem.getU32(from.bucket + FutexBucket.first); w !== 0 && moved < requeueCount; w = next) {
+      next = mem.getU32(w + FutexWaiter.next);
+      if (!matches(mem, w, from)) continue;
+      moved++;
+      mem.setU32(w + FutexWaiter.space, to.space);
+      mem.setU32(w + FutexWaiter.low, to.low);
+      mem.setI32(w + FutexWaiter.high, to.high);
+      if (from.bucket === to.bucket) continue;
+      unlinkLocked(mem, from.bucket, w);
+      mem.atomicAdd(to.bucket + FutexBucket.waiters, 1);
+      mem.atomicAdd(from.bucket + FutexBucket.waiters, -1);
+      appendLocked(mem, to.bucket, w);
+    }
+    return woken + moved;
+  } finally {
+    unlockTwo(mem, from.bucket, to.bucket, thread);
+  }
+}
+
+/** The arithmetic of FUTEX_WAKE_OP's `op` word applied to `word`: futex_atomic_op_inuser. */
+function wakeOpResult(op: number, operand: number, word: number): number {
+  switch (op) {
+    case 0:
+      return operand;
+    case 1:
+      return (word + operand) | 0;
+    case 2:
+      return word | operand;
+    case 3:
+      return word & ~operand;
+    case 4:
+      return word ^ operand;
+    default:
+      throw new SyscallError(ENOSYS);
+  }
+}
+
+function wakeOpCompares(comparison: number, old: number, argument: number): boolean {
+  switch (comparison) {
+    case 0:
+      return old === argument;
+    case 1:
+      return old !== argument;
+    case 2:
+      return old < argument;
+    case 3:
+      return old <= argument;
+    case 4:
+      return old > argument;
+    case 5:
+      return old >= argument;
+    default:
+      throw new SyscallError(ENOSYS);
+  }
+}
+
+/** FUTEX_WAKE_OP: changes the word at `second` by `encoded`, wakes waiters of `va`, and of `second` if the comparison holds. */
+export function futexWakeOp(
+  t: ThreadContext,
+  va: number,
+  wakeCount: number,
+  wakeCount2: number,
+  second: number,
+  encoded: number,
+  shared: boolean,
+): number {
+  const { mem, thread } = t;
+  const op = (encoded >>> 28) & 7;
+  const comparison = (encoded >>> 24) & 15;
+  const compareWith = (encoded << 20) >> 20;
+  let operand = (encoded << 8) >> 20;
+  if ((encoded & 0x8000_0000) !== 0) operand = 1 << (operand & 31);
+
+  const key = keyOf(t, va, shared, firstKey);
+  const key2 = keyOf(t, second, shared, secondKey);
+  lockTwo(mem, key.bucket, key2.bucket, thread);
+  try {
+    wakeOpCompares(comparison, 0, 0);
+    wakeOpResult(op, 0, 0);
+    const old = atomicUpdateU32(t, second, (word) => wakeOpResult(op, operand, word | 0)) | 0;
+    let woken = wakeLocked(mem, key, Math.max(wakeCount, 1), ~0);
+    if (wakeOpCompares(comparison, old, compareWith))
+      woken += wakeLocked(mem, key2, Math.max(wakeCount2, 1), ~0);
+    return woken;
+  } finally {
+    unlockTwo(mem, key.bucket, key2.bucket, thread);
+  }
+}

@@ -1,0 +1,94 @@
+import { MAP_ANONYMOUS } from '../../memory/linuxMemory.js';
+import { flushInstructionCache } from '../../mm/flushInstructionCache.js';
+import { targetBrk } from '../../mm/targetBrk.js';
+import { targetMadvise } from '../../mm/targetMadvise.js';
+import { targetMincore } from '../../mm/targetMincore.js';
+import {
+  targetMlock,
+  targetMlock2,
+  targetMlockall,
+  targetMunlock,
+  targetMunlockall,
+} from '../../mm/targetMlock.js';
+import { targetMmap } from '../../mm/targetMmap.js';
+import { targetMprotect } from '../../mm/targetMprotect.js';
+import { targetMremap } from '../../mm/targetMremap.js';
+import { targetMsync } from '../../mm/targetMsync.js';
+import { targetMunmap } from '../../mm/targetMunmap.js';
+import { EINVAL } from '../errno.js';
+import { withMappableFile } from '../files/mappableFile.js';
+import type { ThreadContext } from '../threadContext.js';
+import { type SyscallTable, syscall } from './syscall.js';
+import * as SYS from './syscallNumbers.js';
+
+/** Memory: thin decoders; everything is done in mm/. */
+const TARGET_PAGE = 4096;
+
+function mmap(
+  t: ThreadContext,
+  start: number,
+  length: number,
+  prot: number,
+  flags: number,
+  fd: number,
+  offset: number,
+): number {
+  if (offset % TARGET_PAGE !== 0) return -EINVAL;
+  // A negative start is beyond TASK_SIZE; as a hint it is no hint.
+  if ((flags & MAP_ANONYMOUS) !== 0) return targetMmap(t, start, length, prot | 0, flags | 0, null, 0);
+  return withMappableFile(t, fd | 0, (file) =>
+    file === null
+      ? targetMmap(t, start, length, prot | 0, flags | MAP_ANONYMOUS, null, 0)
+      : targetMmap(t, start, length, prot | 0, flags | 0, file, offset),
+  );
+}
+
+/** riscv_flush_icache(start, end, flags): like FENCE.I, for all threads or (flag 1) the caller's. */
+function riscvFlushIcache(t: ThreadContext, _start: number, _end: number, flags: number): number {
+  if ((flags & ~1) !== 0) return -EINVAL;
+  flushInstructionCache(t);
+  return 0;
+}
+
+export const memoryCalls: SyscallTable = {
+  [SYS.SYS_brk]: { ...syscall('brk', ['pointer'], (t, end) => targetBrk(t, end)), resultHex: true },
+  [SYS.SYS_mmap]: {
+    ...syscall('mmap', ['pointer', 'size', 'prot', 'mapFlags', 'int', 'hex'], mmap),
+    resultHex: true,
+  },
+  [SYS.SYS_munmap]: syscall('munmap', ['pointer', 'size'], (t, start, length) =>
+    targetMunmap(t, start, length),
+  ),
+  [SYS.SYS_mprotect]: syscall('mprotect', ['pointer', 'size', 'prot'], (t, start, length, prot) =>
+    targetMprotect(t, start, length, prot | 0),
+  ),
+  [SYS.SYS_mremap]: {
+    ...syscall('mremap', ['pointer', 'size', 'size', 'hex', 'pointer'], (t, old, oldSize, size, flags, to) =>
+      targetMremap(t, old, oldSize, size, flags | 0, to),
+    ),
+    resultHex: true,
+  },
+  [SYS.SYS_msync]: syscall('msync', ['pointer', 'size', 'hex'], (t, start, length, flags) =>
+    targetMsync(t, start, length, flags | 0),
+  ),
+  [SYS.SYS_madvise]: syscall('madvise', ['pointer', 'size', 'int'], (t, start, length, advice) =>
+    targetMadvise(t, start, length, advice | 0),
+  ),
+  [SYS.SYS_mincore]: syscall('mincore', ['pointer', 'size', 'pointer'], (t, start, length, vector) =>
+    targetMincore(t, start, length, vector),
+  ),
+  [SYS.SYS_mlock]: syscall('mlock', ['pointer', 'size'], (t, start, length) => targetMlock(t, start, length)),
+  [SYS.SYS_mlock2]: syscall('mlock2', ['pointer', 'size', 'hex'], (t, start, length, flags) =>
+    targetMlock2(t, start, length, flags | 0),
+  ),
+  [SYS.SYS_munlock]: syscall('munlock', ['pointer', 'size'], (t, start, length) =>
+    targetMunlock(t, start, length),
+  ),
+  [SYS.SYS_mlockall]: syscall('mlockall', ['hex'], (t, flags) => targetMlockall(t, flags | 0)),
+  [SYS.SYS_munlockall]: syscall('munlockall', [], (t) => targetMunlockall(t)),
+  [SYS.SYS_riscv_flush_icache]: syscall(
+    'riscv_flush_icache',
+    ['pointer', 'pointer', 'hex'],
+    riscvFlushIcache,
+  ),
+};

@@ -1,0 +1,40 @@
+import { readI64, write64 } from '../../memory/userAccess.js';
+import { EINVAL, SyscallError } from '../errno.js';
+import type { ThreadContext } from '../threadContext.js';
+
+/** struct timespec, timeval, itimerspec and itimerval: 64-bit seconds, then nano- or microseconds. */
+export const TIMESPEC_SIZE = 16;
+/** struct itimerspec / itimerval: interval, then value. */
+export const ItimerSpec = { interval: 0, value: 16, SIZE: 32 } as const;
+
+/** Reads a struct timespec as milliseconds. Throws SyscallError EINVAL for an invalid one, and UserFault. */
+export function readTimespec(t: ThreadContext, va: number): number {
+  const seconds = readI64(t, va);
+  const nanoseconds = readI64(t, va + 8);
+  if (seconds < 0 || nanoseconds < 0 || nanoseconds > 999_999_999) throw new SyscallError(EINVAL);
+  return seconds * 1000 + nanoseconds / 1e6;
+}
+
+/** Reads a struct timeval as milliseconds. Throws SyscallError EINVAL for an invalid one, and UserFault. */
+export function readTimeval(t: ThreadContext, va: number): number {
+  const seconds = readI64(t, va);
+  const microseconds = readI64(t, va + 8);
+  if (seconds < 0 || microseconds < 0 || microseconds > 999_999) throw new SyscallError(EINVAL);
+  return seconds * 1000 + microseconds / 1e3;
+}
+
+/** Writes milliseconds as a struct timespec. */
+export function writeTimespec(t: ThreadContext, va: number, milliseconds: number): void {
+  const seconds = Math.floor(milliseconds / 1000);
+  // A rounding up to the next second would show nanoseconds as 1e9.
+  const nanoseconds = Math.min(999_999_999, Math.floor((milliseconds - seconds * 1000) * 1e6));
+  write64(t, va, seconds);
+  write64(t, va + 8, nanoseconds);
+}
+
+/** Writes milliseconds as a struct timeval. */
+export function writeTimeval(t: ThreadContext, va: number, milliseconds: number): void {
+  const seconds = Math.floor(milliseconds / 1000);
+  write64(t, va, seconds);
+  write64(t, va + 8, Math.min(999_999, Math.floor((milliseconds - seconds * 1000) * 1e3)));
+}

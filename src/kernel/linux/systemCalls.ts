@@ -1,0 +1,491 @@
+import { hostname } from 'node:os';
+import { copyIn, copyOut, readU64, readU64Big, writeU32, writeU64Big } from '../../memory/userAccess.js';
+import { withMutex } from '../../sync/mutex.js';
+import { monotonicNow } from '../../sync/park.js';
+import { Guest } from '../../sync/records/guest.js';
+import { MACHINE, Machine } from '../../sync/records/machine.js';
+import { Mm } from '../../sync/records/mm.js';
+import { Thread } from '../../sync/records/thread.js';
+import type { SharedMemory } from '../../sync/sharedMemory.js';
+import { EFAULT, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
+import {
+  getLimit,
+  RLIM_INFINITY,
+  RLIMIT_AS,
+  RLIMIT_DATA,
+  RLIMIT_MEMLOCK,
+  RLIMIT_NOFILE,
+  RLIMIT_STACK,
+  setLimit,
+  threadByTidLocked,
+} from '../guestRecords.js';
+import { fillRandom } from '../random.js';
+import type { ThreadContext } from '../threadContext.js';
+import { type SyscallTable, syscall } from './syscall.js';
+import * as SYS from './syscallNumbers.js';
+
+/** The rest: ids, limits, names, information about the system. */
+
+// --- ids ---
+
+const REAL = 0;
+const EFFECTIVE = 1;
+const SAVED = 2;
+const FILESYSTEM = 3;
+const UNCHANGED = 0xffff_ffff;
+
+function id(t: ThreadContext, field: number, which: number): number {
+  return t.mem.getU32(t.guest + field + which * 4);
+}
+
+function setId(t: ThreadContext, field: number, which: number, value: number): void {
+  t.mem.setU32(t.guest + field + which * 4, value);
+}
+
+/** Effective user 0 may become anybody. */
+function privileged(t: ThreadContext): boolean {
+  return id(t, Guest.uids, EFFECTIVE) === 0;
+}
+
+/** Whether an unprivileged guest may take the id: it is one of those it has. */
+function hasId(t: ThreadContext, field: number, value: number): boolean {
+  return [REAL, EFFECTIVE, SAVED].some((which) => id(t, field, which) === value);
+}
+
+/** setuid, setgid. */
+function setOne(t: ThreadContext, field: number, wanted: number): number {
+  const value = wanted >>> 0;
+  if (value === UNCHANGED) return -EINVAL;
+  if (privileged(t)) {
+    setId(t, field, REAL, value);
+    setId(t, field, SAVED, value);
+  } else if (value !== id(t, field, REAL) && value !== id(t, field, SAVED)) return -EPERM;
+  setId(t, field, EFFECTIVE, value);
+  setId(t, field, FILESYSTEM, value);
+  return 0;
+}
+
+/** setresuid, setresgid: −1 leaves an id alone. */
+function setThree(t: ThreadContext, field: number, wanted: readonly number[]): number {
+  const values = wanted.map((value) => value >>> 0);
+  if (!privileged(t)) {
+    for (const value of values) if (value !== UNCHANGED && !hasId(t, field, value)) return -EPERM;
+  }
+  for (let which = 0; which < 3; which++)
+    if (values[which] !== UNCHANGED) setId(t, field, which, values[which]);
+  setId(t, field, FILESYSTEM, id(t, field, EFFECTIVE));
+  return 0;
+}
+
+/** setreuid, setregid. */
+function setTwo(t: ThreadContext, field: number, real: number, effective: number): number {
+  const newReal = real >>> 0;
+  const newEffective = effective >>> 0;
+  if (!privileged(t)) {
+    const own = [id(t, field, REAL), id(t, field, EFFECTIVE)];
+    if (newReal !== UNCHANGED && !own.includes(newReal)) return -EPERM;
+    if (newEffective !== UNCHANGED && !hasId(t, field, newEffective)) return -EPERM;
+  }
+  const oldReal = id(t, field, REAL);
+  if (newReal !== UNCHANGED) setId(t, field, REAL, newReal);
+  if (newEffective !== UNCHANGED) setId(t, field, EFFECTIVE, newEffective);
+  if (newReal !== UNCHANGED || (newEffective !== UNCHANGED && newEffective !== oldReal))
+    setId(t, field, SAVED, id(t, field, EFFECTIVE));
+  setId(t, field, FILESYSTEM, id(t, field, EFFECTIVE));
+  return 0;
+}
+
+function getThree(t: ThreadContext, field: number, pointers: readonly number[]): number {
+  pointers.forEach((va, which) => {
+    writeU32(t, va, id(t, field, which));
+  });
+  return 0;
+}
+
+/** setfsuid, setfsgid: answer the id before, whether it changed or not. */
+function setFilesystemId(t: ThreadContext, field: number, wanted: number): number {
+  const before = id(t, field, FILESYSTEM);
+  const value = wanted >>> 0;
+  if (value !== UNCHANGED && (privileged(t) || hasId(t, field, value) || value === before))
+    setId(t, field, FILESYSTEM, value);
+  return before;
+}
+
+/** Calls `visit` with the guest of that pid (0: the caller's own), which stays meanwhile. Throws ESRCH. */
+function withGuest<T>(t: ThreadContext, pidNumber: number, visit: (guest: number) => T): T {
+  const { mem, guest, thread } = t;
+  const pid = pidNumber | 0;
+  if (pid === 0 || pid === mem.getU32(guest + Guest.pid)) return visit(guest);
+  return withMutex(mem, MACHINE + Machine.guestsLock, thread, () => {
+    for (let g = mem.getU32(MACHINE + Machine.guests); g !== 0; g = mem.getU32(g + Guest.nextGuest))
+      if (mem.getU32(g + Guest.pid) === pid) return visit(g);
+    throw new SyscallError(ESRCH);
+  });
+}
+
+/** Pid of the parent; a guest that the embedder started has the machine's init as its parent. */
+function getppid(t: ThreadContext): number {
+  const { mem, guest, thread } = t;
+  return withMutex(mem, MACHINE + Machine.guestsLock, thread, () => {
+    const parent = mem.getU32(guest + Guest.parent);
+    return parent === 0 ? 1 : mem.getU32(parent + Guest.pid);
+  });
+}
+
+function setpgid(t: ThreadContext, pidNumber: number, groupNumber: number): number {
+  const { mem } = t;
+  if ((groupNumber | 0) < 0) return -EINVAL;
+  return withGuest(t, pidNumber, (guest) => {
+    const pid = mem.getU32(guest + Guest.pid);
+    const group = (groupNumber | 0) === 0 ? pid : groupNumber | 0;
+    if (guest !== t.guest && mem.getU32(guest + Guest.parent) !== t.guest) return -ESRCH;
+    if (mem.getU32(guest + Guest.sid) === pid) return -EPERM;
+    if (mem.getU32(guest + Guest.sid) !== mem.getU32(t.guest + Guest.sid)) return -EPERM;
+    mem.setU32(guest + Guest.pgid, group);
+    return 0;
+  });
+}
+
+function setsid(t: ThreadContext): number {
+  const { mem, guest } = t;
+  const pid = mem.getU32(guest + Guest.pid);
+  if (mem.getU32(guest + Guest.pgid) === pid) return -EPERM;
+  mem.setU32(guest + Guest.sid, pid);
+  mem.setU32(guest + Guest.pgid, pid);
+  return pid;
+}
+
+// --- limits ---
+
+const RLIM_NLIMITS = 16;
+const RLIM64_INFINITY = 0xffff_ffff_ffff_ffffn;
+
+function readLimit(t: ThreadContext, va: number): number {
+  const value = readU64(t, va);
+  return Math.min(value, RLIM_INFINITY);
+}
+
+function writeLimit(t: ThreadContext, va: number, value: number): void {
+  writeU64Big(t, va, value >= RLIM_INFINITY ? RLIM64_INFINITY : BigInt(value));
+}
+
+function prlimit64(t: ThreadContext, pid: number, resource: number, fresh: number, old: number): number {
+  const { mem } = t;
+  const which = resource >>> 0;
+  if (which >= RLIM_NLIMITS) return -EINVAL;
+  const wanted = fresh === 0 ? undefined : ([readLimit(t, fresh), readLimit(t, fresh + 8)] as const);
+  if (wanted !== undefined && wanted[0] > wanted[1]) return -EINVAL;
+  const before = withGuest(t, pid, (guest) =>
+    withMutex(mem, guest + Guest.threadsLock, t.thread, () => {
+      const now = getLimit(mem, guest, which);
+      if (wanted === undefined) return now;
+      if (wanted[1] > now[1] && !privileged(t)) throw new SyscallError(EPERM);
+      if (which === RLIMIT_NOFILE && wanted[1] > 1048576) throw new SyscallError(EPERM);
+      setLimit(mem, guest, which, wanted[0], wanted[1]);
+      noteMemoryLimit(mem, guest, which, wanted[0]);
+      return now;
+    }),
+  );
+  if (old !== 0) {
+    writeLimit(t, old, before[0]);
+    writeLimit(t, old + 8, before[1]);
+  }
+  return 0;
+}
+
+/** mm/ checks the limits on memory in its own record. */
+function noteMemoryLimit(mem: SharedMemory, guest: number, which: number, soft: number): void {
+  const first = mem.getU32(guest + Guest.threads);
+  if (first === 0) return;
+  const mm = mem.getU32(first + Thread.mm);
+  if (which === RLIMIT_AS) mem.set64(mm + Mm.limitAs, soft);
+  else if (which === RLIMIT_DATA) mem.set64(mm + Mm.limitData, soft);
+  else if (which === RLIMIT_STACK) mem.set64(mm + Mm.limitStack, soft);
+  else if (which === RLIMIT_MEMLOCK) mem.set64(mm + Mm.limitMemlock, soft);
+}
+
+// --- names and numbers of the system ---
+
+function uname(t: ThreadContext, va: number): number {
+  const fields = [
+    'Linux',
+    hostname(),
+    t.options.unameRelease,
+    '#1 SMP PREEMPT_DYNAMIC Guesthouse',
+    'riscv64',
+    '(none)',
+  ];
+  const bytes = new Uint8Array(65 * fields.length);
+  fields.forEach((field, i) => {
+    bytes.set(new TextEncoder().encode(field).subarray(0, 64), i * 65);
+  });
+  copyOut(t, va, bytes);
+  return 0;
+}
+
+function sysinfo(t: ThreadContext, va: number): number {
+  const { mem } = t;
+  const shift = mem.getU32(MACHINE + Machine.hostPageShift);
+  const total = mem.getU32(MACHINE + Machine.frameCount) * 2 ** shift;
+  const used = mem.getI32(MACHINE + Machine.framesUsed) * 2 ** shift;
+  const bytes = new Uint8Array(112);
+  const view = new DataView(bytes.buffer);
+  const up = monotonicNow() - mem.getU64(MACHINE + Machine.bootTime);
+  view.setBigInt64(0, BigInt(Math.max(0, Math.floor(up / 1000))), true);
+  view.setBigUint64(32, BigInt(total), true);
+  view.setBigUint64(40, BigInt(Math.max(0, total - used)), true);
+  view.setUint16(80, Math.min(65535, mem.getI32(MACHINE + Machine.guestCount)), true);
+  view.setUint32(104, 1, true);
+  copyOut(t, va, bytes);
+  return 0;
+}
+
+const GRND_NONBLOCK = 1;
+const GRND_RANDOM = 2;
+const GRND_INSECURE = 4;
+
+function getrandom(t: ThreadContext, va: number, length: number, flags: number): number {
+  if ((flags & ~(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE)) !== 0) return -EINVAL;
+  if ((flags & (GRND_RANDOM | GRND_INSECURE)) === (GRND_RANDOM | GRND_INSECURE)) return -EINVAL;
+  const wanted = Math.min(length < 0 ? 0x7fff_ffff : length, 0x200_0000 - 1);
+  const chunk = new Uint8Array(Math.min(wanted, 65536));
+  for (let done = 0; done < wanted; done += chunk.length) {
+    const part = chunk.subarray(0, Math.min(chunk.length, wanted - done));
+    fillRandom(t.mem, part);
+    copyOut(t, va + done, part);
+  }
+  return wanted;
+}
+
+/** riscv_hwprobe(2): keys and what this machine answers. */
+const HWPROBE: ReadonlyMap<bigint, bigint> = new Map([
+  [0n, 0n], // MVENDORID
+  [1n, 0n], // MARCHID
+  [2n, 0n], // MIMPID
+  [3n, 1n], // BASE_BEHAVIOR: IMA
+  [4n, 3n], // IMA_EXT_0: FD | C
+  [5n, 2n], // CPUPERF_0: misaligned accesses are slow
+]);
+
+function riscvHwprobe(
+  t: ThreadContext,
+  pairs: number,
+  count: number,
+  cpuSetSize: number,
+  cpus: number,
+  flags: number,
+): number {
+  // Every processor is alike, so that RISCV_HWPROBE_WHICH_CPUS would have little to say.
+  if ((flags | 0) !== 0) return -EINVAL;
+  if (cpus !== 0 && cpuSetSize > 0) {
+    const set = new Uint8Array(Math.min(cpuSetSize, 128));
+    copyIn(t, cpus, set);
+    if (!set.some((byte) => byte !== 0)) return -EINVAL;
+  } else if (cpuSetSize !== 0) return -EINVAL;
+  for (let i = 0; i < count; i++) {
+    const at = pairs + i * 16;
+    const value = HWPROBE.get(readU64Big(t, at));
+    if (value === undefined) writeU64Big(t, at, 0xffff_ffff_ffff_ffffn);
+    writeU64Big(t, at + 8, value ?? 0n);
+  }
+  return 0;
+}
+
+// --- prctl(2) ---
+
+const PR_SET_PDEATHSIG = 1;
+const PR_GET_PDEATHSIG = 2;
+const PR_GET_DUMPABLE = 3;
+const PR_SET_DUMPABLE = 4;
+const PR_GET_KEEPCAPS = 7;
+const PR_GET_TIMING = 13;
+const PR_SET_NAME = 15;
+const PR_GET_NAME = 16;
+const PR_GET_SECCOMP = 21;
+const PR_CAPBSET_READ = 23;
+const PR_GET_SECUREBITS = 27;
+const PR_SET_TIMERSLACK = 29;
+const PR_GET_TIMERSLACK = 30;
+const PR_SET_NO_NEW_PRIVS = 38;
+const PR_GET_NO_NEW_PRIVS = 39;
+const PR_GET_THP_DISABLE = 42;
+const DEFAULT_TIMERSLACK = 50000;
+
+function prctl(t: ThreadContext, option: number, a1: number, a2: number, a3: number, a4: number): number {
+  const { mem, thread, mm } = t;
+  switch (option | 0) {
+    case PR_SET_NAME: {
+      const name = new Uint8Array(16);
+      // strncpy_from_user: up to the NUL, no further.
+      const byte = new Uint8Array(1);
+      for (let i = 0; i < 15; i++) {
+        copyIn(t, a1 + i, byte);
+        if (byte[0] === 0) break;
+        name[i] = byte[0];
+      }
+      mem.u8.set(name, thread + Thread.comm);
+      return 0;
+    }
+    case PR_GET_NAME:
+      copyOut(t, a1, mem.u8.slice(thread + Thread.comm, thread + Thread.comm + 16));
+      return 0;
+    case PR_GET_DUMPABLE:
+      return mem.getU32(mm + Mm.dumpable);
+    case PR_SET_DUMPABLE:
+      if (a1 !== 0 && a1 !== 1) return -EINVAL;
+      mem.setU32(mm + Mm.dumpable, a1);
+      return 0;
+    case PR_SET_PDEATHSIG:
+      if (a1 < 0 || a1 > 64) return -EINVAL;
+      mem.setU32(t.guest + Guest.parentDeathSignal, a1);
+      return 0;
+    case PR_GET_PDEATHSIG:
+      writeU32(t, a1, mem.getU32(t.guest + Guest.parentDeathSignal));
+      return 0;
+    case PR_SET_NO_NEW_PRIVS:
+      if (a1 !== 1 || a2 !== 0 || a3 !== 0 || a4 !== 0) return -EINVAL;
+      mem.setU32(t.guest + Guest.noNewPrivileges, 1);
+      return 0;
+    case PR_GET_NO_NEW_PRIVS:
+      if (a1 !== 0 || a2 !== 0 || a3 !== 0 || a4 !== 0) return -EINVAL;
+      return mem.getU32(t.guest + Guest.noNewPrivileges);
+    case PR_SET_TIMERSLACK:
+      return 0;
+    case PR_GET_TIMERSLACK:
+      return DEFAULT_TIMERSLACK;
+    case PR_CAPBSET_READ:
+      return a1 >= 0 && a1 <= 40 ? 1 : -EINVAL;
+    case PR_GET_KEEPCAPS:
+    case PR_GET_TIMING:
+    case PR_GET_SECCOMP:
+    case PR_GET_SECUREBITS:
+    case PR_GET_THP_DISABLE:
+      return 0;
+    default:
+      return -EINVAL;
+  }
+}
+
+// --- priorities, capabilities, groups, personality ---
+
+const PRIO_PROCESS = 0;
+
+function getpriority(t: ThreadContext, which: number, who: number): number {
+  if (which < 0 || which > 2) return -EINVAL;
+  if (which === PRIO_PROCESS && who !== 0) requireTask(t, who | 0);
+  return 20;
+}
+
+/** Only "as it is" can be had: niceness belongs to the host. Lower priorities are accepted, as harmless. */
+function setpriority(t: ThreadContext, which: number, who: number, niceness: number): number {
+  if (which < 0 || which > 2) return -EINVAL;
+  if (which === PRIO_PROCESS && who !== 0) requireTask(t, who | 0);
+  return (niceness | 0) < 0 && !privileged(t) ? -EPERM : 0;
+}
+
+function requireTask(t: ThreadContext, tid: number): void {
+  const own = withMutex(t.mem, t.guest + Guest.threadsLock, t.thread, () =>
+    threadByTidLocked(t.mem, t.guest, tid),
+  );
+  if (own === 0) withGuest(t, tid, () => undefined);
+}
+
+const CAPABILITY_VERSION_1 = 0x19980330;
+const CAPABILITY_VERSION_2 = 0x20071026;
+const CAPABILITY_VERSION_3 = 0x20080522;
+/** CAP_LAST_CAP 40: all 41 of them. */
+const ALL_CAPABILITIES = [0xffff_ffff, 0x1ff] as const;
+
+function capget(t: ThreadContext, header: number, data: number): number {
+  const view = new DataView(new ArrayBuffer(8));
+  copyIn(t, header, new Uint8Array(view.buffer));
+  const version = view.getUint32(0, true);
+  const words = version === CAPABILITY_VERSION_1 ? 1 : 2;
+  if (![CAPABILITY_VERSION_1, CAPABILITY_VERSION_2, CAPABILITY_VERSION_3].includes(version)) {
+    writeU32(t, header, CAPABILITY_VERSION_3);
+    return data === 0 ? 0 : -EINVAL;
+  }
+  const pid = view.getInt32(4, true);
+  if (pid < 0) return -EINVAL;
+  if (pid !== 0) requireTask(t, pid);
+  if (data === 0) return 0;
+  const root = privileged(t);
+  for (let word = 0; word < words; word++) {
+    const set = root ? ALL_CAPABILITIES[word] : 0;
+    writeU32(t, data + word * 12, set);
+    writeU32(t, data + word * 12 + 4, set);
+    writeU32(t, data + word * 12 + 8, 0);
+  }
+  return 0;
+}
+
+/** One group: the guest's own. */
+function getgroups(t: ThreadContext, size: number, list: number): number {
+  if ((size | 0) < 0) return -EINVAL;
+  if ((size | 0) === 0) return 1;
+  writeU32(t, list, id(t, Guest.gids, EFFECTIVE));
+  return 1;
+}
+
+const PER_LINUX = 0;
+
+function personality(_t: ThreadContext, wanted: number): number {
+  const value = wanted >>> 0;
+  return value === 0xffff_ffff || value === PER_LINUX ? PER_LINUX : -EINVAL;
+}
+
+export const systemCalls: SyscallTable = {
+  [SYS.SYS_getpid]: syscall('getpid', [], (t) => t.mem.getU32(t.guest + Guest.pid)),
+  [SYS.SYS_getppid]: syscall('getppid', [], getppid),
+  [SYS.SYS_getuid]: syscall('getuid', [], (t) => id(t, Guest.uids, REAL)),
+  [SYS.SYS_geteuid]: syscall('geteuid', [], (t) => id(t, Guest.uids, EFFECTIVE)),
+  [SYS.SYS_getgid]: syscall('getgid', [], (t) => id(t, Guest.gids, REAL)),
+  [SYS.SYS_getegid]: syscall('getegid', [], (t) => id(t, Guest.gids, EFFECTIVE)),
+  [SYS.SYS_setuid]: syscall('setuid', ['uint'], (t, user) => setOne(t, Guest.uids, user)),
+  [SYS.SYS_setgid]: syscall('setgid', ['uint'], (t, group) => setOne(t, Guest.gids, group)),
+  [SYS.SYS_setreuid]: syscall('setreuid', ['int', 'int'], (t, r, e) => setTwo(t, Guest.uids, r, e)),
+  [SYS.SYS_setregid]: syscall('setregid', ['int', 'int'], (t, r, e) => setTwo(t, Guest.gids, r, e)),
+  [SYS.SYS_setresuid]: syscall('setresuid', ['int', 'int', 'int'], (t, r, e, s) =>
+    setThree(t, Guest.uids, [r, e, s]),
+  ),
+  [SYS.SYS_setresgid]: syscall('setresgid', ['int', 'int', 'int'], (t, r, e, s) =>
+    setThree(t, Guest.gids, [r, e, s]),
+  ),
+  [SYS.SYS_getresuid]: syscall('getresuid', ['pointer', 'pointer', 'pointer'], (t, r, e, s) =>
+    getThree(t, Guest.uids, [r, e, s]),
+  ),
+  [SYS.SYS_getresgid]: syscall('getresgid', ['pointer', 'pointer', 'pointer'], (t, r, e, s) =>
+    getThree(t, Guest.gids, [r, e, s]),
+  ),
+  [SYS.SYS_setfsuid]: syscall('setfsuid', ['int'], (t, user) => setFilesystemId(t, Guest.uids, user)),
+  [SYS.SYS_setfsgid]: syscall('setfsgid', ['int'], (t, group) => setFilesystemId(t, Guest.gids, group)),
+  [SYS.SYS_getpgid]: syscall('getpgid', ['int'], (t, pid) =>
+    withGuest(t, pid, (guest) => t.mem.getU32(guest + Guest.pgid)),
+  ),
+  [SYS.SYS_setpgid]: syscall('setpgid', ['int', 'int'], setpgid),
+  [SYS.SYS_getsid]: syscall('getsid', ['int'], (t, pid) =>
+    withGuest(t, pid, (guest) => t.mem.getU32(guest + Guest.sid)),
+  ),
+  [SYS.SYS_setsid]: syscall('setsid', [], setsid),
+  [SYS.SYS_getgroups]: syscall('getgroups', ['int', 'pointer'], getgroups),
+  [SYS.SYS_prlimit64]: syscall('prlimit64', ['int', 'int', 'pointer', 'pointer'], prlimit64),
+  [SYS.SYS_getrlimit]: syscall('getrlimit', ['int', 'pointer'], (t, which, va) =>
+    va === 0 ? -EFAULT : prlimit64(t, 0, which, 0, va),
+  ),
+  [SYS.SYS_setrlimit]: syscall('setrlimit', ['int', 'pointer'], (t, which, va) =>
+    va === 0 ? -EFAULT : prlimit64(t, 0, which, va, 0),
+  ),
+  [SYS.SYS_uname]: syscall('uname', ['pointer'], uname),
+  [SYS.SYS_sysinfo]: syscall('sysinfo', ['pointer'], sysinfo),
+  [SYS.SYS_getrandom]: syscall('getrandom', ['pointer', 'size', 'hex'], getrandom),
+  [SYS.SYS_riscv_hwprobe]: syscall(
+    'riscv_hwprobe',
+    ['pointer', 'size', 'size', 'pointer', 'hex'],
+    riscvHwprobe,
+  ),
+  [SYS.SYS_prctl]: syscall('prctl', ['int', 'hex', 'hex', 'hex', 'hex'], prctl),
+  [SYS.SYS_getpriority]: syscall('getpriority', ['int', 'int'], getpriority),
+  [SYS.SYS_setpriority]: syscall('setpriority', ['int', 'int', 'int'], setpriority),
+  [SYS.SYS_capget]: syscall('capget', ['pointer', 'pointer'], capget),
+  [SYS.SYS_personality]: syscall('personality', ['hex'], personality),
+};

@@ -1,0 +1,342 @@
+import { copyIn, readU32, write64, writeU32 } from '../../memory/userAccess.js';
+import { withMutex } from '../../sync/mutex.js';
+import { monotonicNow } from '../../sync/park.js';
+import { Guest } from '../../sync/records/guest.js';
+import { MACHINE, Machine } from '../../sync/records/machine.js';
+import { Mm } from '../../sync/records/mm.js';
+import { ATTENTION_EXIT, Thread } from '../../sync/records/thread.js';
+import { quiesceOthers } from '../../sync/safepoint.js';
+import { realtimeOffset } from '../clock.js';
+import { cloneThread } from '../clone.js';
+import { E2BIG, EINVAL, ENOSYS, EPERM, ESRCH, SyscallError } from '../errno.js';
+import { exitGroup } from '../exit.js';
+import { futexRequeue, futexWait, futexWake, futexWakeOp } from '../futex.js';
+import { threadByTidLocked } from '../guestRecords.js';
+import type { ThreadContext } from '../threadContext.js';
+import { readTimespec } from './structsTime.js';
+import { type SyscallTable, syscall } from './syscall.js';
+import * as SYS from './syscallNumbers.js';
+
+/** Threads: clone, exit, futex, robust lists, ids, scheduling. */
+const FUTEX_PRIVATE_FLAG = 128;
+const FUTEX_CLOCK_REALTIME = 256;
+const FUTEX_CMD_MASK = ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+const FUTEX_WAIT = 0;
+const FUTEX_WAKE = 1;
+const FUTEX_REQUEUE = 3;
+const FUTEX_CMP_REQUEUE = 4;
+const FUTEX_WAKE_OP = 5;
+const FUTEX_WAIT_BITSET = 9;
+const FUTEX_WAKE_BITSET = 10;
+const ANY = 0xffff_ffff | 0;
+
+/** clone(flags, stack, parent_tid, tls, child_tid): RISC-V has CLONE_BACKWARDS. */
+function clone(
+  t: ThreadContext,
+  flags: number,
+  stack: number,
+  parentTid: number,
+  tls: number,
+  childTid: number,
+): number {
+  const low = flags >>> 0;
+  return cloneThread(t, {
+    flags: low - (low & 0xff),
+    exitSignal: low & 0xff,
+    stack,
+    tls,
+    parentTid,
+    childTid,
+  });
+}
+
+/** struct clone_args of clone3(2), all __aligned_u64. */
+const CloneArgs = {
+  flags: 0,
+  pidfd: 8,
+  childTid: 16,
+  parentTid: 24,
+  exitSignal: 32,
+  stack: 40,
+  stackSize: 48,
+  tls: 56,
+  setTid: 64,
+  setTidSize: 72,
+  cgroup: 80,
+  SIZE: 88,
+} as const;
+const CLONE_ARGS_SIZE_VER0 = 64;
+
+function clone3(t: ThreadContext, pointer: number, size: number): number {
+  if (size > 4096) return -E2BIG;
+  if (size < CLONE_ARGS_SIZE_VER0) return -EINVAL;
+  const bytes = new Uint8Array(Math.max(size, CloneArgs.SIZE));
+  copyIn(t, pointer, bytes.subarray(0, size));
+  for (let i = CloneArgs.SIZE; i < size; i++) if (bytes[i] !== 0) return -E2BIG;
+  const view = new DataView(bytes.buffer);
+  const field = (offset: number) => Number(view.getBigUint64(offset, true));
+  const exitSignal = field(CloneArgs.exitSignal);
+  const flags = field(CloneArgs.flags);
+  // CSIGNAL bits and CLONE_DETACHED are not flags of clone3; flags beyond CLONE_INTO_CGROUP are unknown.
+  if (exitSignal > 64 || (flags & 0x4000ff) !== 0 || flags >= 0x4_0000_0000) return -EINVAL;
+  const stack = field(CloneArgs.stack);
+  const stackSize = field(CloneArgs.stackSize);
+  if ((stack === 0) !== (stackSize === 0)) return -EINVAL;
+  if (field(CloneArgs.setTidSize) !== 0) return field(CloneArgs.setTidSize) > 32 ? -EINVAL : -EPERM;
+  return cloneThread(t, {
+    flags,
+    exitSignal,
+    stack: stack + stackSize,
+    tls: field(CloneArgs.tls),
+    parentTid: field(CloneArgs.parentTid),
+    childTid: field(CloneArgs.childTid),
+  });
+}
+
+/** Only this thread ends; the run loop sees the attention bit. */
+function exit(t: ThreadContext, code: number): number {
+  const { mem, thread } = t;
+  mem.setU32(thread + Thread.exitStatus, (code & 0xff) << 8);
+  mem.atomicOr(thread + Thread.attention, ATTENTION_EXIT);
+  return 0;
+}
+
+function exitGroupCall(t: ThreadContext, code: number): number {
+  exitGroup(t, (code & 0xff) << 8);
+  return 0;
+}
+
+function futex(
+  t: ThreadContext,
+  va: number,
+  operation: number,
+  value: number,
+  timeout: number,
+  second: number,
+  value3: number,
+): number {
+  const op = operation | 0;
+  const shared = (op & FUTEX_PRIVATE_FLAG) === 0;
+  const command = op & FUTEX_CMD_MASK;
+  if (
+    (op & FUTEX_CLOCK_REALTIME) !== 0 &&
+    command !== FUTEX_WAIT_BITSET &&
+    command !== FUTEX_WAIT &&
+    command !== 11 &&
+    command !== 13
+  )
+    return -ENOSYS;
+  switch (command) {
+    case FUTEX_WAIT:
+    case FUTEX_WAIT_BITSET: {
+      let deadline = Infinity;
+      if (timeout !== 0) {
+        deadline = readTimespec(t, timeout);
+        if (command === FUTEX_WAIT) deadline += monotonicNow();
+        else if ((op & FUTEX_CLOCK_REALTIME) !== 0) deadline -= realtimeOffset(t.mem);
+      }
+      const bitset = command === FUTEX_WAIT ? ANY : value3 | 0;
+      return futexWait(t, va, value | 0, deadline, bitset, shared);
+    }
+    case FUTEX_WAKE:
+      return futexWake(t, va, value | 0, ANY, shared);
+    case FUTEX_WAKE_BITSET:
+      return futexWake(t, va, value | 0, value3 | 0, shared);
+    // The fourth argument is a count here (val2), not a pointer.
+    case FUTEX_REQUEUE:
+      return futexRequeue(t, va, value | 0, timeout | 0, second, undefined, shared);
+    case FUTEX_CMP_REQUEUE:
+      return futexRequeue(t, va, value | 0, timeout | 0, second, value3 | 0, shared);
+    case FUTEX_WAKE_OP:
+      return futexWakeOp(t, va, value | 0, timeout | 0, second, value3 | 0, shared);
+    default:
+      return -ENOSYS;
+  }
+}
+
+function setTidAddress(t: ThreadContext, va: number): number {
+  t.mem.set64(t.thread + Thread.clearChildTid, va);
+  return t.tid;
+}
+
+const ROBUST_LIST_HEAD_SIZE = 24;
+
+function setRobustList(t: ThreadContext, head: number, size: number): number {
+  if (size !== ROBUST_LIST_HEAD_SIZE) return -EINVAL;
+  t.mem.set64(t.thread + Thread.robustList, head);
+  return 0;
+}
+
+function getRobustList(t: ThreadContext, pid: number, headPointer: number, sizePointer: number): number {
+  const { mem, guest } = t;
+  let head = mem.getU64(t.thread + Thread.robustList);
+  if ((pid | 0) !== 0) {
+    head = withMutex(mem, guest + Guest.threadsLock, t.thread, () => {
+      const target = threadByTidLocked(mem, guest, pid | 0);
+      if (target === 0) throw new SyscallError(ESRCH);
+      return mem.getU64(target + Thread.robustList);
+    });
+  }
+  write64(t, sizePointer, ROBUST_LIST_HEAD_SIZE);
+  write64(t, headPointer, head);
+  return 0;
+}
+
+// --- scheduling: one class, all processors ---
+
+/** The processors a guest sees, one bit each. */
+function affinity(t: ThreadContext): Uint8Array {
+  const cpus = t.mem.getU32(MACHINE + Machine.cpuCount);
+  const mask = new Uint8Array(Math.ceil(cpus / 64) * 8);
+  for (let cpu = 0; cpu < cpus; cpu++) mask[cpu >> 3] |= 1 << (cpu & 7);
+  return mask;
+}
+
+/** Throws ESRCH unless `pid` is 0 or one of the guest's threads. */
+function requireThread(t: ThreadContext, pid: number): void {
+  const tid = pid | 0;
+  if (tid < 0) throw new SyscallError(EINVAL);
+  if (tid === 0 || tid === t.tid || tid === t.mem.getU32(t.guest + Guest.pid)) return;
+  const found = withMutex(t.mem, t.guest + Guest.threadsLock, t.thread, () =>
+    threadByTidLocked(t.mem, t.guest, tid),
+  );
+  if (found === 0) throw new SyscallError(ESRCH);
+}
+
+function schedGetaffinity(t: ThreadContext, pid: number, size: number, pointer: number): number {
+  requireThread(t, pid);
+  const mask = affinity(t);
+  if (size % 8 !== 0 || size < mask.length) return -EINVAL;
+  for (let i = 0; i < mask.length; i += 4) {
+    writeU32(t, pointer + i, mask[i] | (mask[i + 1] << 8) | (mask[i + 2] << 16) | (mask[i + 3] << 24));
+  }
+  return mask.length;
+}
+
+/** Accepted when it names a processor that exists, as the kernel does; where a thread then runs is the host's affair. */
+function schedSetaffinity(t: ThreadContext, pid: number, size: number, pointer: number): number {
+  requireThread(t, pid);
+  const wanted = new Uint8Array(Math.min(Math.max(size, 0), 128));
+  copyIn(t, pointer, wanted);
+  const mask = affinity(t);
+  for (let i = 0; i < Math.min(mask.length, wanted.length); i++) if (mask[i] & wanted[i]) return 0;
+  return -EINVAL;
+}
+
+/** Yields in a row sleep now and then: what else can give a processor away that spinning threads fight for? */
+function schedYield(): number {
+  if ((++yields & 7) === 0) Atomics.wait(yieldWord, 0, 0, 0.01);
+  return 0;
+}
+const yieldWord = new Int32Array(new SharedArrayBuffer(4));
+let yields = 0;
+
+const SCHED_OTHER = 0;
+const SCHED_BATCH = 3;
+const SCHED_IDLE = 5;
+
+function schedSetscheduler(t: ThreadContext, pid: number, policy: number, param: number): number {
+  if (param === 0 || (pid | 0) < 0) return -EINVAL;
+  const priority = readU32(t, param) | 0;
+  requireThread(t, pid);
+  const kind = policy & ~0x4000_0000;
+  if (kind === 1 || kind === 2) return priority >= 1 && priority <= 99 ? -EPERM : -EINVAL;
+  if (kind !== SCHED_OTHER && kind !== SCHED_BATCH && kind !== SCHED_IDLE) return -EINVAL;
+  return priority === 0 ? 0 : -EINVAL;
+}
+
+function schedGetparam(t: ThreadContext, pid: number, param: number): number {
+  if (param === 0) return -EINVAL;
+  requireThread(t, pid);
+  writeU32(t, param, 0);
+  return 0;
+}
+
+function priorityRange(policy: number, realtime: number): number {
+  switch (policy | 0) {
+    case 1:
+    case 2:
+      return realtime;
+    case SCHED_OTHER:
+    case SCHED_BATCH:
+    case SCHED_IDLE:
+    case 6:
+      return 0;
+    default:
+      return -EINVAL;
+  }
+}
+
+// --- membarrier(2) ---
+
+const MEMBARRIER_QUERY = 0;
+const MEMBARRIER_GLOBAL = 1;
+const MEMBARRIER_GLOBAL_EXPEDITED = 2;
+const MEMBARRIER_REGISTER_GLOBAL_EXPEDITED = 4;
+const MEMBARRIER_PRIVATE_EXPEDITED = 8;
+const MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 16;
+const MEMBARRIER_SUPPORTED = 1 | 2 | 4 | 8 | 16;
+
+function membarrier(t: ThreadContext, command: number, flags: number): number {
+  const { mem, mm, thread } = t;
+  if ((flags | 0) !== 0) return -EINVAL;
+  const registered = mm + Mm.membarrierFlags;
+  switch (command | 0) {
+    case MEMBARRIER_QUERY:
+      return MEMBARRIER_SUPPORTED;
+    case MEMBARRIER_GLOBAL:
+    case MEMBARRIER_GLOBAL_EXPEDITED:
+      quiesceOthers(mem, mm, thread, thread);
+      return 0;
+    case MEMBARRIER_REGISTER_GLOBAL_EXPEDITED:
+      return 0;
+    case MEMBARRIER_REGISTER_PRIVATE_EXPEDITED:
+      mem.atomicOr(registered, MEMBARRIER_REGISTER_PRIVATE_EXPEDITED);
+      return 0;
+    case MEMBARRIER_PRIVATE_EXPEDITED:
+      if ((mem.atomicLoad(registered) & MEMBARRIER_REGISTER_PRIVATE_EXPEDITED) === 0) return -EPERM;
+      // Passing a safepoint is a full barrier.
+      quiesceOthers(mem, mm, thread, thread);
+      return 0;
+    default:
+      return -EINVAL;
+  }
+}
+
+function getcpu(t: ThreadContext, cpu: number, node: number): number {
+  if (cpu !== 0) writeU32(t, cpu, 0);
+  if (node !== 0) writeU32(t, node, 0);
+  return 0;
+}
+
+export const threadCalls: SyscallTable = {
+  [SYS.SYS_clone]: syscall('clone', ['cloneFlags', 'pointer', 'pointer', 'hex', 'pointer'], clone),
+  [SYS.SYS_clone3]: syscall('clone3', ['pointer', 'size'], clone3),
+  [SYS.SYS_exit]: syscall('exit', ['int'], exit),
+  [SYS.SYS_exit_group]: syscall('exit_group', ['int'], exitGroupCall),
+  [SYS.SYS_futex]: syscall('futex', ['pointer', 'futexOp', 'int', 'pointer', 'pointer', 'hex'], futex),
+  [SYS.SYS_set_tid_address]: syscall('set_tid_address', ['pointer'], setTidAddress),
+  [SYS.SYS_set_robust_list]: syscall('set_robust_list', ['pointer', 'size'], setRobustList),
+  [SYS.SYS_get_robust_list]: syscall('get_robust_list', ['int', 'pointer', 'pointer'], getRobustList),
+  [SYS.SYS_gettid]: syscall('gettid', [], (t) => t.tid),
+  [SYS.SYS_sched_yield]: syscall('sched_yield', [], schedYield),
+  [SYS.SYS_sched_getaffinity]: syscall('sched_getaffinity', ['int', 'size', 'pointer'], schedGetaffinity),
+  [SYS.SYS_sched_setaffinity]: syscall('sched_setaffinity', ['int', 'size', 'pointer'], schedSetaffinity),
+  [SYS.SYS_sched_getscheduler]: syscall('sched_getscheduler', ['int'], (t, pid) => {
+    requireThread(t, pid);
+    return SCHED_OTHER;
+  }),
+  [SYS.SYS_sched_setscheduler]: syscall('sched_setscheduler', ['int', 'int', 'pointer'], schedSetscheduler),
+  [SYS.SYS_sched_getparam]: syscall('sched_getparam', ['int', 'pointer'], schedGetparam),
+  [SYS.SYS_sched_setparam]: syscall('sched_setparam', ['int', 'pointer'], (t, pid, param) =>
+    schedSetscheduler(t, pid, SCHED_OTHER, param),
+  ),
+  [SYS.SYS_sched_get_priority_max]: syscall('sched_get_priority_max', ['int'], (_t, policy) =>
+    priorityRange(policy, 99),
+  ),
+  [SYS.SYS_sched_get_priority_min]: syscall('sched_get_priority_min', ['int'], (_t, policy) =>
+    priorityRange(policy, 1),
+  ),
+  [SYS.SYS_membarrier]: syscall('membarrier', ['int', 'hex', 'int'], membarrier),
+  [SYS.SYS_getcpu]: syscall('getcpu', ['pointer', 'pointer', 'pointer'], getcpu),
+};
