@@ -141,8 +141,8 @@ function pseudo(decoded: Decoded, pc: number): string | undefined {
       if (rs2 === 0) return `bltz ${x(rs1)},${target()}`;
       return rs1 === 0 ? `bgtz ${x(rs2)},${target()}` : undefined;
     case 'bge':
-      if (rs2 === 0) return `bgez ${x(rs1)},${target()}`;
-      return rs1 === 0 ? `blez ${x(rs2)},${target()}` : undefined;
+      if (rs1 === 0) return `blez ${x(rs2)},${target()}`;
+      return rs2 === 0 ? `bgez ${x(rs1)},${target()}` : undefined;
     case 'jal':
       if (rd === 0) return `j ${target()}`;
       return rd === 1 ? `jal ${target()}` : undefined;
