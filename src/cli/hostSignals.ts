@@ -14,6 +14,7 @@ const FORWARDED = [
 /** So many interrupts within so many milliseconds end a guest that does not listen. */
 const HARD_INTERRUPTS = 3;
 const HARD_WINDOW = 1500;
+const STOP_DELAY = 50;
 
 /**
  * Passes the signals that the Node process gets on to the guest. Three interrupts in quick succession kill it; one more ends
@@ -32,6 +33,8 @@ export function forwardSignals(guest: GuestProcess): () => void {
       }
     }
     guest.kill(signal);
+    // Ctrl-Z is to stop what the shell knows of as well, once the guest has had the time to put its terminal in order.
+    if (signal === 'SIGTSTP') setTimeout(() => process.kill(process.pid, 'SIGSTOP'), STOP_DELAY);
   };
   // SIGUSR1 starts Node's debugger unless somebody listens, which is just what we do.
   for (const signal of FORWARDED) process.on(signal, forward);
