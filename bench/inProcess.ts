@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import { Bench } from 'tinybench';
+import { createMachine } from '../src/index.js';
+import { computing } from './cases.js';
+import { compileGuest, crossCompiler } from './compileGuest.js';
+import { repository } from './hostProgram.js';
+
+/** What a part of Guesthouse takes, in milliseconds. */
+export interface Duration {
+  readonly name: string;
+  readonly milliseconds: number;
+  readonly samples: number;
+}
+
+/** Start of machines and guests, measured by tinybench inside this process. */
+export async function measureStart(milliseconds: number): Promise<Duration[]> {
+  const program = join(repository, 'test/guests/freestanding.elf');
+  const bench = new Bench({ time: milliseconds, warmupTime: milliseconds / 5 });
+  bench.add('machine: create and close', async () => {
+    await (await createMachine()).close();
+  });
+  const machine = await createMachine();
+  bench.add('guest: spawn hello in a running machine, to its end', async () => {
+    const guest = await machine.spawn(program, { args: ['hello'], stdout: 'ignore' });
+    await guest.exited;
+  });
+  try {
+    await bench.run();
+  } finally {
+    await machine.close();
+  }
+  return bench.tasks.map(({ name, result }) => {
+    if (!('latency' in result)) throw new Error(`${name} was not measured: ${result.state}`);
+    return {
+      name,
+      milliseconds: result.latency.p50 ?? result.latency.mean,
+      samples: result.latency.samplesCount,
+    };
+  });
+}
+
+/** How fast guest code runs. */
+export interface Speed {
+  readonly name: string;
+  readonly instructions: number;
+  readonly millionsPerSecond: number;
+}
+
+/** Millions of guest instructions a second in each of the computing programs, from the guest's own count. */
+export async function measureSpeed(): Promise<Speed[]> {
+  if (crossCompiler === undefined) return [];
+  const speeds: Speed[] = [];
+  for (const { name, source, args } of computing) {
+    const file = join(repository, 'bench/guests', `${source}.c`);
+    const program = compileGuest(file, ['-O2', '-static', '-pthread', '-lm']);
+    const machine = await createMachine();
+    try {
+      let errors = '';
+      const guest = await machine.spawn(program, {
+        args,
+        stdout: 'ignore',
+        stderr: (bytes) => {
+          errors += Buffer.from(bytes).toString();
+        },
+      });
+      const { code } = await guest.exited;
+      const elapsed = /^elapsed ([\d.]+)$/m.exec(errors);
+      if (code !== 0 || elapsed === null) throw new Error(`${name} ended with ${code}: ${errors}`);
+      const { instructions, elapsed: milliseconds } = guest.statistics();
+      speeds.push({ name, instructions, millionsPerSecond: instructions / milliseconds / 1000 });
+    } finally {
+      await machine.close();
+    }
+  }
+  return speeds;
+}

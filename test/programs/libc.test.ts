@@ -1,0 +1,120 @@
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { compileGuest, crossCompiler, crossCompilerPlus } from '../../bench/compileGuest.js';
+import { qemu, repository, runGuest, runQemu } from '../../bench/hostProgram.js';
+
+const sources = join(repository, 'test/guests/libc');
+const folder = mkdtempSync(join(tmpdir(), 'guesthouse-test-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const common = ['-O2', '-pthread'];
+const optionsOf: Record<string, string[]> = { '.c': [...common], '.cpp': [...common, '-std=c++17'] };
+const libraries: Record<string, string[]> = { '.c': ['-lm'], '.cpp': ['-latomic'] };
+
+/** Name of the expected output, source file. */
+const programs: [string, string][] = [
+  ['mutexes', 'mutexes.c'],
+  ['conditions', 'conditions.c'],
+  ['threads', 'threads.c'],
+  ['signals', 'signals.c'],
+  ['numbers', 'numbers.c'],
+  ['heap', 'heap.c'],
+  ['stdio', 'stdio.c'],
+  ['threads++', 'threads.cpp'],
+  ['language++', 'language.cpp'],
+];
+
+const hasCompiler = (source: string) =>
+  source.endsWith('.cpp') ? crossCompilerPlus !== undefined : crossCompiler !== undefined;
+
+function compile(source: string, linking: string[]): string {
+  const kind = source.slice(source.indexOf('.'));
+  return compileGuest(join(sources, source), [...optionsOf[kind], ...linking, ...libraries[kind]]);
+}
+
+let folders = 0;
+/** Runs a program with a folder that it may write, seen as /work. */
+async function runInFolder(
+  options: string[],
+  program: string,
+): Promise<{ stdout: string; code: number | null }> {
+  const work = join(folder, String(folders++));
+  mkdirSync(work);
+  const { stdout, code } = await runGuest([...options, '--dir', `${work}:/work`], program, ['/work']);
+  return { stdout, code };
+}
+
+describe('programs with the C library (needs riscv64-linux-gnu-gcc and g++)', () => {
+  for (const [name, source] of programs) {
+    const expected = readFileSync(join(sources, 'expected', `${name}.txt`), 'latin1');
+
+    it.skipIf(!hasCompiler(source))(`${name}, static`, async () => {
+      expect(await runInFolder([], compile(source, ['-static']))).toEqual({ stdout: expected, code: 0 });
+    });
+  }
+
+  // Position-independent: another load address, relocations by the program itself.
+  it.skipIf(!crossCompiler)('numbers, static-pie', async () => {
+    const expected = readFileSync(join(sources, 'expected/numbers.txt'), 'latin1');
+    const program = compile('numbers.c', ['-static-pie', '-fPIE']);
+    expect(await runInFolder([], program)).toEqual({ stdout: expected, code: 0 });
+  });
+
+  // With the C library's own loader, from the cross compiler's root.
+  const root = '/usr/riscv64-linux-gnu';
+  const dynamic = existsSync(join(root, 'lib/ld-linux-riscv64-lp64d.so.1'));
+  for (const [name, source] of programs.filter(([n]) => ['threads', 'stdio', 'language++'].includes(n)))
+    it.skipIf(!hasCompiler(source) || !dynamic)(`${name}, dynamic`, async () => {
+      const expected = readFileSync(join(sources, 'expected', `${name}.txt`), 'latin1');
+      const program = compile(source, []);
+      // With a root, the program is a path in there.
+      const bin = join(folder, `bin-${name}`);
+      mkdirSync(bin);
+      copyFileSync(program, join(bin, 'program'));
+      const options = ['-L', root, '--dir', `${bin}:/programs:ro`];
+      expect(await runInFolder(options, '/programs/program')).toEqual({ stdout: expected, code: 0 });
+    });
+});
+
+describe('the programs of the benchmarks (needs riscv64-linux-gnu-gcc)', () => {
+  const runs: [string, ...string[]][] = [
+    ['hello'],
+    ['fib', '18'],
+    ['sorting', '1'],
+    ['sha256', '64'],
+    ['bytecode', '2000'],
+    ['coremarklike', '5'],
+    ['dhrystonelike', '2000'],
+    ['strings', '2'],
+    ['chase', '16', '100000'],
+    ['triad', '1', '20000'],
+    ['nbody', '1000'],
+    ['matmul', '24'],
+    ['mandelbrot', '24'],
+    ['spectral', '16'],
+    ['fft', '8'],
+    ['system', 'syscall', '1000'],
+    ['system', 'threads', '200'],
+    ['system', 'futex', '500'],
+    ['system', 'pipe', '500'],
+    ['system', 'map', '1000', '4'],
+    ['system', 'protect', '1000', '2'],
+    ['system', 'fault', '4000', '2'],
+    ['system', 'mutex', '4000', '4'],
+  ];
+  const missing = crossCompiler === undefined || qemu === undefined;
+  it.skipIf(missing).each(runs)('%s %s %s says what it says under qemu-riscv64', async (name, ...args) => {
+    const program = compileGuest(join(repository, 'bench/guests', `${name}.c`), [
+      '-O2',
+      '-static',
+      '-pthread',
+      '-lm',
+    ]);
+    const theirs = await runQemu(program, args);
+    const ours = await runGuest([], program, args);
+    expect(ours.stdout).toBe(theirs.stdout);
+    expect(ours.code).toBe(theirs.code);
+  });
+});
