@@ -4,9 +4,10 @@ import { fusedSemantics } from '../../src/isa/floatingPoint.js';
 import { probeFusedMultiplyAdd } from '../../src/isa/floatingPointProbe.js';
 import type { Instruction } from '../../src/isa/instruction.js';
 import { INSTRUCTIONS } from '../../src/isa/instructions.js';
-import { BareMachine } from './bareMachine.js';
+
 import { batchesFor, compressedBatches, NOT_EXECUTED } from './differentialPrograms.js';
 import { type Batch, RECORD_SLOTS, referenceMissing, runOnReference } from './executor/executor.js';
+import { InterpreterExecutor } from './executor/interpreterExecutor.js';
 
 /** Every instruction of the decoder's table, on both sides: whatever registers, flags and memory come out must be the same. */
 
@@ -19,7 +20,7 @@ function describeDifference(batch: Batch, at: number, ours: BigUint64Array, thei
   return `code ${code}\n before ${row(batch.records)}\n ours   ${row(ours)}\n qemu   ${row(theirs)}`;
 }
 
-function compare(machine: BareMachine, batches: readonly Batch[]): number {
+function compare(machine: InterpreterExecutor, batches: readonly Batch[]): number {
   const references = runOnReference(batches);
   let compared = 0;
   batches.forEach((batch, i) => {
@@ -43,7 +44,7 @@ const missing = referenceMissing();
 const note = missing ? ` (skipped: ${missing})` : '';
 
 describe.skipIf(missing !== undefined)(`the interpreter against qemu-riscv64${note}`, () => {
-  const machine = new BareMachine();
+  const machine = new InterpreterExecutor();
   const rows = INSTRUCTIONS.filter((row) => !(row.mnemonic in NOT_EXECUTED));
 
   it('leaves out only what is listed', () => {
@@ -64,7 +65,7 @@ describe.skipIf(missing !== undefined)(`the interpreter against qemu-riscv64${no
   }, 60_000);
 
   it.skipIf(!fusedHere)('fused multiply-add on f64x2.relaxed_madd', () => {
-    const fused = new BareMachine({ fused: true });
+    const fused = new InterpreterExecutor({ fused: true });
     for (const row of rows)
       if (row.mnemonic in fusedSemantics) expect(compare(fused, batchesFor(row))).toBeGreaterThan(0);
   });

@@ -32,13 +32,24 @@ let built: string | undefined;
 
 /** Why the reference cannot be run here, or undefined when it can. */
 export function referenceMissing(): string | undefined {
-  for (const [program, argument] of [
-    ['qemu-riscv64', '--version'],
-    ['riscv64-linux-gnu-gcc', '--version'],
-  ] as const) {
-    if (spawnSync(program, [argument]).status !== 0) return `${program} is not installed`;
+  for (const program of ['qemu-riscv64', 'riscv64-linux-gnu-gcc']) {
+    if (spawnSync(program, ['--version']).status !== 0) return `${program} is not installed`;
   }
   return undefined;
+}
+
+/** Extensions that some version of qemu turns on by default. */
+const BEYOND_RV64GC = 'zba zbb zbc zbs zfa zfh zfhmin zawrs zicbom zicboz zicond zacas zabha zcb zimop zcmop';
+
+/** qemu's notation for a processor without anything beyond RV64GC. */
+export function plainProcessor(): string {
+  // Which extensions can be turned off differs between versions, and it refuses those it does not know.
+  const known = BEYOND_RV64GC.split(' ').filter(
+    (name) =>
+      spawnSync('qemu-riscv64', ['-cpu', `rv64,${name}=false`, executorProgram()], { input: '' }).status ===
+      0,
+  );
+  return ['rv64', ...known.map((name) => `${name}=false`)].join();
 }
 
 /** Builds executor.S once a process and returns the program's path. */
@@ -60,7 +71,7 @@ export function executorProgram(): string {
 }
 
 /** Runs every batch under qemu-riscv64 and returns the records as the instructions left them. */
-export function runOnReference(batches: readonly Batch[]): BigUint64Array[] {
+export function runOnReference(batches: readonly Batch[], cpu = 'rv64'): BigUint64Array[] {
   const chunks: Buffer[] = [];
   for (const { code, records } of batches) {
     const count = records.length / RECORD_SLOTS;
@@ -68,7 +79,7 @@ export function runOnReference(batches: readonly Batch[]): BigUint64Array[] {
     chunks.push(Buffer.from(new Uint32Array([count, code.length + 1, ...code, RET]).buffer));
     chunks.push(Buffer.from(records.buffer, records.byteOffset, records.byteLength));
   }
-  const run = spawnSync('qemu-riscv64', [executorProgram()], {
+  const run = spawnSync('qemu-riscv64', ['-cpu', cpu, executorProgram()], {
     input: Buffer.concat(chunks),
     maxBuffer: 2 ** 31,
   });

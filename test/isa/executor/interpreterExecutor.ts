@@ -2,16 +2,16 @@ import {
   type Interpreter,
   instantiateInterpreter,
   interpreterBytes,
-} from '../../src/interpreter/interpreter.js';
-import { CodePage } from '../../src/sync/records/codePage.js';
+} from '../../../src/interpreter/interpreter.js';
+import { CodePage } from '../../../src/sync/records/codePage.js';
 import {
   EXIT_EBREAK,
   EXIT_FENCE_I,
   EXIT_ILLEGAL,
   NO_RESERVATION,
   Thread,
-} from '../../src/sync/records/thread.js';
-import { SharedMemory } from '../../src/sync/sharedMemory.js';
+} from '../../../src/sync/records/thread.js';
+import { SharedMemory } from '../../../src/sync/sharedMemory.js';
 import {
   type Batch,
   ILLEGAL,
@@ -21,7 +21,7 @@ import {
   SLOT_FA,
   SLOT_FCSR,
   SLOT_MEMORY,
-} from './executor/executor.js';
+} from './executor.js';
 
 const THREAD = 0x1_0000;
 const READ_TABLE = 0x3_0000;
@@ -40,7 +40,7 @@ const EBREAK = 0x0010_0073;
  * The interpreter with nothing around it but one page of code and one of data: the counterpart of executor.S. Runs batches as
  * the guest program does.
  */
-export class BareMachine {
+export class InterpreterExecutor {
   readonly mem = SharedMemory.create(1 << 20);
   private readonly interpreter: Interpreter;
 

@@ -1,0 +1,100 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CodePage } from '../../../src/sync/records/codePage.js';
+import { EXIT_ECALL, EXIT_FENCE_I, Thread } from '../../../src/sync/records/thread.js';
+import { BareMachine } from '../../interpreter/bareMachine.js';
+
+/**
+ * The public ISA tests (riscv-software-src/riscv-tests, with riscv-test-env in its `env` folder), run in user mode by the
+ * interpreter alone. They are not part of this repository: GUESTHOUSE_RISCV_TESTS names a checkout.
+ */
+const checkout = process.env.GUESTHOUSE_RISCV_TESTS;
+const SUITES = ['rv64ui', 'rv64um', 'rv64ua', 'rv64uf', 'rv64ud', 'rv64uc'] as const;
+const present = checkout !== undefined && existsSync(join(checkout, 'isa', 'macros'));
+
+const folder = mkdtempSync(join(tmpdir(), 'guesthouse-riscv-tests-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function build(suite: string, name: string): string {
+  const program = join(folder, `${suite}-${name}`);
+  execFileSync('riscv64-linux-gnu-gcc', [
+    '-march=rv64gc',
+    '-mabi=lp64d',
+    '-static',
+    '-nostdlib',
+    '-nostartfiles',
+    '-Wl,--no-relax,--no-warn-rwx-segments,--build-id=none,-N,-Ttext=0x10000',
+    '-I',
+    fileURLToPath(new URL('.', import.meta.url)),
+    '-I',
+    join(checkout!, 'env'),
+    '-I',
+    join(checkout!, 'isa', 'macros', 'scalar'),
+    join(checkout!, 'isa', suite, `${name}.S`),
+    '-o',
+    program,
+  ]);
+  return program;
+}
+
+/** Loads a static ELF and returns its entry; every page is readable, writable and executable. */
+function load(machine: BareMachine, program: string, pages: Set<number>): number {
+  const file = readFileSync(program);
+  const headers = Number(file.readBigUInt64LE(32));
+  for (let i = 0; i < file.readUInt16LE(56); i++) {
+    const header = headers + i * 56;
+    if (file.readUInt32LE(header) !== 1) continue;
+    const [offset, address, , fileSize, memorySize] = [8, 16, 24, 32, 40].map((field) =>
+      Number(file.readBigUInt64LE(header + field)),
+    );
+    for (let page = address >>> 12; page << 12 < address + memorySize; page++) {
+      if (pages.has(page)) continue;
+      pages.add(page);
+      machine.map(page << 12, 4096, 'rwx');
+    }
+    machine.write(address, file.subarray(offset, offset + fileSize));
+  }
+  return Number(file.readBigUInt64LE(24));
+}
+
+/** Forgets what was decoded, as the kernel does after FENCE.I. */
+function dropCode(machine: BareMachine, pages: Set<number>): void {
+  const { mem } = machine;
+  const codeTable = mem.getU32(machine.thread + Thread.codeTable);
+  for (const page of pages)
+    mem.zero(mem.getU32(codeTable + page * 4) + CodePage.slots, CodePage.SIZE - CodePage.slots);
+}
+
+function runProgram(program: string): bigint {
+  const machine = new BareMachine();
+  const pages = new Set<number>();
+  machine.pc = load(machine, program, pages);
+  let exit = machine.run();
+  while (exit === EXIT_FENCE_I) {
+    dropCode(machine, pages);
+    exit = machine.run();
+  }
+  if (exit !== EXIT_ECALL)
+    throw new Error(`exit ${exit} at ${machine.pc.toString(16)}, case ${machine.x(3)}`);
+  expect(machine.x(17)).toBe(94n);
+  return machine.x(10);
+}
+
+describe.skipIf(!present)('riscv-tests', () => {
+  if (!present) it('needs GUESTHOUSE_RISCV_TESTS=<checkout of riscv-tests>');
+  const programs = present
+    ? SUITES.flatMap((suite) =>
+        readdirSync(join(checkout, 'isa', suite))
+          .filter((file) => file.endsWith('.S'))
+          .map((file) => [suite, file.slice(0, -2)] as const),
+      )
+    : [];
+  beforeAll(() => expect(programs.length).toBeGreaterThan(100));
+  it.each(programs)('%s %s', (suite, name) => {
+    expect(runProgram(build(suite, name))).toBe(0n);
+  });
+});
