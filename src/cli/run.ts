@@ -7,15 +7,11 @@ import type { RunOptions } from './runOptions.js';
 const ENOENT = 2;
 const EXIT_CANNOT_RUN = 126;
 const EXIT_NOT_FOUND = 127;
-/** A machine smaller than this has no room for a program; memory is rounded up to the unit of WebAssembly's. */
-const MEMORY_UNIT = 65536;
 
 /** Runs a program to its end and exits with its status. */
 export async function run(options: RunOptions): Promise<void> {
   const machine = await createMachine({
-    ...(options.memory !== undefined && {
-      memory: Math.ceil(options.memory / MEMORY_UNIT) * MEMORY_UNIT,
-    }),
+    ...(options.memory !== undefined && { memory: options.memory }),
     ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     verbose: options.verbose || process.env.GUESTHOUSE_DEBUG !== undefined,
   });

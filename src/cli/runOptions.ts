@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { DirectoryMount } from '../machine/options.js';
+import { LARGEST_MACHINE, SMALLEST_MACHINE } from '../machine/options.js';
 import { parseDirectory } from './directoryOption.js';
 import { parseSize } from './size.js';
 import { UsageError } from './usageError.js';
@@ -65,6 +66,23 @@ function parsePageSize(text: string): number {
   return bytes;
 }
 
+const LARGEST_VA = 64 * 2 ** 30;
+const SMALLEST_VA = 16 * 2 ** 20;
+
+function parseReservedVa(text: string): number {
+  const bytes = parseSize(text, '--reserved-va');
+  if (bytes < SMALLEST_VA || bytes > LARGEST_VA || bytes % 65536 !== 0)
+    throw new UsageError(`option --reserved-va: must be a multiple of 64K from 16M to 64G, not '${text}'`);
+  return bytes;
+}
+
+function parseMemory(text: string): number {
+  const bytes = Math.ceil(parseSize(text, '--memory') / 65536) * 65536;
+  if (bytes < SMALLEST_MACHINE || bytes > LARGEST_MACHINE)
+    throw new UsageError(`option --memory: must be from 64M to 4G, not '${text}'`);
+  return bytes;
+}
+
 /**
  * Parses the arguments after `guesthouse`. Options end at PROGRAM: whatever follows is the guest's.
  * Throws UsageError.
@@ -109,8 +127,8 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     .option('-0, --argv0 <name>', 'what the program gets as argv[0]')
     .option('-C, --cwd <dir>', 'directory it starts in, as the program sees it')
     .option('-s, --stack <size>', "size of the first thread's stack (default 8M)", size('--stack'))
-    .option('-R, --reserved-va <size>', 'size of its address space (default 64G)', size('--reserved-va'))
-    .option('--memory <size>', 'memory of the machine (default and most: 4G)', size('--memory'))
+    .option('-R, --reserved-va <size>', 'size of its address space (default 64G)', parseReservedVa)
+    .option('--memory <size>', 'memory of the machine (default and most: 4G)', parseMemory)
     .option('--host-page-size <size>', 'page size below the program: 4K, 16K or 64K', parsePageSize)
     .option('-r, --uname <release>', 'kernel release that uname reports')
     .option('--strace', 'print system calls and signals on stderr', false)

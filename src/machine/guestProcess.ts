@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { signalName, signalNumber } from '../kernel/signals/signalNumbers.js';
-import { killGuest } from '../kernel/spawn.js';
+import { killGuest, terminateGuest } from '../kernel/spawn.js';
 import { type GuestStatistics, guestStatistics } from '../observe/statistics.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
@@ -62,6 +62,11 @@ export class GuestProcess {
     if (this.settled) return false;
     killGuest(this.mem, this.record, number, COORDINATOR);
     return true;
+  }
+
+  /** @internal Ends the guest whatever it does. */
+  terminate(): void {
+    if (!this.settled) terminateGuest(this.mem, this.record, COORDINATOR);
   }
 
   /** What the guest has used so far; after its end, in all. */

@@ -178,7 +178,7 @@ export class Machine {
 
   private async shutDown(): Promise<void> {
     const running = [...this.guests.values()];
-    for (const guest of running) guest.kill('SIGKILL');
+    for (const guest of running) guest.terminate();
     const ended = Promise.allSettled(running.map((guest) => guest.exited));
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
     await Promise.race([ended, timeout]);
@@ -213,7 +213,7 @@ export class Machine {
     for (const guest of guests) {
       if (guest === undefined) continue;
       // The other threads of the guest end; the one that failed can't, so that the guest is given up here.
-      guest.kill('SIGKILL');
+      guest.terminate();
       this.guests.delete(guest.record);
       void guest.fail(failure);
     }

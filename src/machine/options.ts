@@ -1,5 +1,9 @@
 import type { Readable, Writable } from 'node:stream';
 
+/** How much memory a machine may have, bytes. */
+export const SMALLEST_MACHINE = 64 * 2 ** 20;
+export const LARGEST_MACHINE = 4 * 2 ** 30;
+
 /** What a machine is made of. All sizes in bytes. */
 export interface MachineOptions {
   /** The machine's physical memory, shared by all its guests; at most (and by default) 4 GiB. Untouched memory costs nothing. */

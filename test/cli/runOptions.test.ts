@@ -90,6 +90,9 @@ describe('guesthouse run', () => {
     [['--memory', 'lots', 'prog']],
     [['--memory', '-5', 'prog']],
     [['--host-page-size', '8K', 'prog']],
+    [['--memory', '8G', 'prog']],
+    [['--memory', '1M', 'prog']],
+    [['--reserved-va', '1T', 'prog']],
     [['-L']],
   ])('refuses %j in one line', (args) => {
     try {
