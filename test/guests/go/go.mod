@@ -1,0 +1,3 @@
+module guesthouse.test/guest
+
+go 1.19
