@@ -1,9 +1,267 @@
-import type { Caller, FaultOutcome } from './caller.js';
+import { lockMutex, unlockMutex } from '../sync/mutex.js';
+import { FrameDescriptor } from '../sync/records/frame.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { MAPPING_SHARED } from '../sync/records/mapping.js';
+import { Mm } from '../sync/records/mm.js';
+import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
+import { quiesceOthers } from '../sync/safepoint.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { zeroMemory } from './bulkMemory.js';
+import {
+  ACCESS_FETCH,
+  ACCESS_WRITE,
+  type Caller,
+  FAULT_ACCERR,
+  FAULT_BUSERR,
+  FAULT_HANDLED,
+  FAULT_MAPERR,
+  FAULT_NO_MEMORY,
+  type FaultOutcome,
+} from './caller.js';
+import { LOAD_BEYOND_END, LOAD_NO_FRAME, loadFilePage } from './filePages.js';
+import { clearFrameCode, dropFrameCode } from './frameCode.js';
+import { allocateFrame, frameAddress, frameDescriptor, frameRefs, NO_FRAME, retainFrame } from './frames.js';
+import { releaseHostFile, retainHostFile } from './hostFile.js';
+import { PROT_EXEC, PROT_READ, PROT_WRITE, TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from './linuxMemory.js';
+import { growDown } from './mappings.js';
+import { type MappingSnapshot, snapshotMapping } from './mappingTree.js';
+import {
+  accessBits,
+  addWriter,
+  clearCode,
+  finishZap,
+  growReach,
+  lockPage,
+  PTE_OBJECT,
+  PTE_PRESENT,
+  PTE_WRITE,
+  PTE_WRITER,
+  pageEntry,
+  setPage,
+  unlockPage,
+  zapPages,
+} from './pageTables.js';
+import { copyFrame, memoryObjectFrame, objectFrame } from './sharedObject.js';
+
+/**
+ * Page faults. They run without mmapLock: a fault takes the page-table lock of its page, looks the mapping up (checked by
+ * Mm.mappingsSequence) and installs the page before it lets the lock go. Whoever changes mappings holds the page-table
+ * locks of the range from before the change until the old pages are gone, so a fault sees a range either as it was or
+ * as it will be, and waits only for changes to its own range.
+ */
+
+/** Pages of a file mapping brought in at once around a faulting one, as far as they are in memory. */
+const FAULT_AROUND = 65536;
+
+/** installPage found that the page must be read from its file first. */
+const NEEDS_FILE_PAGE = -1;
+
+const seen: MappingSnapshot = { start: 0, end: 0, prot: 0, flags: 0, file: 0, object: 0, offset: 0 };
 
 /**
  * Handles a page fault of `access` (ACCESS_*) at guest address `va` for the calling thread, in KERNEL mode with no lock
- * held. FAULT_HANDLED means that the access will now succeed; anything else names the signal.
+ * held. FAULT_HANDLED means that the access will now succeed; anything else names the signal. A fetch also needs the
+ * page's CodePage: see fetchFault in codePages.ts.
  */
-export function resolveFault(_c: Caller, _va: number, _access: number): FaultOutcome {
-  throw new Error('page faults are not built yet');
+export function resolveFault(c: Caller, va: number, access: number): FaultOutcome {
+  const { mem, mm } = c;
+  if (!(va >= 0 && va < mem.getU64(mm + Mm.taskSize))) return FAULT_MAPERR;
+  const page = Math.floor(va / (1 << mem.getU32(MACHINE + Machine.hostPageShift)));
+  const outcome = lockFaultedPage(c, va, access);
+  if (outcome === FAULT_HANDLED) unlockPage(mem, mm, page, c.thread);
+  return outcome;
+}
+
+/**
+ * resolveFault, but on FAULT_HANDLED returns with the page-table lock of the page held (codePages.ts goes on from there).
+ */
+export function lockFaultedPage(c: Caller, va: number, access: number): FaultOutcome {
+  const { mem, mm, thread } = c;
+  const shift = mem.getU32(MACHINE + Machine.hostPageShift);
+  const targetPage = Math.floor(va / TARGET_PAGE_SIZE);
+  const page = Math.floor(va / (1 << shift));
+  for (;;) {
+    if (va >= mem.getU64(mm + Mm.reach)) {
+      // Only a mapped address may make the tables grow.
+      if (!snapshotMapping(mem, mm, targetPage, seen) && !growDown(c, targetPage)) return FAULT_MAPERR;
+      if (!growReach(c, va)) return FAULT_NO_MEMORY;
+    }
+    lockPage(mem, mm, page, thread);
+    let outcome: number;
+    let file = 0;
+    let fileIndex = 0;
+    try {
+      if (!snapshotMapping(mem, mm, targetPage, seen)) outcome = FAULT_MAPERR;
+      else if (!allows(seen.prot, access)) outcome = FAULT_ACCERR;
+      else outcome = installPage(c, page, access);
+      if (outcome === FAULT_HANDLED) return outcome;
+      if (outcome === NEEDS_FILE_PAGE) {
+        file = seen.file;
+        fileIndex = objectIndex(shift, page);
+        retainHostFile(mem, file);
+      }
+    } catch (error) {
+      unlockPage(mem, mm, page, thread);
+      throw error;
+    }
+    unlockPage(mem, mm, page, thread);
+    if (outcome === NEEDS_FILE_PAGE) {
+      const loaded = loadFilePage(mem, file, fileIndex, mm, page * (1 << shift), thread);
+      releaseHostFile(mem, thread, file);
+      if (loaded === LOAD_BEYOND_END) return FAULT_BUSERR;
+      if (loaded === LOAD_NO_FRAME) return FAULT_NO_MEMORY;
+      continue;
+    }
+    if (outcome === FAULT_MAPERR && growDown(c, targetPage)) continue;
+    return outcome;
+  }
+}
+
+function allows(prot: number, access: number): boolean {
+  if (access === ACCESS_WRITE) return (prot & PROT_WRITE) !== 0;
+  if (access === ACCESS_FETCH) return (prot & PROT_EXEC) !== 0;
+  return (prot & (PROT_READ | PROT_WRITE)) !== 0;
+}
+
+/** Page number in the object of `seen` that host page `page` shows. */
+function objectIndex(shift: number, page: number): number {
+  const scale = shift - TARGET_PAGE_SHIFT;
+  return (seen.offset + (page * (1 << scale) - seen.start)) >>> scale;
+}
+
+/** Makes `page`, of mapping `seen`, accessible for `access`, which the mapping allows. The page's lock is held. */
+function installPage(c: Caller, page: number, access: number): FaultOutcome {
+  const { mem, mm } = c;
+  const entry = pageEntry(mem, mm, page);
+  if (entry & PTE_PRESENT) {
+    return access === ACCESS_WRITE ? makeWritable(c, page, entry) : refreshPage(c, page, entry);
+  }
+  return seen.object === 0 ? installAnonymous(c, page) : installObjectPage(c, page, access);
+}
+
+/** The page is present and the mapping allows reading or executing: a fault in a race, or after mprotect. */
+function refreshPage(c: Caller, page: number, entry: number): FaultOutcome {
+  const bits = accessBits(seen.prot) | (entry & (PTE_OBJECT | PTE_WRITER | PTE_WRITE));
+  setPage(c.mem, c.mm, page, entry >>> 12, bits);
+  return FAULT_HANDLED;
+}
+
+/** Demand-zero. */
+function installAnonymous(c: Caller, page: number): FaultOutcome {
+  const { mem, mm, thread } = c;
+  const size = 1 << mem.getU32(MACHINE + Machine.hostPageShift);
+  const frame = allocateFrame(mem, mm, mm, page * size, thread);
+  if (frame === NO_FRAME) return FAULT_NO_MEMORY;
+  zeroMemory(mem, frameAddress(mem, frame), size);
+  setPage(mem, mm, page, frame, accessBits(seen.prot) | (seen.prot & PROT_WRITE ? PTE_WRITE : 0));
+  countPage(mem, mm, 1, 1);
+  return FAULT_HANDLED;
+}
+
+function countPage(mem: SharedMemory, mm: number, resident: number, held: number): void {
+  mem.atomicAdd(mm + Mm.residentPages, resident);
+  if (held !== 0) mem.atomicAdd(mm + Mm.framesHeld, held);
+}
+
+/** Brings in a page of a file or of shared memory. */
+function installObjectPage(c: Caller, page: number, access: number): FaultOutcome {
+  const { mem, mm, thread } = c;
+  const shift = mem.getU32(MACHINE + Machine.hostPageShift);
+  const object = seen.object;
+  const index = objectIndex(shift, page);
+  const isFile = mem.getU32(object + SharedObject.kind) === OBJECT_FILE;
+  let frame: number;
+  lockMutex(mem, object + SharedObject.lock, thread);
+  try {
+    if (isFile) frame = objectFrame(mem, object, index);
+    else if (index * (1 << shift) >= mem.getU64(object + SharedObject.size)) return FAULT_BUSERR;
+    else frame = memoryObjectFrame(mem, object, index, mm, page * (1 << shift), thread);
+    if (frame !== NO_FRAME) retainFrame(mem, frame);
+  } finally {
+    unlockMutex(mem, object + SharedObject.lock, thread);
+  }
+  if (frame === NO_FRAME) return isFile ? NEEDS_FILE_PAGE : FAULT_NO_MEMORY;
+  setPage(mem, mm, page, frame, accessBits(seen.prot) | PTE_OBJECT);
+  countPage(mem, mm, 1, 0);
+  if (access === ACCESS_WRITE) return makeWritable(c, page, pageEntry(mem, mm, page));
+  if (isFile) installAround(c, page, index);
+  return FAULT_HANDLED;
+}
+
+/** Installs neighbours of a file page, within its mapping and its slice, that are in memory already. */
+function installAround(c: Caller, page: number, index: number): void {
+  const { mem, mm, thread } = c;
+  const shift = mem.getU32(MACHINE + Machine.hostPageShift);
+  const scale = shift - TARGET_PAGE_SHIFT;
+  const window = Math.max(1, FAULT_AROUND >> shift);
+  const bits = accessBits(seen.prot) | PTE_OBJECT;
+  // Whole host pages of the mapping only; windows are aligned, so they lie in one slice.
+  const first = Math.max(Math.floor(page / window) * window, Math.ceil(seen.start / (1 << scale)));
+  const end = Math.min(Math.floor(page / window) * window + window, seen.end >>> scale);
+  const object = seen.object;
+  let count = 0;
+  lockMutex(mem, object + SharedObject.lock, thread);
+  for (let p = first; p < end; p++) {
+    if (index + p - page < 0 || pageEntry(mem, mm, p) !== 0) continue;
+    const frame = objectFrame(mem, object, index + p - page);
+    if (frame === NO_FRAME) continue;
+    retainFrame(mem, frame);
+    setPage(mem, mm, p, frame, bits);
+    count++;
+  }
+  unlockMutex(mem, object + SharedObject.lock, thread);
+  if (count > 0) countPage(mem, mm, count, 0);
+}
+
+/** Gives write access to a present page of a writable mapping: at once, after dropping its code, or by copying it. */
+function makeWritable(c: Caller, page: number, entry: number): FaultOutcome {
+  const { mem, mm } = c;
+  const frame = entry >>> 12;
+  const descriptor = frameDescriptor(mem, frame);
+  const bits = accessBits(seen.prot) | PTE_WRITE;
+  if (entry & PTE_OBJECT) {
+    if ((seen.flags & MAPPING_SHARED) === 0) return copyPage(c, page, frame);
+    let writer = entry & PTE_WRITER;
+    if (writer === 0 && mem.getU32(seen.object + SharedObject.kind) === OBJECT_FILE) {
+      addWriter(mem, frame);
+      writer = PTE_WRITER;
+    }
+    forgetCode(c, page, descriptor, true);
+    setPage(mem, mm, page, frame, bits | PTE_OBJECT | writer);
+    return FAULT_HANDLED;
+  }
+  if ((entry & PTE_WRITE) === 0 && frameRefs(mem, frame) > 1) return copyPage(c, page, frame);
+  forgetCode(c, page, descriptor, false);
+  setPage(mem, mm, page, frame, bits);
+  return FAULT_HANDLED;
+}
+
+/**
+ * Drops what was decoded of a page that is about to be written. The page is not writable, so what is decoded cannot
+ * be stale; it is out of the code table, and no thread uses it any more, before the write.
+ */
+function forgetCode(c: Caller, page: number, descriptor: number, ofObject: boolean): void {
+  const { mem, mm, thread } = c;
+  if (mem.atomicLoad(descriptor + FrameDescriptor.code) === 0) return;
+  clearCode(mem, mm, page);
+  quiesceOthers(mem, mm, thread, thread);
+  // Other tables may refer to the code of an object's page: there it stays in use, empty.
+  if (ofObject) clearFrameCode(mem, descriptor, thread);
+  else dropFrameCode(mem, descriptor, thread);
+}
+
+/** Copy on write: a private frame takes the place of a shared one. */
+function copyPage(c: Caller, page: number, from: number): FaultOutcome {
+  const { mem, mm, thread } = c;
+  const size = 1 << mem.getU32(MACHINE + Machine.hostPageShift);
+  const frame = allocateFrame(mem, mm, mm, page * size, thread);
+  if (frame === NO_FRAME) return FAULT_NO_MEMORY;
+  copyFrame(mem, frame, from);
+  // Nobody may read the old frame once somebody can write the new one.
+  zapPages(c, page, page + 1);
+  finishZap(c);
+  setPage(mem, mm, page, frame, accessBits(seen.prot) | PTE_WRITE);
+  countPage(mem, mm, 1, 1);
+  mem.atomicAdd(mm + Mm.copies, 1);
+  return FAULT_HANDLED;
 }

@@ -82,7 +82,7 @@ function contiguous(c: Caller, va: number, address: number, wanted: number, acce
   while (have < wanted && va + have < reach && lookUp(mem, table, shift, va + have) === address + have) {
     have += page;
   }
-  return have < wanted ? have : wanted;
+  return Math.min(have, wanted);
 }
 
 /** Copies `dst.length` bytes of guest memory at `va` into `dst`. */

@@ -1,4 +1,60 @@
-import type { Caller } from '../memory/caller.js';
+import { ACCESS_READ, ACCESS_WRITE, type Caller, FAULT_HANDLED } from '../memory/caller.js';
+import { tbInvalidatePhysRange } from '../memory/codePages.js';
+import { resolveFault } from '../memory/faults.js';
+import {
+  EACCES,
+  EAGAIN,
+  EEXIST,
+  EINVAL,
+  ENODEV,
+  ENOMEM,
+  EOPNOTSUPP,
+  EOVERFLOW,
+  EPERM,
+  MAP_ANONYMOUS,
+  MAP_DENYWRITE,
+  MAP_EXECUTABLE,
+  MAP_FIXED,
+  MAP_FIXED_NOREPLACE,
+  MAP_GROWSDOWN,
+  MAP_HUGETLB,
+  MAP_LOCKED,
+  MAP_NONBLOCK,
+  MAP_NORESERVE,
+  MAP_POPULATE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MAP_SHARED_VALIDATE,
+  MAP_STACK,
+  MAP_TYPE,
+  MCL_ONFAULT,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
+  TARGET_PAGE_SIZE,
+} from '../memory/linuxMemory.js';
+import { isData, isMapped, mapRange, type NewMapping } from '../memory/mappings.js';
+import { firstEndingAfter } from '../memory/mappingTree.js';
+import { createMemoryObject, releaseObject } from '../memory/sharedObject.js';
+import { OutOfKernelMemory } from '../sync/heap.js';
+import { HostFile } from '../sync/records/hostFile.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import {
+  MAPPING_GROWSDOWN,
+  MAPPING_LOCK_ON_FAULT,
+  MAPPING_LOCKED,
+  MAPPING_MAY_EXEC,
+  MAPPING_MAY_READ,
+  MAPPING_MAY_WRITE,
+  MAPPING_NORESERVE,
+  MAPPING_SHARED,
+  Mapping,
+} from '../sync/records/mapping.js';
+import { Mm } from '../sync/records/mm.js';
+import { mmapFindVma, NO_PLACE } from './findVma.js';
+import { enoughMemory, mayAddMappings, mayExpand, mayLock } from './limits.js';
+import { mmapLock, mmapUnlock } from './mmapLock.js';
+import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
 
 /** What is mapped: exactly one of the two records, and what the descriptor allows. */
 export interface MappedFile {
@@ -13,18 +69,182 @@ export interface MappedFile {
   readonly noExec?: boolean;
 }
 
+/** Flags that MAP_SHARED_VALIDATE accepts for a file without special features (LEGACY_MAP_MASK). */
+const LEGACY_FLAGS =
+  MAP_SHARED |
+  MAP_PRIVATE |
+  MAP_FIXED |
+  MAP_ANONYMOUS |
+  MAP_DENYWRITE |
+  MAP_EXECUTABLE |
+  MAP_GROWSDOWN |
+  MAP_LOCKED |
+  MAP_NORESERVE |
+  MAP_POPULATE |
+  MAP_NONBLOCK |
+  MAP_STACK |
+  MAP_HUGETLB |
+  MAP_FIXED_NOREPLACE;
+
+/** Rebuilt by each call, so that the path allocates nothing. mmapLock of no two address spaces nests. */
+const what: NewMapping = { prot: 0, flags: 0, file: 0, object: 0, offset: 0 };
+
 /**
  * mmap(2). `file` is null for MAP_ANONYMOUS (and for /dev/zero, which the caller turns into that); a descriptor that
- * cannot be mapped is the caller's ENODEV. Returns the address or −errno.
+ * cannot be mapped is the caller's ENODEV. Returns the address or −errno, with the checks in the order of Linux's
+ * do_mmap. KERNEL mode.
  */
 export function targetMmap(
-  _c: Caller,
-  _start: number,
-  _length: number,
-  _prot: number,
-  _flags: number,
-  _file: MappedFile | null,
-  _offset: number,
+  c: Caller,
+  start: number,
+  length: number,
+  prot: number,
+  flags: number,
+  file: MappedFile | null,
+  offset: number,
 ): number {
-  throw new Error('mmap is not built yet');
+  if (isUnaligned(offset)) return -EINVAL;
+  if (flags & MAP_ANONYMOUS) {
+    file = null;
+    if (flags & MAP_HUGETLB) return -ENOMEM;
+  }
+  if (length === 0) return -EINVAL;
+  const size = pageAlign(length);
+  if (size === 0) return -ENOMEM;
+  if (file !== null && unsigned(offset) + size >= 2 ** 64) return -EOVERFLOW;
+  mmapLock(c);
+  let address: number;
+  try {
+    address = mapLocked(c, unsigned(start), size, prot, flags, file, unsigned(offset));
+  } catch (error) {
+    if (!(error instanceof OutOfKernelMemory)) throw error;
+    address = -ENOMEM;
+  } finally {
+    mmapUnlock(c);
+  }
+  if (address >= 0 && flags & (MAP_POPULATE | MAP_LOCKED) && !(flags & MAP_NONBLOCK))
+    populate(c, address, size, prot);
+  return address;
+}
+
+function mapLocked(
+  c: Caller,
+  start: number,
+  size: number,
+  prot: number,
+  flags: number,
+  file: MappedFile | null,
+  offset: number,
+): number {
+  const { mem, mm, thread } = c;
+  if (mem.getU32(mm + Mm.mappingCount) > mem.getU32(mm + Mm.maxMappings)) return -ENOMEM;
+  const fixed = (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0;
+  const taskSize = mem.getU64(mm + Mm.taskSize);
+  if (size > taskSize) return -ENOMEM;
+  let address = start;
+  if (fixed) {
+    if (start > taskSize - size) return -ENOMEM;
+    if (isUnaligned(start)) return -EINVAL;
+    if (start / TARGET_PAGE_SIZE < mem.getU32(mm + Mm.mmapMinAddr)) return -EPERM;
+  } else {
+    address = mmapFindVma(c, start, size);
+    if (address === NO_PLACE) return -ENOMEM;
+  }
+  const from = address / TARGET_PAGE_SIZE;
+  const to = from + size / TARGET_PAGE_SIZE;
+  if (flags & MAP_FIXED_NOREPLACE && isMapped(mem, mm, from, to)) return -EEXIST;
+
+  const future = mem.getU32(mm + Mm.lockFuture);
+  let bits = MAPPING_MAY_READ | MAPPING_MAY_WRITE | MAPPING_MAY_EXEC;
+  if (flags & MAP_LOCKED || future !== 0) {
+    if (flags & MAP_LOCKED && mem.getU64(mm + Mm.limitMemlock) === 0) return -EPERM;
+    bits |= MAPPING_LOCKED;
+    if (future & MCL_ONFAULT && !(flags & MAP_LOCKED)) bits |= MAPPING_LOCK_ON_FAULT;
+    if (!mayLock(c, to - from)) return -EAGAIN;
+  }
+  const type = flags & MAP_TYPE;
+  let madeObject = 0;
+  what.file = 0;
+  what.object = 0;
+  what.offset = 0;
+  if (file !== null) {
+    if (offset + size > 2 ** 43) return -EOVERFLOW; // page numbers of an object are 32 bits
+    if (type === MAP_SHARED || type === MAP_SHARED_VALIDATE) {
+      if (type === MAP_SHARED_VALIDATE && flags & ~(LEGACY_FLAGS | MAP_SHARED_VALIDATE)) return -EOPNOTSUPP;
+      if (prot & PROT_WRITE && !file.writable) return -EACCES;
+      bits |= MAPPING_SHARED;
+      if (!file.writable) bits &= ~MAPPING_MAY_WRITE;
+    } else if (type !== MAP_PRIVATE) return -EINVAL;
+    if (!file.readable) return -EACCES;
+    if (file.noExec) {
+      if (prot & PROT_EXEC) return -EPERM;
+      bits &= ~MAPPING_MAY_EXEC;
+    }
+    if (flags & MAP_GROWSDOWN) return -EINVAL;
+    if (offset % (1 << mem.getU32(MACHINE + Machine.hostPageShift)) !== 0) return -EINVAL;
+    what.file = file.file;
+    what.object = file.file !== 0 ? mem.getU32(file.file + HostFile.object) : file.object;
+    what.offset = offset / TARGET_PAGE_SIZE;
+    if (what.object === 0) return -ENODEV;
+  } else if (type === MAP_SHARED) {
+    if (flags & MAP_GROWSDOWN) return -EINVAL;
+    bits |= MAPPING_SHARED;
+  } else if (type === MAP_PRIVATE) {
+    if (flags & MAP_GROWSDOWN) bits |= MAPPING_GROWSDOWN;
+  } else return -EINVAL;
+  if (flags & MAP_NORESERVE) bits |= MAPPING_NORESERVE;
+
+  what.prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+  what.flags = bits;
+  const already = fixed ? mappedPages(c, from, to) : 0;
+  if (!mayExpand(c, to - from - already, isData(what.prot, bits))) return -ENOMEM;
+  if (already > 0 && !mayAddMappings(c, 2)) return -ENOMEM;
+  if ((bits & (MAPPING_SHARED | MAPPING_NORESERVE)) === 0 && prot & PROT_WRITE) {
+    if (!enoughMemory(c, to - from)) return -ENOMEM;
+  }
+  if (file === null && type === MAP_SHARED) {
+    madeObject = createMemoryObject(mem, size, '/dev/zero (deleted)', thread);
+    what.object = madeObject;
+  }
+  if (already > 0) tbInvalidatePhysRange(c, address, address + size - 1);
+  try {
+    mapRange(c, from, to, what);
+  } finally {
+    // The mapping has its own reference now.
+    if (madeObject !== 0) releaseObject(mem, madeObject, thread);
+  }
+  return address;
+}
+
+/** Pages of [from, to) that are mapped. mmapLock. */
+export function mappedPages(c: Caller, from: number, to: number): number {
+  const { mem, mm } = c;
+  let pages = 0;
+  let mapping = firstEndingAfter(mem, mm, from);
+  while (mapping !== 0 && mem.getU32(mapping + Mapping.start) < to) {
+    pages +=
+      Math.min(to, mem.getU32(mapping + Mapping.end)) - Math.max(from, mem.getU32(mapping + Mapping.start));
+    mapping = mem.getU32(mapping + Mapping.next);
+  }
+  return pages;
+}
+
+/** Brings the pages of a new mapping in, as far as that works (mm_populate). KERNEL mode, no lock held. */
+export function populate(c: Caller, address: number, size: number, prot: number): void {
+  if ((prot & (PROT_READ | PROT_WRITE)) === 0) return;
+  const access = prot & PROT_WRITE ? ACCESS_WRITE : ACCESS_READ;
+  const page = 1 << c.mem.getU32(MACHINE + Machine.hostPageShift);
+  for (let at = address; at < address + size; at += page) {
+    if (resolveFault(c, at, access) !== FAULT_HANDLED) return;
+  }
+}
+
+/**
+ * Reserves [start, start+length) (whole pages, free) so that nothing else is placed there: a PROT_NONE mapping, which
+ * costs one record whatever its size. Returns 0 or −errno. QEMU: mmap_reserve.
+ */
+export function mmapReserve(c: Caller, start: number, length: number): number {
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+  const result = targetMmap(c, start, length, 0, flags, null, 0);
+  return Math.min(result, 0);
 }

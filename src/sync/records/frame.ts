@@ -11,3 +11,8 @@ export const FrameDescriptor = record({
   /** FRAME_* bits. Atomic. */
   flags: i32,
 });
+
+/** The frame is a page of a SharedObject; `link` counts the page-table entries that may write to it. */
+export const FRAME_OBJECT = 1;
+/** A page of a file that holds bytes the host file does not have yet. */
+export const FRAME_DIRTY = 2;

@@ -19,8 +19,6 @@ export const Mapping = record({
   object: pointer,
   /** Where `start` lies in the object, target pages. */
   offset: u32,
-  /** Heap text naming the mapping in /proc/PID/maps ("[stack]", …) as MAPPING_NAME_* number, or 0. */
-  label: u32,
 
   // --- the tree: memory/mappingTree.ts ---
   left: pointer,
@@ -57,13 +55,5 @@ export const MAPPING_MAY_EXEC = 4 << 4;
 export const MAPPING_DONTFORK = 128;
 export const MAPPING_WIPEONFORK = 256;
 export const MAPPING_DONTDUMP = 512;
-/** It counts against RLIMIT_DATA (private and writable). */
-export const MAPPING_ACCOUNT_DATA = 1024;
-/** Asked for with MAP_STACK: has no effect, kept for pageDump. */
-export const MAPPING_STACK = 2048;
-
-/** Mapping.label: what /proc/PID/maps shows in place of a path. */
-export const MAPPING_LABEL_NONE = 0;
-export const MAPPING_LABEL_STACK = 1;
-export const MAPPING_LABEL_HEAP = 2;
-export const MAPPING_LABEL_VDSO = 3;
+/** mlock2(MLOCK_ONFAULT), MCL_ONFAULT. */
+export const MAPPING_LOCK_ON_FAULT = 1024;

@@ -98,4 +98,20 @@ export const Mm = record({
   /** Membarrier registrations, dumpable flag and other prctl state of the address space. */
   membarrierFlags: u32,
   dumpable: u32,
+
+  // --- added by memory/ ---
+  /** Present entries in each run of 512 page-table entries (u32 each); the run's page-table lock. */
+  sliceCounts: pointer,
+  /** Retired Mapping records for reuse, and how many; mmapLock. */
+  spareMappings: pointer,
+  spareMappingCount: u32,
+  /** Slot of the home window in Machine.extentTable, plus one; constant. */
+  homeSlot: u32,
+  /** MCL_FUTURE and MCL_ONFAULT as mlockall left them; mmapLock. */
+  lockFuture: u32,
+  /** Most mappings allowed (vm.max_map_count); constant. */
+  maxMappings: u32,
+  /** Page faults handled, frames copied on write; atomic, statistics. */
+  faults: i32,
+  copies: i32,
 });

@@ -1,0 +1,284 @@
+import { fstatSync, readSync, writeSync } from 'node:fs';
+import { lockMutex, unlockMutex } from '../sync/mutex.js';
+import { FRAME_DIRTY, FrameDescriptor } from '../sync/records/frame.js';
+import { HostFile } from '../sync/records/hostFile.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { Mapping } from '../sync/records/mapping.js';
+import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { zeroMemory } from './bulkMemory.js';
+import type { Caller } from './caller.js';
+import { clearFrameCode } from './frameCode.js';
+import {
+  allocateFrame,
+  frameAddress,
+  frameDescriptor,
+  hostPageSize,
+  NO_FRAME,
+  releaseFrame,
+} from './frames.js';
+import { TARGET_PAGE_SHIFT } from './linuxMemory.js';
+import { finishZap, lockPages, unlockPages, zapPages } from './pageTables.js';
+import { addObjectPage, dropObjectPages, forEachObjectPage, objectFrame } from './sharedObject.js';
+
+/**
+ * The page cache: pages of host files in frames, shared by every guest that maps the file, and their coherence with
+ * read, write and truncate. I/O happens under the object's lock, so that a page is read once and never goes stale
+ * between being read and being entered. Pages are in memory only while the file is mapped or open.
+ */
+
+/** Pages read at a time around a missing one, in bytes: 64 KiB, aligned. */
+const READ_AROUND = 65536;
+
+/** What came of loadFilePage. */
+export const LOADED = 0;
+/** The page lies wholly beyond the end of the file, or cannot be read. */
+export const LOAD_BEYOND_END = 1;
+/** No frame is left. */
+export const LOAD_NO_FRAME = 2;
+
+/**
+ * Brings page `index` of `file` into memory, and what is missing in the 64 KiB around it. `va` is the guest address of
+ * the page in `home`, for the choice of frames. No page-table lock is held.
+ */
+export function loadFilePage(
+  mem: SharedMemory,
+  file: number,
+  index: number,
+  home: number,
+  va: number,
+  owner: number,
+): number {
+  const object = mem.getU32(file + HostFile.object);
+  const page = hostPageSize(mem);
+  const window = Math.max(1, READ_AROUND / page);
+  const from = Math.floor(index / window) * window;
+  const frames: number[] = [];
+  lockMutex(mem, object + SharedObject.lock, owner);
+  try {
+    if (objectFrame(mem, object, index) !== NO_FRAME) return LOADED;
+    let first = index;
+    while (first > from && objectFrame(mem, object, first - 1) === NO_FRAME) first--;
+    let end = index + 1;
+    while (end < from + window && objectFrame(mem, object, end) === NO_FRAME) end++;
+    for (let i = first; i < end; i++) {
+      const frame = allocateFrame(mem, 0, home, va + (i - index) * page, owner);
+      if (frame === NO_FRAME) break;
+      frames.push(frame);
+    }
+    if (frames.length <= index - first) {
+      for (const frame of frames) releaseFrame(mem, 0, frame, owner);
+      return LOAD_NO_FRAME;
+    }
+    const bytes = readIntoFrames(mem, file, first, frames);
+    const present = Math.ceil(bytes / page);
+    for (let i = 0; i < frames.length; i++) {
+      if (i < present) addObjectPage(mem, object, first + i, frames[i], owner);
+      else releaseFrame(mem, 0, frames[i], owner);
+    }
+    return first + present > index ? LOADED : LOAD_BEYOND_END;
+  } finally {
+    unlockMutex(mem, object + SharedObject.lock, owner);
+  }
+}
+
+/** Reads the file from page `first` on into `frames`, zero-fills the last page, and returns the bytes read. */
+function readIntoFrames(mem: SharedMemory, file: number, first: number, frames: readonly number[]): number {
+  const page = hostPageSize(mem);
+  let total = 0;
+  for (let i = 0; i < frames.length; ) {
+    let run = 1;
+    while (i + run < frames.length && frames[i + run] === frames[i] + run) run++;
+    const address = frameAddress(mem, frames[i]);
+    const wanted = run * page;
+    const got = readFully(mem, mem.getI32(file + HostFile.hostFd), address, wanted, (first + i) * page);
+    total += got;
+    if (got < wanted) {
+      zeroMemory(mem, address + got, wanted - got);
+      break;
+    }
+    i += run;
+  }
+  return total;
+}
+
+/** Reads until `length` bytes are there or the file ends; a read that fails counts as its end. */
+function readFully(mem: SharedMemory, fd: number, address: number, length: number, position: number): number {
+  let done = 0;
+  try {
+    while (done < length) {
+      const n = readSync(fd, mem.u8, address + done, length - done, position + done);
+      if (n === 0) break;
+      done += n;
+    }
+  } catch {
+    // The guest sees SIGBUS, as it would for a disk that cannot be read.
+  }
+  return done;
+}
+
+/**
+ * Writes the dirty pages of [from, to) of `file`'s object to the host. Pages that some table still lets be written stay
+ * dirty. Returns whether everything could be written.
+ */
+export function writeBack(mem: SharedMemory, file: number, from: number, to: number, owner: number): boolean {
+  const object = mem.getU32(file + HostFile.object);
+  if (mem.atomicLoad(object + SharedObject.pageCount) === 0) return true;
+  const fd = mem.getI32(file + HostFile.hostFd);
+  const page = hostPageSize(mem);
+  let size = -1;
+  let complete = true;
+  lockMutex(mem, object + SharedObject.lock, owner);
+  try {
+    forEachObjectPage(mem, object, from, to, (index, frame) => {
+      const descriptor = frameDescriptor(mem, frame);
+      if ((mem.atomicLoad(descriptor + FrameDescriptor.flags) & FRAME_DIRTY) === 0) return;
+      if (mem.atomicLoad(descriptor + FrameDescriptor.link) === 0)
+        mem.atomicAnd(descriptor + FrameDescriptor.flags, ~FRAME_DIRTY);
+      try {
+        if (size < 0) size = fstatSync(fd).size;
+        const address = frameAddress(mem, frame);
+        const length = Math.min(page, size - index * page);
+        for (let done = 0; done < length; )
+          done += writeSync(fd, mem.u8, address + done, length - done, index * page + done);
+      } catch {
+        complete = false;
+      }
+    });
+  } finally {
+    unlockMutex(mem, object + SharedObject.lock, owner);
+  }
+  return complete;
+}
+
+/** Before a system call reads [offset, offset+length) of the host file: what guests wrote through mappings goes there. */
+export function flushFileRange(
+  mem: SharedMemory,
+  file: number,
+  offset: number,
+  length: number,
+  owner: number,
+): void {
+  const object = mem.getU32(file + HostFile.object);
+  if (mem.atomicLoad(object + SharedObject.writableMappings) === 0) return;
+  const writer = writableFile(mem, object, owner);
+  if (writer === 0) return;
+  const page = hostPageSize(mem);
+  writeBack(mem, writer, Math.floor(offset / page), Math.ceil((offset + length) / page), owner);
+}
+
+/** Some HostFile of the object that can write, or 0. */
+function writableFile(mem: SharedMemory, object: number, owner: number): number {
+  lockMutex(mem, MACHINE + Machine.filePagesLock, owner);
+  let file = mem.getU32(object + SharedObject.files);
+  while (file !== 0 && mem.getU32(file + HostFile.writable) === 0)
+    file = mem.getU32(file + HostFile.nextOfObject);
+  unlockMutex(mem, MACHINE + Machine.filePagesLock, owner);
+  return file;
+}
+
+/**
+ * After a system call has written [offset, offset+length) of the host file: pages in memory take the new bytes. Code
+ * decoded from them is forgotten.
+ */
+export function noteFileWrite(
+  mem: SharedMemory,
+  file: number,
+  offset: number,
+  length: number,
+  owner: number,
+): void {
+  const object = mem.getU32(file + HostFile.object);
+  if (length <= 0 || mem.atomicLoad(object + SharedObject.pageCount) === 0) return;
+  const page = hostPageSize(mem);
+  const readers = descriptorsOf(mem, object, owner);
+  lockMutex(mem, object + SharedObject.lock, owner);
+  try {
+    forEachObjectPage(
+      mem,
+      object,
+      Math.floor(offset / page),
+      Math.ceil((offset + length) / page),
+      (index, frame) => {
+        const from = Math.max(offset, index * page);
+        const to = Math.min(offset + length, (index + 1) * page);
+        const address = frameAddress(mem, frame) + (from - index * page);
+        for (const fd of readers) if (readFully(mem, fd, address, to - from, from) === to - from) break;
+        clearFrameCode(mem, frameDescriptor(mem, frame), owner);
+      },
+    );
+  } finally {
+    unlockMutex(mem, object + SharedObject.lock, owner);
+  }
+}
+
+function descriptorsOf(mem: SharedMemory, object: number, owner: number): number[] {
+  const found: number[] = [];
+  lockMutex(mem, MACHINE + Machine.filePagesLock, owner);
+  for (let f = mem.getU32(object + SharedObject.files); f !== 0; f = mem.getU32(f + HostFile.nextOfObject))
+    found.push(mem.getI32(f + HostFile.hostFd));
+  unlockMutex(mem, MACHINE + Machine.filePagesLock, owner);
+  return found;
+}
+
+/**
+ * After the file (or memory object) has been cut or extended to `size` bytes: pages wholly beyond disappear from every
+ * mapping (access raises SIGBUS from now on), and the rest of the last page reads zero. In KERNEL mode, no lock held.
+ */
+export function noteObjectResize(c: Caller, object: number, size: number): void {
+  const { mem, thread } = c;
+  const page = hostPageSize(mem);
+  const firstGone = Math.ceil(size / page);
+  lockMutex(mem, object + SharedObject.lock, thread);
+  mem.set64(object + SharedObject.size, size);
+  if (size % page !== 0) {
+    const frame = objectFrame(mem, object, firstGone - 1);
+    if (frame !== NO_FRAME) zeroMemory(mem, frameAddress(mem, frame) + (size % page), page - (size % page));
+  }
+  unlockMutex(mem, object + SharedObject.lock, thread);
+  dropObjectPages(mem, object, firstGone, thread);
+  zapObjectPages(c, object, firstGone);
+}
+
+/** noteObjectResize for a HostFile: after ftruncate, O_TRUNC, fallocate. */
+export function noteFileTruncate(c: Caller, file: number, size: number): void {
+  const { mem } = c;
+  const object = mem.getU32(file + HostFile.object);
+  if (
+    mem.atomicLoad(object + SharedObject.pageCount) === 0 &&
+    mem.getU32(object + SharedObject.mappings) === 0
+  ) {
+    return;
+  }
+  noteObjectResize(c, object, size);
+}
+
+/** Takes the pages from `from` on out of every table that shows them. */
+function zapObjectPages(c: Caller, object: number, from: number): void {
+  const { mem, thread } = c;
+  const shift = mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+  lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  for (
+    let m = mem.getU32(object + SharedObject.mappings);
+    m !== 0;
+    m = mem.getU32(m + Mapping.nextOfObject)
+  ) {
+    const start = mem.getU32(m + Mapping.start);
+    const end = mem.getU32(m + Mapping.end);
+    const offset = mem.getU32(m + Mapping.offset);
+    const first = Math.max(start, start + (from << shift) - offset) >>> shift;
+    const last = end >>> shift;
+    if (first >= last) continue;
+    const other: Caller = { mem, thread, mm: mem.getU32(m + Mapping.mm) };
+    lockPages(mem, other.mm, first, last, thread);
+    zapPages(other, first, last);
+    unlockPages(mem, other.mm, first, last, thread);
+    finishZap(other);
+  }
+  unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+}
+
+/** Whether the object is a host file's. */
+export function isFileObject(mem: SharedMemory, object: number): boolean {
+  return mem.getU32(object + SharedObject.kind) === OBJECT_FILE;
+}

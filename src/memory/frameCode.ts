@@ -1,0 +1,56 @@
+import { allocateBlock, freeBlock } from '../sync/heap.js';
+import { lockMutex, unlockMutex } from '../sync/mutex.js';
+import { CodePage } from '../sync/records/codePage.js';
+import { FrameDescriptor } from '../sync/records/frame.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { clearSlots } from './bulkMemory.js';
+
+/**
+ * The predecoded code of a frame: a chain of CodePages (one for each target page of it that was executed) at
+ * FrameDescriptor.code. Chains change under Machine.framesLock, which is taken under page-table locks.
+ */
+
+/** The frame's CodePage for the 4 KiB at machine address `source`; made, with empty slots, when there is none. */
+export function codePageOf(mem: SharedMemory, descriptor: number, source: number, owner: number): number {
+  lockMutex(mem, MACHINE + Machine.framesLock, owner);
+  try {
+    let page = mem.getU32(descriptor + FrameDescriptor.code);
+    while (page !== 0 && mem.getU32(page + CodePage.source) !== source)
+      page = mem.getU32(page + CodePage.next);
+    if (page === 0) {
+      page = allocateBlock(mem, CodePage.SIZE, owner);
+      mem.setU32(page + CodePage.source, source);
+      mem.setU32(page + CodePage.next, mem.getU32(descriptor + FrameDescriptor.code));
+      mem.atomicStore(descriptor + FrameDescriptor.code, page);
+    }
+    return page;
+  } finally {
+    unlockMutex(mem, MACHINE + Machine.framesLock, owner);
+  }
+}
+
+/** Forgets what was decoded of a frame but keeps its CodePages in use: for frames that several tables may refer to. */
+export function clearFrameCode(mem: SharedMemory, descriptor: number, owner: number): void {
+  if (mem.atomicLoad(descriptor + FrameDescriptor.code) === 0) return;
+  lockMutex(mem, MACHINE + Machine.framesLock, owner);
+  let page = mem.getU32(descriptor + FrameDescriptor.code);
+  for (; page !== 0; page = mem.getU32(page + CodePage.next)) {
+    mem.atomicAdd(page + CodePage.generation, 1);
+    clearSlots(mem, page + CodePage.slots, CodePage.end - CodePage.slots + 8);
+  }
+  unlockMutex(mem, MACHINE + Machine.framesLock, owner);
+}
+
+/** Frees a frame's CodePages. No code table refers to them any more and no thread can still be using them. */
+export function dropFrameCode(mem: SharedMemory, descriptor: number, owner: number): void {
+  lockMutex(mem, MACHINE + Machine.framesLock, owner);
+  let page = mem.getU32(descriptor + FrameDescriptor.code);
+  mem.atomicStore(descriptor + FrameDescriptor.code, 0);
+  while (page !== 0) {
+    const next = mem.getU32(page + CodePage.next);
+    freeBlock(mem, page, owner);
+    page = next;
+  }
+  unlockMutex(mem, MACHINE + Machine.framesLock, owner);
+}

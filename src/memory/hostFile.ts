@@ -1,0 +1,86 @@
+import { closeSync } from 'node:fs';
+import { allocateBlock, freeBlock } from '../sync/heap.js';
+import { lockMutex, unlockMutex } from '../sync/mutex.js';
+import { HostFile } from '../sync/records/hostFile.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { SharedObject } from '../sync/records/sharedObject.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { objectOfFile, releaseObject } from './sharedObject.js';
+
+/** What identifies a host file; the fields of fs.Stats. */
+export interface HostFileIdentity {
+  readonly dev: number;
+  readonly ino: number;
+  readonly size: number;
+}
+
+/**
+ * Takes charge of an open descriptor of a regular host file: returns a HostFile with one reference, the caller's.
+ * The descriptor is closed with the last reference. Throws OutOfKernelMemory (the descriptor then stays the caller's).
+ */
+export function openHostFile(
+  mem: SharedMemory,
+  owner: number,
+  hostFd: number,
+  writable: boolean,
+  stat: HostFileIdentity,
+): number {
+  const file = allocateBlock(mem, HostFile.SIZE, owner);
+  const object = objectOfFile(mem, stat.dev, stat.ino, stat.size, owner);
+  mem.atomicStore(file + HostFile.refs, 1);
+  mem.setI32(file + HostFile.hostFd, hostFd);
+  mem.setU32(file + HostFile.writable, writable ? 1 : 0);
+  mem.setU32(file + HostFile.object, object);
+  mem.set64(file + HostFile.dev, stat.dev);
+  mem.set64(file + HostFile.ino, stat.ino);
+  lockMutex(mem, MACHINE + Machine.filePagesLock, owner);
+  mem.setU32(file + HostFile.nextOfObject, mem.getU32(object + SharedObject.files));
+  mem.setU32(object + SharedObject.files, file);
+  unlockMutex(mem, MACHINE + Machine.filePagesLock, owner);
+  return file;
+}
+
+/** Says which guest path /proc/PID/maps shows for mappings of the file. Once, before it is mapped. */
+export function nameHostFile(mem: SharedMemory, owner: number, file: number, path: string): void {
+  if (mem.getU32(file + HostFile.path) !== 0) return;
+  const text = new TextEncoder().encode(path);
+  const block = allocateBlock(mem, Math.max(1, text.length), owner);
+  mem.u8.set(text, block);
+  mem.setU32(file + HostFile.pathLength, text.length);
+  mem.setU32(file + HostFile.path, block);
+}
+
+/** The path given to nameHostFile, or ''. */
+export function hostFilePath(mem: SharedMemory, file: number): string {
+  const path = mem.getU32(file + HostFile.path);
+  if (path === 0) return '';
+  return new TextDecoder().decode(mem.u8.slice(path, path + mem.getU32(file + HostFile.pathLength)));
+}
+
+/** One more reference to a HostFile that the caller has a reference to. */
+export function retainHostFile(mem: SharedMemory, file: number): void {
+  mem.atomicAdd(file + HostFile.refs, 1);
+}
+
+/** Gives a reference up; the last one closes the host descriptor. No lock below filePagesLock is held. */
+export function releaseHostFile(mem: SharedMemory, owner: number, file: number): void {
+  const object = mem.getU32(file + HostFile.object);
+  lockMutex(mem, MACHINE + Machine.filePagesLock, owner);
+  const last = mem.atomicAdd(file + HostFile.refs, -1) === 1;
+  if (last) {
+    let link = object + SharedObject.files;
+    while (mem.getU32(link) !== file) link = mem.getU32(link) + HostFile.nextOfObject;
+    mem.setU32(link, mem.getU32(file + HostFile.nextOfObject));
+  }
+  unlockMutex(mem, MACHINE + Machine.filePagesLock, owner);
+  if (!last) return;
+  try {
+    closeSync(mem.getI32(file + HostFile.hostFd));
+  } catch {
+    // Nothing can be done about a descriptor that the host does not want to close.
+  }
+  const path = mem.getU32(file + HostFile.path);
+  if (path !== 0) freeBlock(mem, path, owner);
+  freeBlock(mem, file, owner);
+  releaseObject(mem, object, owner);
+}

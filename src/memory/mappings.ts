@@ -1,0 +1,598 @@
+import { allocateBlock, freeBlock } from '../sync/heap.js';
+import { lockMutex, lockMutexRecursive, unlockMutex } from '../sync/mutex.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { MAPPING_GROWSDOWN, MAPPING_LOCKED, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
+import { Mm } from '../sync/records/mm.js';
+import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
+import { quiesceOthers } from '../sync/safepoint.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import type { Caller } from './caller.js';
+import { writeBack } from './filePages.js';
+import { frameRefs } from './frames.js';
+import { releaseHostFile, retainHostFile } from './hostFile.js';
+import { PROT_WRITE, TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from './linuxMemory.js';
+import { firstEndingAfter, insertIntoTree, mappingResized, removeFromTree } from './mappingTree.js';
+import {
+  accessBits,
+  dropWriter,
+  finishZap,
+  lockPages,
+  lockTwoRanges,
+  nextPresent,
+  PTE_EXEC,
+  PTE_OBJECT,
+  PTE_READ,
+  PTE_WRITE,
+  PTE_WRITER,
+  pageEntry,
+  setPage,
+  unlockPages,
+  unlockTwoRanges,
+  zapPages,
+} from './pageTables.js';
+import { linkMapping, releaseObject, retainObject, unlinkMapping } from './sharedObject.js';
+
+/**
+ * Changing the mappings of an address space. Every function here is called with mmapLock held and does one change whole:
+ *
+ *   1. records it may need are set aside, so that nothing can fail half way;
+ *   2. Machine.filePagesLock is taken when mappings of objects are concerned (their lists change);
+ *   3. the page-table locks of the range are taken when pages in it may be present;
+ *   4. the tree changes while Mm.mappingsSequence is odd;
+ *   5. pages go out of the tables, the locks are released;
+ *   6. other threads pass a safepoint, then frames, files and objects are released.
+ *
+ * Ranges are target pages, [start, end).
+ */
+
+/** What a new mapping is made of; see Mapping for the fields. References to file and object are taken by mapRange. */
+export interface NewMapping {
+  prot: number;
+  flags: number;
+  file: number;
+  object: number;
+  offset: number;
+}
+
+/** Most records that one change can need beyond those it finds: two edges split, one new. */
+const RECORDS_PER_CHANGE = 3;
+/** Retired records kept by an address space. */
+const MOST_SPARES = 64;
+
+// --- records ---
+
+/** Sets records aside. Throws OutOfKernelMemory before anything has changed. */
+function reserveRecords(c: Caller, count: number): void {
+  const { mem, mm, thread } = c;
+  for (let have = mem.getU32(mm + Mm.spareMappingCount); have < count; have++) {
+    const record = allocateBlock(mem, Mapping.SIZE, thread);
+    mem.setU32(record + Mapping.mm, mm);
+    keepRecord(mem, mm, record);
+  }
+}
+
+function keepRecord(mem: SharedMemory, mm: number, record: number): void {
+  mem.setU32(record + Mapping.nextOfObject, mem.getU32(mm + Mm.spareMappings));
+  mem.setU32(mm + Mm.spareMappings, record);
+  mem.setU32(mm + Mm.spareMappingCount, mem.getU32(mm + Mm.spareMappingCount) + 1);
+}
+
+function takeRecord(mem: SharedMemory, mm: number): number {
+  const record = mem.getU32(mm + Mm.spareMappings);
+  mem.setU32(mm + Mm.spareMappings, mem.getU32(record + Mapping.nextOfObject));
+  mem.setU32(mm + Mm.spareMappingCount, mem.getU32(mm + Mm.spareMappingCount) - 1);
+  return record;
+}
+
+/** Gives records beyond `keep` back to the heap. Only when no reader can be under way, or they stay Mappings. */
+export function freeSpareMappings(c: Caller, keep: number): void {
+  const { mem, mm, thread } = c;
+  while (mem.getU32(mm + Mm.spareMappingCount) > keep) freeBlock(mem, takeRecord(mem, mm), thread);
+}
+
+// --- accounting ---
+
+/** Adds the pages of a mapping to the address space's totals (or takes them off: `sign` −1). */
+function account(mem: SharedMemory, mm: number, prot: number, flags: number, pages: number): void {
+  mem.setU32(mm + Mm.mappedPages, mem.getU32(mm + Mm.mappedPages) + pages);
+  if (isData(prot, flags)) mem.setU32(mm + Mm.dataPages, mem.getU32(mm + Mm.dataPages) + pages);
+  if (flags & MAPPING_LOCKED) mem.setU32(mm + Mm.lockedPages, mem.getU32(mm + Mm.lockedPages) + pages);
+}
+
+/** Counts against RLIMIT_DATA: private, writable, not a stack (Linux: is_data_mapping). */
+export function isData(prot: number, flags: number): boolean {
+  return (prot & PROT_WRITE) !== 0 && (flags & (MAPPING_SHARED | MAPPING_GROWSDOWN)) === 0;
+}
+
+// --- the change itself; sequence odd ---
+
+function beginChange(mem: SharedMemory, mm: number): void {
+  mem.atomicAdd(mm + Mm.mappingsSequence, 1);
+}
+function endChange(mem: SharedMemory, mm: number): void {
+  mem.atomicAdd(mm + Mm.mappingsSequence, 1);
+}
+
+/** Cuts `mapping` in two at `page`, strictly inside it; returns the upper part. */
+function splitMapping(mem: SharedMemory, mm: number, mapping: number, page: number): number {
+  const upper = takeRecord(mem, mm);
+  const object = mem.getU32(mapping + Mapping.object);
+  const start = mem.getU32(mapping + Mapping.start);
+  mem.setU32(upper + Mapping.start, page);
+  mem.setU32(upper + Mapping.end, mem.getU32(mapping + Mapping.end));
+  copyAttributes(mem, upper, mapping);
+  if (object !== 0) mem.setU32(upper + Mapping.offset, mem.getU32(mapping + Mapping.offset) + (page - start));
+  mem.setU32(mapping + Mapping.end, page);
+  mappingResized(mem, mapping);
+  insertIntoTree(mem, mm, upper);
+  takeReferences(mem, upper);
+  return upper;
+}
+
+function copyAttributes(mem: SharedMemory, to: number, from: number): void {
+  mem.setU32(to + Mapping.prot, mem.getU32(from + Mapping.prot));
+  mem.setU32(to + Mapping.flags, mem.getU32(from + Mapping.flags));
+  mem.setU32(to + Mapping.file, mem.getU32(from + Mapping.file));
+  mem.setU32(to + Mapping.object, mem.getU32(from + Mapping.object));
+  mem.setU32(to + Mapping.offset, mem.getU32(from + Mapping.offset));
+}
+
+/** References of a mapping to its file and object, and its place in the object's list. */
+function takeReferences(mem: SharedMemory, mapping: number): void {
+  const object = mem.getU32(mapping + Mapping.object);
+  if (object === 0) return;
+  const file = mem.getU32(mapping + Mapping.file);
+  if (file !== 0) retainHostFile(mem, file);
+  retainObject(mem, object);
+  linkMapping(mem, mapping);
+}
+
+/** Whether `upper`, which begins where `lower` ends, continues it. */
+function continues(mem: SharedMemory, lower: number, upper: number): boolean {
+  const object = mem.getU32(lower + Mapping.object);
+  return (
+    mem.getU32(lower + Mapping.end) === mem.getU32(upper + Mapping.start) &&
+    mem.getU32(lower + Mapping.prot) === mem.getU32(upper + Mapping.prot) &&
+    mem.getU32(lower + Mapping.flags) === mem.getU32(upper + Mapping.flags) &&
+    object === mem.getU32(upper + Mapping.object) &&
+    mem.getU32(lower + Mapping.file) === mem.getU32(upper + Mapping.file) &&
+    (object === 0 ||
+      mem.getU32(lower + Mapping.offset) +
+        (mem.getU32(lower + Mapping.end) - mem.getU32(lower + Mapping.start)) ===
+        mem.getU32(upper + Mapping.offset))
+  );
+}
+
+/** Retired mappings of the change under way, linked by nextOfObject once they are out of their object's list. */
+let retired = 0;
+
+function retire(mem: SharedMemory, mm: number, mapping: number): void {
+  removeFromTree(mem, mm, mapping);
+  if (mem.getU32(mapping + Mapping.object) !== 0) unlinkMapping(mem, mapping);
+  mem.setU32(mapping + Mapping.nextOfObject, retired);
+  retired = mapping;
+}
+
+/** Joins `mapping` with its neighbours where they continue each other; returns the record that covers it now. */
+function joinNeighbours(mem: SharedMemory, mm: number, mapping: number): number {
+  const next = mem.getU32(mapping + Mapping.next);
+  if (next !== 0 && continues(mem, mapping, next)) {
+    const end = mem.getU32(next + Mapping.end);
+    retire(mem, mm, next);
+    mem.setU32(mapping + Mapping.end, end);
+    mappingResized(mem, mapping);
+  }
+  const previous = mem.getU32(mapping + Mapping.previous);
+  if (previous !== 0 && continues(mem, previous, mapping)) {
+    const end = mem.getU32(mapping + Mapping.end);
+    retire(mem, mm, mapping);
+    mem.setU32(previous + Mapping.end, end);
+    mappingResized(mem, previous);
+    return previous;
+  }
+  return mapping;
+}
+
+/**
+ * Takes [start, end) out of the tree; what was there is retired (accounts included). A mapping of an object that is cut
+ * partly is split first, so that the retired piece says what is to be written back.
+ */
+function cutRange(mem: SharedMemory, mm: number, start: number, end: number): void {
+  let mapping = firstEndingAfter(mem, mm, start);
+  while (mapping !== 0 && mem.getU32(mapping + Mapping.start) < end) {
+    const object = mem.getU32(mapping + Mapping.object);
+    if (object !== 0 && mem.getU32(mapping + Mapping.start) < start)
+      mapping = splitMapping(mem, mm, mapping, start);
+    if (object !== 0 && mem.getU32(mapping + Mapping.end) > end) splitMapping(mem, mm, mapping, end);
+    const from = mem.getU32(mapping + Mapping.start);
+    const to = mem.getU32(mapping + Mapping.end);
+    const next = mem.getU32(mapping + Mapping.next);
+    const pages = Math.min(to, end) - Math.max(from, start);
+    account(mem, mm, mem.getU32(mapping + Mapping.prot), mem.getU32(mapping + Mapping.flags), -pages);
+    if (from < start) {
+      if (to > end) splitMapping(mem, mm, mapping, end);
+      mem.setU32(mapping + Mapping.end, start);
+      mappingResized(mem, mapping);
+    } else if (to > end) {
+      mem.setU32(mapping + Mapping.start, end);
+      mappingResized(mem, mapping);
+    } else retire(mem, mm, mapping);
+    mapping = next;
+  }
+}
+
+/** Puts a new mapping into an empty range, joining it with its neighbours. */
+function placeMapping(mem: SharedMemory, mm: number, start: number, end: number, what: NewMapping): void {
+  account(mem, mm, what.prot, what.flags, end - start);
+  if (what.object === 0) {
+    // The common case without a record: the range extends a neighbour.
+    const next = firstEndingAfter(mem, mm, start);
+    const previous = next === 0 ? lastMapping(mem, mm) : mem.getU32(next + Mapping.previous);
+    const joinsNext = next !== 0 && mem.getU32(next + Mapping.start) === end && isLike(mem, next, what);
+    if (previous !== 0 && mem.getU32(previous + Mapping.end) === start && isLike(mem, previous, what)) {
+      mem.setU32(previous + Mapping.end, end);
+      mappingResized(mem, previous);
+      if (joinsNext) joinNeighbours(mem, mm, previous);
+      return;
+    }
+    if (joinsNext) {
+      mem.setU32(next + Mapping.start, start);
+      mappingResized(mem, next);
+      return;
+    }
+  }
+  const mapping = takeRecord(mem, mm);
+  mem.setU32(mapping + Mapping.start, start);
+  mem.setU32(mapping + Mapping.end, end);
+  mem.setU32(mapping + Mapping.prot, what.prot);
+  mem.setU32(mapping + Mapping.flags, what.flags);
+  mem.setU32(mapping + Mapping.file, what.file);
+  mem.setU32(mapping + Mapping.object, what.object);
+  mem.setU32(mapping + Mapping.offset, what.offset);
+  insertIntoTree(mem, mm, mapping);
+  takeReferences(mem, mapping);
+  if (what.object !== 0) joinNeighbours(mem, mm, mapping);
+}
+
+function isLike(mem: SharedMemory, mapping: number, what: NewMapping): boolean {
+  return (
+    mem.getU32(mapping + Mapping.object) === 0 &&
+    mem.getU32(mapping + Mapping.prot) === what.prot &&
+    mem.getU32(mapping + Mapping.flags) === what.flags
+  );
+}
+
+/** The mapping with the highest address, or 0. */
+export function lastMapping(mem: SharedMemory, mm: number): number {
+  let at = mem.getU32(mm + Mm.mappingsRoot);
+  while (at !== 0 && mem.getU32(at + Mapping.right) !== 0) at = mem.getU32(at + Mapping.right);
+  return at;
+}
+
+/** Releases what the retired mappings held: dirty pages are written back first. No lock but mmapLock is held. */
+function settleRetired(c: Caller): void {
+  const { mem, mm, thread } = c;
+  while (retired !== 0) {
+    const mapping = retired;
+    retired = mem.getU32(mapping + Mapping.nextOfObject);
+    const object = mem.getU32(mapping + Mapping.object);
+    if (object !== 0) {
+      const file = mem.getU32(mapping + Mapping.file);
+      writeBackMapping(c, mapping);
+      if (file !== 0) releaseHostFile(mem, thread, file);
+      releaseObject(mem, object, thread);
+    }
+    if (mem.getU32(mm + Mm.spareMappingCount) < MOST_SPARES) keepRecord(mem, mm, mapping);
+    else freeBlock(mem, mapping, thread);
+  }
+}
+
+/** Writes the dirty pages of a shared file mapping to the host; false when the host refused some. */
+export function writeBackMapping(c: Caller, mapping: number): boolean {
+  const { mem, thread } = c;
+  const file = mem.getU32(mapping + Mapping.file);
+  const object = mem.getU32(mapping + Mapping.object);
+  if (file === 0 || (mem.getU32(mapping + Mapping.flags) & MAPPING_SHARED) === 0) return true;
+  if (mem.getU32(object + SharedObject.kind) !== OBJECT_FILE) return true;
+  const scale = hostScale(mem);
+  const offset = mem.getU32(mapping + Mapping.offset);
+  const pages = mem.getU32(mapping + Mapping.end) - mem.getU32(mapping + Mapping.start);
+  return writeBack(mem, file, offset >>> scale, ((offset + pages - 1) >>> scale) + 1, thread);
+}
+
+function hostScale(mem: SharedMemory): number {
+  return mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+}
+
+/** Whether a mapping in [start, end) (or the neighbours, which may be joined) shows an object. */
+function concernsObjects(mem: SharedMemory, mm: number, start: number, end: number): boolean {
+  let mapping = firstEndingAfter(mem, mm, start > 0 ? start - 1 : 0);
+  for (
+    ;
+    mapping !== 0 && mem.getU32(mapping + Mapping.start) <= end;
+    mapping = mem.getU32(mapping + Mapping.next)
+  ) {
+    if (mem.getU32(mapping + Mapping.object) !== 0) return true;
+  }
+  return false;
+}
+
+/** Whether anything is mapped in [start, end). */
+export function isMapped(mem: SharedMemory, mm: number, start: number, end: number): boolean {
+  const mapping = firstEndingAfter(mem, mm, start);
+  return mapping !== 0 && mem.getU32(mapping + Mapping.start) < end;
+}
+
+// --- the operations ---
+
+/**
+ * Maps [start, end) as `what` says; whatever was there goes, in one step as seen by other threads. mmapLock is held.
+ * Throws OutOfKernelMemory with nothing changed.
+ */
+export function mapRange(c: Caller, start: number, end: number, what: NewMapping): void {
+  const { mem, mm, thread } = c;
+  reserveRecords(c, RECORDS_PER_CHANGE);
+  const replaces = isMapped(mem, mm, start, end);
+  const objects = what.object !== 0 || (replaces && concernsObjects(mem, mm, start, end));
+  const scale = hostScale(mem);
+  const from = start >>> scale;
+  const to = ((end - 1) >>> scale) + 1;
+  if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  if (replaces) lockPages(mem, mm, from, to, thread);
+  beginChange(mem, mm);
+  if (replaces) cutRange(mem, mm, start, end);
+  placeMapping(mem, mm, start, end, what);
+  endChange(mem, mm);
+  if (replaces) {
+    zapPages(c, from, to);
+    unlockPages(mem, mm, from, to, thread);
+  }
+  if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  if (replaces) finishZap(c);
+  if (retired !== 0) settleRetired(c);
+}
+
+/** Unmaps [start, end); holes are fine. mmapLock is held. Throws OutOfKernelMemory with nothing changed. */
+export function unmapRange(c: Caller, start: number, end: number): void {
+  const { mem, mm, thread } = c;
+  if (!isMapped(mem, mm, start, end)) return;
+  reserveRecords(c, RECORDS_PER_CHANGE);
+  const objects = concernsObjects(mem, mm, start, end);
+  const scale = hostScale(mem);
+  const from = start >>> scale;
+  const to = ((end - 1) >>> scale) + 1;
+  if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  lockPages(mem, mm, from, to, thread);
+  beginChange(mem, mm);
+  cutRange(mem, mm, start, end);
+  endChange(mem, mm);
+  zapPages(c, from, to);
+  unlockPages(mem, mm, from, to, thread);
+  if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  finishZap(c);
+  if (retired !== 0) settleRetired(c);
+}
+
+/** What changes in the attributes of the mappings of a range. */
+export interface AttributeChange {
+  /** New protection, or −1 to leave it. */
+  readonly prot: number;
+  readonly setFlags: number;
+  readonly clearFlags: number;
+}
+
+/**
+ * Changes protection or flags of [start, end), which must be mapped throughout. Returns when no other thread can use
+ * what was taken away. mmapLock is held. Throws OutOfKernelMemory with nothing changed.
+ */
+export function changeRange(c: Caller, start: number, end: number, change: AttributeChange): void {
+  const { mem, mm, thread } = c;
+  reserveRecords(c, RECORDS_PER_CHANGE);
+  const objects = concernsObjects(mem, mm, start, end);
+  const scale = hostScale(mem);
+  const from = start >>> scale;
+  const to = ((end - 1) >>> scale) + 1;
+  if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  lockPages(mem, mm, from, to, thread);
+  beginChange(mem, mm);
+  let mapping = firstEndingAfter(mem, mm, start);
+  while (mapping !== 0 && mem.getU32(mapping + Mapping.start) < end) {
+    const prot = mem.getU32(mapping + Mapping.prot);
+    const flags = mem.getU32(mapping + Mapping.flags);
+    const newProt = change.prot < 0 ? prot : change.prot;
+    const newFlags = (flags & ~change.clearFlags) | change.setFlags;
+    if (newProt !== prot || newFlags !== flags) {
+      if (mem.getU32(mapping + Mapping.start) < start) mapping = splitMapping(mem, mm, mapping, start);
+      if (mem.getU32(mapping + Mapping.end) > end) splitMapping(mem, mm, mapping, end);
+      const pages = mem.getU32(mapping + Mapping.end) - mem.getU32(mapping + Mapping.start);
+      account(mem, mm, prot, flags, -pages);
+      account(mem, mm, newProt, newFlags, pages);
+      mem.setU32(mapping + Mapping.prot, newProt);
+      mem.setU32(mapping + Mapping.flags, newFlags);
+      mapping = joinNeighbours(mem, mm, mapping);
+    }
+    mapping = mem.getU32(mapping + Mapping.next);
+  }
+  endChange(mem, mm);
+  const withdrawn = change.prot >= 0 && applyProtection(c, from, to, change.prot);
+  unlockPages(mem, mm, from, to, thread);
+  if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  if (withdrawn) quiesceOthers(mem, mm, thread, thread);
+  if (retired !== 0) settleRetired(c);
+}
+
+/** Gives present pages their new access; says whether any was withdrawn. The pages' locks are held. */
+function applyProtection(c: Caller, from: number, to: number, prot: number): boolean {
+  const { mem, mm } = c;
+  const access = accessBits(prot);
+  let withdrawn = false;
+  for (let page = nextPresent(mem, mm, from, to); page < to; page = nextPresent(mem, mm, page + 1, to)) {
+    const entry = pageEntry(mem, mm, page);
+    const frame = entry >>> 12;
+    let bits = access | (entry & PTE_OBJECT);
+    if (prot & PROT_WRITE) {
+      if (entry & PTE_OBJECT) bits |= entry & (PTE_WRITE | PTE_WRITER);
+      else if (entry & PTE_WRITE || frameRefs(mem, frame) === 1) bits |= PTE_WRITE;
+    } else if (entry & PTE_WRITER) dropWriter(mem, frame);
+    if (entry & ~bits & (PTE_READ | PTE_WRITE | PTE_EXEC)) withdrawn = true;
+    setPage(mem, mm, page, frame, bits);
+  }
+  return withdrawn;
+}
+
+/**
+ * Moves the pages of [start, start+pages), which lie in one mapping, to `target` (free, within the reach as far as
+ * pages are present), where a mapping of `newPages` ≥ `pages` with the same attributes appears. With `keepOld` the old
+ * mapping stays, empty (MREMAP_DONTUNMAP). mmapLock is held. Throws OutOfKernelMemory with nothing changed.
+ */
+export function moveRange(
+  c: Caller,
+  start: number,
+  pages: number,
+  target: number,
+  newPages: number,
+  keepOld: boolean,
+): void {
+  const { mem, mm, thread } = c;
+  reserveRecords(c, RECORDS_PER_CHANGE + 1);
+  const scale = hostScale(mem);
+  const from = start >>> scale;
+  const to = ((start + pages - 1) >>> scale) + 1;
+  const newFrom = target >>> scale;
+  const newTo = ((target + newPages - 1) >>> scale) + 1;
+  const mapping = firstEndingAfter(mem, mm, start);
+  const object = mem.getU32(mapping + Mapping.object);
+  const what: NewMapping = {
+    prot: mem.getU32(mapping + Mapping.prot),
+    flags: mem.getU32(mapping + Mapping.flags),
+    file: mem.getU32(mapping + Mapping.file),
+    object,
+    offset:
+      object === 0 ? 0 : mem.getU32(mapping + Mapping.offset) + (start - mem.getU32(mapping + Mapping.start)),
+  };
+  const objects = object !== 0 || concernsObjects(mem, mm, start, start + pages);
+  if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  lockTwoRanges(mem, mm, from, to, newFrom, newTo, thread);
+  beginChange(mem, mm);
+  // The new one first, so that its object is never without a reference.
+  placeMapping(mem, mm, target, target + newPages, what);
+  if (!keepOld) cutRange(mem, mm, start, start + pages);
+  endChange(mem, mm);
+  let moved = 0;
+  for (let page = nextPresent(mem, mm, from, to); page < to; page = nextPresent(mem, mm, page + 1, to)) {
+    movePage(mem, mm, page, newFrom + (page - from));
+    moved++;
+  }
+  unlockTwoRanges(mem, mm, from, to, newFrom, newTo, thread);
+  if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  if (moved > 0) quiesceOthers(mem, mm, thread, thread);
+  if (retired !== 0) settleRetired(c);
+}
+
+/** Moves one page's entry; the frame keeps its reference. */
+function movePage(mem: SharedMemory, mm: number, from: number, to: number): void {
+  const entry = pageEntry(mem, mm, from);
+  clearPage(mem, mm, from);
+  setPage(mem, mm, to, entry >>> 12, entry & 0xfff);
+}
+
+/** Empties a page's entries without giving up its frame. */
+function clearPage(mem: SharedMemory, mm: number, page: number): void {
+  setPage(mem, mm, page, pageEntry(mem, mm, page) >>> 12, 0);
+  mem.setU32(mem.getU32(mm + Mm.pageTable) + page * 4, 0);
+  const count = mem.getU32(mm + Mm.sliceCounts) + (page >>> 9) * 4;
+  mem.setU32(count, mem.getU32(count) - 1);
+}
+
+/** Drops the pages of [start, end) but keeps the mappings (MADV_DONTNEED): the next access finds zeros or the file. */
+export function dropPages(c: Caller, start: number, end: number): void {
+  const { mem, mm, thread } = c;
+  const scale = hostScale(mem);
+  const from = start >>> scale;
+  const to = ((end - 1) >>> scale) + 1;
+  lockPages(mem, mm, from, to, thread);
+  zapPages(c, from, to);
+  unlockPages(mem, mm, from, to, thread);
+  finishZap(c);
+}
+
+/**
+ * Withdraws write access from the present pages of a shared file mapping's range, so that what is written from now on is
+ * noticed again, and writes back what is dirty (msync). mmapLock is held. False when the host refused some of it.
+ */
+export function cleanRange(c: Caller, mapping: number, start: number, end: number): boolean {
+  const { mem, mm, thread } = c;
+  const file = mem.getU32(mapping + Mapping.file);
+  if (file === 0 || (mem.getU32(mapping + Mapping.flags) & MAPPING_SHARED) === 0) return true;
+  const scale = hostScale(mem);
+  const from = start >>> scale;
+  const to = ((end - 1) >>> scale) + 1;
+  let withdrawn = false;
+  lockPages(mem, mm, from, to, thread);
+  for (let page = nextPresent(mem, mm, from, to); page < to; page = nextPresent(mem, mm, page + 1, to)) {
+    const entry = pageEntry(mem, mm, page);
+    if ((entry & PTE_WRITER) === 0) continue;
+    setPage(mem, mm, page, entry >>> 12, entry & (PTE_READ | PTE_EXEC | PTE_OBJECT));
+    dropWriter(mem, entry >>> 12);
+    withdrawn = true;
+  }
+  unlockPages(mem, mm, from, to, thread);
+  if (withdrawn) quiesceOthers(mem, mm, thread, thread);
+  const offset = mem.getU32(mapping + Mapping.offset) + (start - mem.getU32(mapping + Mapping.start));
+  return writeBack(mem, file, offset >>> scale, ((offset + (end - start) - 1) >>> scale) + 1, thread);
+}
+
+/** Extends `mapping` up to page `end`, into free pages (mremap in place, brk). mmapLock is held. */
+export function extendMapping(c: Caller, mapping: number, end: number): void {
+  const { mem, mm, thread } = c;
+  const objects = mem.getU32(mapping + Mapping.object) !== 0;
+  if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  beginChange(mem, mm);
+  const pages = end - mem.getU32(mapping + Mapping.end);
+  account(mem, mm, mem.getU32(mapping + Mapping.prot), mem.getU32(mapping + Mapping.flags), pages);
+  mem.setU32(mapping + Mapping.end, end);
+  mappingResized(mem, mapping);
+  joinNeighbours(mem, mm, mapping);
+  endChange(mem, mm);
+  if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  if (retired !== 0) settleRetired(c);
+}
+
+/** Pages kept free below a growing stack (Linux: stack_guard_gap). */
+export const STACK_GUARD_PAGES = 256;
+
+/**
+ * A fault hit `page`, below a MAP_GROWSDOWN mapping: extends the mapping down to it when the limits and the guard gap
+ * allow. In KERNEL mode with no lock held. Says whether the page is mapped now.
+ */
+export function growDown(c: Caller, page: number): boolean {
+  const { mem, mm, thread } = c;
+  lockMutexRecursive(mem, mm + Mm.mmapLock, thread);
+  try {
+    const mapping = firstEndingAfter(mem, mm, page);
+    if (mapping === 0) return false;
+    const start = mem.getU32(mapping + Mapping.start);
+    if (start <= page) return true;
+    const flags = mem.getU32(mapping + Mapping.flags);
+    if ((flags & MAPPING_GROWSDOWN) === 0 || page < mem.getU32(mm + Mm.mmapMinAddr)) return false;
+    const previous = mem.getU32(mapping + Mapping.previous);
+    if (
+      previous !== 0 &&
+      (mem.getU32(previous + Mapping.flags) & MAPPING_GROWSDOWN) === 0 &&
+      page - mem.getU32(previous + Mapping.end) < STACK_GUARD_PAGES
+    )
+      return false;
+    const size = (mem.getU32(mapping + Mapping.end) - page) * TARGET_PAGE_SIZE;
+    if (size > mem.getU64(mm + Mm.limitStack)) return false;
+    const more = (start - page) * TARGET_PAGE_SIZE;
+    if (mem.getU32(mm + Mm.mappedPages) * TARGET_PAGE_SIZE + more > mem.getU64(mm + Mm.limitAs)) return false;
+    beginChange(mem, mm);
+    account(mem, mm, mem.getU32(mapping + Mapping.prot), flags, start - page);
+    mem.setU32(mapping + Mapping.start, page);
+    mappingResized(mem, mapping);
+    endChange(mem, mm);
+    return true;
+  } finally {
+    unlockMutex(mem, mm + Mm.mmapLock, thread);
+  }
+}

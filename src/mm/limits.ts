@@ -1,0 +1,37 @@
+import type { Caller } from '../memory/caller.js';
+import { grantable } from '../memory/frames.js';
+import { TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { Mm } from '../sync/records/mm.js';
+
+/** vm.max_map_count. */
+export const MAX_MAP_COUNT = 65530;
+
+/** Whether `pages` more pages keep within RLIMIT_AS, and within RLIMIT_DATA when they are `data` (may_expand_vm). */
+export function mayExpand(c: Caller, pages: number, data: boolean): boolean {
+  const { mem, mm } = c;
+  if ((mem.getU32(mm + Mm.mappedPages) + pages) * TARGET_PAGE_SIZE > mem.getU64(mm + Mm.limitAs))
+    return false;
+  return !data || (mem.getU32(mm + Mm.dataPages) + pages) * TARGET_PAGE_SIZE <= mem.getU64(mm + Mm.limitData);
+}
+
+/**
+ * Whether the machine could back `pages` of private writable memory at this moment. Linux's heuristic overcommit refuses
+ * what exceeds all memory; Guesthouse refuses what exceeds the free frames too, because there is no swap, and so
+ * that a guest that uses up everything sees ENOMEM rather than SIGKILL.
+ */
+export function enoughMemory(c: Caller, pages: number): boolean {
+  const scale = c.mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+  return pages / (1 << scale) <= grantable(c.mem, c.mm);
+}
+
+/** Whether `pages` more locked pages keep within RLIMIT_MEMLOCK (mlock_future_ok). */
+export function mayLock(c: Caller, pages: number): boolean {
+  const locked = c.mem.getU32(c.mm + Mm.lockedPages) + pages;
+  return locked * TARGET_PAGE_SIZE <= c.mem.getU64(c.mm + Mm.limitMemlock);
+}
+
+/** Whether `more` mappings may be added. */
+export function mayAddMappings(c: Caller, more: number): boolean {
+  return c.mem.getU32(c.mm + Mm.mappingCount) + more <= c.mem.getU32(c.mm + Mm.maxMappings);
+}

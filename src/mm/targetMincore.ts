@@ -1,0 +1,64 @@
+import type { Caller } from '../memory/caller.js';
+import { EINVAL, ENOMEM, TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { mappingAt } from '../memory/mappingTree.js';
+import { lockPage, pageEntry, unlockPage } from '../memory/pageTables.js';
+import { objectFrame } from '../memory/sharedObject.js';
+import { copyOut } from '../memory/userAccess.js';
+import { lockMutex, unlockMutex } from '../sync/mutex.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { Mapping } from '../sync/records/mapping.js';
+import { Mm } from '../sync/records/mm.js';
+import { SharedObject } from '../sync/records/sharedObject.js';
+import { mmapLock, mmapUnlock } from './mmapLock.js';
+import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
+
+/** Bytes of the answer made at a time. */
+const BATCH = 4096;
+
+/** mincore(2): one byte a page to `vec`, 1 when the page is in memory. 0 or −errno; a wild `vec` throws UserFault. */
+export function targetMincore(c: Caller, start: number, length: number, vec: number): number {
+  const { mem, mm } = c;
+  if (isUnaligned(start)) return -EINVAL;
+  const from = unsigned(start);
+  const size = length === 0 ? 0 : pageAlign(length) || Infinity;
+  if (from + size > mem.getU64(mm + Mm.taskSize)) return -ENOMEM;
+  const first = from / TARGET_PAGE_SIZE;
+  const pages = size / TARGET_PAGE_SIZE;
+  for (let done = 0; done < pages; ) {
+    const answer = new Uint8Array(Math.min(BATCH, pages - done));
+    mmapLock(c);
+    let filled = 0;
+    try {
+      while (filled < answer.length) {
+        const mapping = mappingAt(mem, mm, first + done + filled);
+        if (mapping === 0) break;
+        const end = mem.getU32(mapping + Mapping.end);
+        for (; filled < answer.length && first + done + filled < end; filled++)
+          answer[filled] = isResident(c, mapping, first + done + filled) ? 1 : 0;
+      }
+    } finally {
+      mmapUnlock(c);
+    }
+    copyOut(c, vec + done, filled === answer.length ? answer : answer.subarray(0, filled));
+    if (filled < answer.length) return -ENOMEM;
+    done += filled;
+  }
+  return 0;
+}
+
+function isResident(c: Caller, mapping: number, targetPage: number): boolean {
+  const { mem, mm, thread } = c;
+  const scale = mem.getU32(MACHINE + Machine.hostPageShift) - 12;
+  const page = targetPage >>> scale;
+  lockPage(mem, mm, page, thread);
+  const entry = pageEntry(mem, mm, page);
+  unlockPage(mem, mm, page, thread);
+  if (entry !== 0) return true;
+  const object = mem.getU32(mapping + Mapping.object);
+  if (object === 0) return false;
+  const index = mem.getU32(mapping + Mapping.offset) + (targetPage - mem.getU32(mapping + Mapping.start));
+  lockMutex(mem, object + SharedObject.lock, thread);
+  const frame = objectFrame(mem, object, index >>> scale);
+  unlockMutex(mem, object + SharedObject.lock, thread);
+  return frame >= 0;
+}

@@ -1,0 +1,202 @@
+import type { Caller } from '../memory/caller.js';
+import { tbInvalidatePhysRange } from '../memory/codePages.js';
+import {
+  EAGAIN,
+  EFAULT,
+  EINVAL,
+  ENOMEM,
+  EPERM,
+  MREMAP_DONTUNMAP,
+  MREMAP_FIXED,
+  MREMAP_MAYMOVE,
+  TARGET_PAGE_SIZE,
+} from '../memory/linuxMemory.js';
+import { extendMapping, isData, isMapped, mapRange, moveRange, type NewMapping } from '../memory/mappings.js';
+import { mappingAt } from '../memory/mappingTree.js';
+import { growReach } from '../memory/pageTables.js';
+import { OutOfKernelMemory } from '../sync/heap.js';
+import { MAPPING_LOCKED, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
+import { Mm } from '../sync/records/mm.js';
+import { mmapFindVma, NO_PLACE } from './findVma.js';
+import { enoughMemory, mayAddMappings, mayExpand, mayLock } from './limits.js';
+import { mmapLock, mmapUnlock } from './mmapLock.js';
+import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
+import { populate } from './targetMmap.js';
+import { munmapLocked } from './targetMunmap.js';
+
+/**
+ * mremap(2): the address or −errno. Grows in place when what follows is free, moves otherwise; a range over several
+ * mappings is EFAULT. Unlike Linux before 6.17, MREMAP_FIXED unmaps its target only when nothing else can fail.
+ */
+export function targetMremap(
+  c: Caller,
+  oldAddress: number,
+  oldSize: number,
+  newSize: number,
+  flags: number,
+  newAddress: number,
+): number {
+  if (flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP)) return -EINVAL;
+  if (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)) return -EINVAL;
+  if (flags & MREMAP_DONTUNMAP && (!(flags & MREMAP_MAYMOVE) || oldSize !== newSize)) return -EINVAL;
+  if (isUnaligned(oldAddress)) return -EINVAL;
+  const oldLength = pageAlign(oldSize);
+  const newLength = pageAlign(newSize);
+  if (newLength === 0) return -EINVAL;
+  const { mem, mm } = c;
+  const old = unsigned(oldAddress);
+  if (old >= mem.getU64(mm + Mm.taskSize)) return -EFAULT;
+  let result: number;
+  let locked = false;
+  mmapLock(c);
+  try {
+    const mapping = mappingAt(mem, mm, old / TARGET_PAGE_SIZE);
+    if (mapping === 0) return -EFAULT;
+    locked = (mem.getU32(mapping + Mapping.flags) & MAPPING_LOCKED) !== 0;
+    result =
+      flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)
+        ? remapTo(c, mapping, old, oldLength, newLength, flags, unsigned(newAddress), newAddress)
+        : remapAnywhere(c, mapping, old, oldLength, newLength, flags);
+  } catch (error) {
+    if (!(error instanceof OutOfKernelMemory)) throw error;
+    result = -ENOMEM;
+  } finally {
+    mmapUnlock(c);
+  }
+  if (result >= 0 && locked && newLength > oldLength)
+    populate(c, result + oldLength, newLength - oldLength, 3);
+  return result;
+}
+
+/** Whether [old, old+oldLength) of `mapping` may become `newLength` long: 0 or −errno (Linux: vma_to_resize). */
+function checkResize(c: Caller, mapping: number, old: number, oldLength: number, newLength: number): number {
+  const { mem } = c;
+  const flags = mem.getU32(mapping + Mapping.flags);
+  if (oldLength === 0 && (flags & MAPPING_SHARED) === 0) return -EINVAL;
+  if (oldLength > mem.getU32(mapping + Mapping.end) * TARGET_PAGE_SIZE - old) return -EFAULT;
+  if (newLength <= oldLength) return 0;
+  if (newLength > c.mem.getU64(c.mm + Mm.taskSize)) return -ENOMEM;
+  const more = (newLength - oldLength) / TARGET_PAGE_SIZE;
+  const data = isData(mem.getU32(mapping + Mapping.prot), flags);
+  if (flags & MAPPING_LOCKED && !mayLock(c, more)) return -EAGAIN;
+  if (!mayExpand(c, more, data)) return -ENOMEM;
+  if (data && !enoughMemory(c, more)) return -ENOMEM;
+  return 0;
+}
+
+function remapAnywhere(
+  c: Caller,
+  mapping: number,
+  old: number,
+  oldLength: number,
+  newLength: number,
+  flags: number,
+): number {
+  const { mem, mm } = c;
+  const from = old / TARGET_PAGE_SIZE;
+  if (oldLength >= newLength) {
+    if (oldLength > newLength) {
+      const error = munmapLocked(
+        c,
+        from + newLength / TARGET_PAGE_SIZE,
+        Math.min(old + oldLength, mem.getU64(mm + Mm.taskSize)) / TARGET_PAGE_SIZE,
+      );
+      if (error < 0) return error;
+    }
+    return old;
+  }
+  const error = checkResize(c, mapping, old, oldLength, newLength);
+  if (error < 0) return error;
+  const end = mem.getU32(mapping + Mapping.end);
+  if (end * TARGET_PAGE_SIZE - old === oldLength) {
+    const newEnd = (old + newLength) / TARGET_PAGE_SIZE;
+    const task = mem.getU64(mm + Mm.taskSize) / TARGET_PAGE_SIZE;
+    if (newEnd <= task && !isMapped(mem, mm, end, newEnd)) {
+      extendMapping(c, mapping, newEnd);
+      return old;
+    }
+  }
+  if (!(flags & MREMAP_MAYMOVE)) return -ENOMEM;
+  const target = mmapFindVma(c, 0, newLength);
+  if (target === NO_PLACE) return -ENOMEM;
+  return move(c, mapping, old, oldLength, target, newLength, false);
+}
+
+function remapTo(
+  c: Caller,
+  mapping: number,
+  old: number,
+  oldLength: number,
+  newLength: number,
+  flags: number,
+  wanted: number,
+  wantedAsGiven: number,
+): number {
+  const { mem, mm } = c;
+  const fixed = (flags & MREMAP_FIXED) !== 0;
+  if (isUnaligned(wantedAsGiven)) return -EINVAL;
+  const taskSize = mem.getU64(mm + Mm.taskSize);
+  if (newLength > taskSize || wanted > taskSize - newLength) return -EINVAL;
+  if (old + oldLength > wanted && wanted + newLength > old) return -EINVAL;
+  if (!mayAddMappings(c, 5)) return -ENOMEM;
+  const moved = Math.min(oldLength, newLength);
+  const error = checkResize(c, mapping, old, moved, newLength);
+  if (error < 0) return error;
+  const pages = moved / TARGET_PAGE_SIZE;
+  if (flags & MREMAP_DONTUNMAP) {
+    const data = isData(mem.getU32(mapping + Mapping.prot), mem.getU32(mapping + Mapping.flags));
+    if (!mayExpand(c, pages, data)) return -ENOMEM;
+  }
+  let target = wanted;
+  if (fixed) {
+    if (wanted / TARGET_PAGE_SIZE < mem.getU32(mm + Mm.mmapMinAddr)) return -EPERM;
+    const failed = munmapLocked(c, wanted / TARGET_PAGE_SIZE, (wanted + newLength) / TARGET_PAGE_SIZE);
+    if (failed < 0) return failed;
+  } else {
+    target = mmapFindVma(c, wanted, newLength);
+    if (target === NO_PLACE) return -ENOMEM;
+  }
+  if (oldLength > newLength) {
+    const failed = munmapLocked(
+      c,
+      (old + newLength) / TARGET_PAGE_SIZE,
+      (old + oldLength) / TARGET_PAGE_SIZE,
+    );
+    if (failed < 0) return failed;
+  }
+  // Unmapping may have split or replaced the record.
+  const now = mappingAt(mem, mm, old / TARGET_PAGE_SIZE);
+  return move(c, now, old, moved, target, newLength, (flags & MREMAP_DONTUNMAP) !== 0);
+}
+
+const copy: NewMapping = { prot: 0, flags: 0, file: 0, object: 0, offset: 0 };
+
+function move(
+  c: Caller,
+  mapping: number,
+  old: number,
+  oldLength: number,
+  target: number,
+  newLength: number,
+  keepOld: boolean,
+): number {
+  const { mem, mm } = c;
+  if (!mayAddMappings(c, 3)) return -ENOMEM;
+  const from = old / TARGET_PAGE_SIZE;
+  const to = target / TARGET_PAGE_SIZE;
+  const pages = oldLength / TARGET_PAGE_SIZE;
+  if (pages === 0) {
+    // A second mapping of the same shared pages.
+    copy.prot = mem.getU32(mapping + Mapping.prot);
+    copy.flags = mem.getU32(mapping + Mapping.flags);
+    copy.file = mem.getU32(mapping + Mapping.file);
+    copy.object = mem.getU32(mapping + Mapping.object);
+    copy.offset = mem.getU32(mapping + Mapping.offset) + (from - mem.getU32(mapping + Mapping.start));
+    mapRange(c, to, to + newLength / TARGET_PAGE_SIZE, copy);
+    return target;
+  }
+  if (target + oldLength > mem.getU64(mm + Mm.reach) && !growReach(c, target + oldLength - 1)) return -ENOMEM;
+  tbInvalidatePhysRange(c, old, old + oldLength - 1);
+  moveRange(c, from, pages, to, newLength / TARGET_PAGE_SIZE, keepOld);
+  return target;
+}
