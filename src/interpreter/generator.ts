@@ -27,9 +27,6 @@ export interface GeneratorOptions {
   readonly fused: boolean;
 }
 
-/** run's result when its budget is used up: enter it again. */
-export const EXIT_BUDGET = 0;
-
 interface Imports {
   /** (code page, slot index): decodes a run of slots. */
   readonly decode: FunctionRef;

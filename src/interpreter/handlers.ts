@@ -21,6 +21,9 @@ export interface Handler {
 
 export type Target = 'none' | 'forward' | 'backward' | 'far';
 
+/** run's result when its budget is used up: enter it again. */
+export const EXIT_BUDGET = 0;
+
 /** Not decoded yet. */
 export const OP_DECODE = 0;
 /** Behind the page's last halfword: goes on at the next page. Not an instruction. */

@@ -1,19 +1,7 @@
-import { floatingPointHelpers } from '../isa/floatingPointHelpers.js';
 import { probeFusedMultiplyAdd } from '../isa/floatingPointProbe.js';
-import { CodePage } from '../sync/records/codePage.js';
-import { EXIT_ILLEGAL, Thread } from '../sync/records/thread.js';
-import type { SharedMemory } from '../sync/sharedMemory.js';
-import { EXIT_BUDGET, type GeneratorOptions, generateInterpreter } from './generator.js';
-import { predecodeRun, predecodeStraddle } from './predecode.js';
+import { type GeneratorOptions, generateInterpreter } from './generator.js';
 
-/** Runs guest threads; what kernel/ knows of an engine. */
-export interface Interpreter {
-  /**
-   * Runs guest code of the Thread record `thread` (in GUEST mode) from its pc until something must be done outside, and
-   * returns EXIT_* (sync/records/thread). Thread.pc and Thread.instret are exact then.
-   */
-  run(thread: number): number;
-}
+export { type Interpreter, instantiateInterpreter } from './instantiate.js';
 
 /** The interpreter's module in binary form: compile it once, instantiate it in every worker. */
 export function interpreterBytes(options: Partial<GeneratorOptions> = {}): Uint8Array {
@@ -21,60 +9,4 @@ export function interpreterBytes(options: Partial<GeneratorOptions> = {}): Uint8
     hostPageShift: options.hostPageShift ?? 12,
     fused: options.fused ?? probeFusedMultiplyAdd(),
   });
-}
-
-/** Ticks of the time CSR a millisecond: 10 MHz, as the device trees of common boards have it. */
-const TICKS_PER_MILLISECOND = 10_000;
-
-/**
- * V8 compiles `run` twice, and puts the better code in place only between calls. While that is under way run returns
- * every QUICK instructions, later on every STEADY.
- */
-const QUICK = 100_000;
-const STEADY = 4_000_000;
-const QUICK_RUNS = 300;
-
-/** Makes an interpreter over `mem` from the compiled module. One per worker; state lives in the Thread records. */
-export function instantiateInterpreter(mem: SharedMemory, module: WebAssembly.Module): Interpreter {
-  const instance = new WebAssembly.Instance(module, {
-    engine: {
-      memory: mem.wasm,
-      decode: (codePage: number, index: number) => predecodeRun(mem, codePage >>> 0, index),
-      decodeStraddle: (slot: number, word: number) => predecodeStraddle(mem, slot >>> 0, word),
-      time: () => Math.floor(timeNow() * TICKS_PER_MILLISECOND),
-    },
-    helpers: { ...floatingPointHelpers() },
-  });
-  const runOnce = instance.exports.run as (thread: number, budget: number) => number;
-  let quickRuns = QUICK_RUNS;
-  return {
-    run(thread: number): number {
-      for (;;) {
-        const exit = runOnce(thread, quickRuns > 0 ? QUICK : STEADY);
-        if (exit !== EXIT_BUDGET) {
-          if (exit === EXIT_ILLEGAL && mem.getU32(thread + Thread.exitSize) === 0) fetchWord(mem, thread);
-          return exit;
-        }
-        if (quickRuns > 0) quickRuns--;
-      }
-    },
-  };
-}
-
-/** Milliseconds since some fixed moment, the same in every worker. */
-function timeNow(): number {
-  const [seconds, nanoseconds] = process.hrtime();
-  return seconds * 1e3 + nanoseconds / 1e6;
-}
-
-/** Fills in exitAddress where an instruction that decoded well turned out illegal as it ran (a reserved frm). */
-function fetchWord(mem: SharedMemory, thread: number): void {
-  const codeTable = mem.getU32(thread + Thread.codeTable);
-  const half = (address: number): number => {
-    const codePage = mem.getU32(codeTable + Math.floor(address / 4096) * 4);
-    return codePage === 0 ? 0 : mem.u16[(mem.getU32(codePage + CodePage.source) + (address % 4096)) >>> 1];
-  };
-  const pc = mem.getU64(thread + Thread.pc);
-  mem.set64(thread + Thread.exitAddress, half(pc) + half(pc + 2) * 0x1_0000);
-  mem.setU32(thread + Thread.exitSize, 4);
 }
