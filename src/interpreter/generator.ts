@@ -6,6 +6,7 @@ import { call, type FunctionRef, i32, i64, type Label, ModuleBuilder } from '../
 import { ExactBuilder } from './exactBuilder.js';
 import { countedInstructions, currentPc, FastBuilder, ONE, type RunFrame } from './fastBuilder.js';
 import {
+  EXIT_BUDGET,
   HANDLERS,
   type Handler,
   OP_CONTINUE,
