@@ -7,6 +7,7 @@ import {
   faultSignal,
   UserFault,
 } from '../memory/caller.js';
+import { fetchFault } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
 import { flushInstructionCache } from '../mm/flushInstructionCache.js';
 import { traceCall, traceResult, traceUnknown } from '../observe/strace.js';
@@ -138,7 +139,8 @@ function pageFault(t: ThreadContext, access: number): boolean {
   const { mem, thread } = t;
   const fault = thread + Thread.exitAddress;
   // Addresses are numbers below; those of 2^53 and more are rounded, and never mapped.
-  const outcome = resolveFault(t, mem.getU64(fault), access);
+  const address = mem.getU64(fault);
+  const outcome = access === ACCESS_FETCH ? fetchFault(t, address) : resolveFault(t, address, access);
   if (outcome === FAULT_HANDLED) {
     mem.setU32(thread + Thread.faultCount, mem.getU32(thread + Thread.faultCount) + 1);
     return true;
