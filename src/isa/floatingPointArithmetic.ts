@@ -1,4 +1,4 @@
-import { type F32, type F64, f32, f64, type I32, type I64, i32 } from '../wasm/index.js';
+import { type F32, type F64, f32, f64, type I32, type I64, i32, select } from '../wasm/index.js';
 import type { Builder, Helper, Semantics } from './builder.js';
 import { asDouble, boxSingle, double, exactly, single, unboxedBits } from './floatingPointAccess.js';
 import {
@@ -20,6 +20,8 @@ import {
   isNormal64,
   isOrdinary32,
   isOrdinary64,
+  isZero32,
+  isZero64,
   judgeFused64,
   judgeProduct32,
   judgeProduct64,
@@ -49,8 +51,23 @@ import {
  * with helpers and takes the slow path for the rest.
  */
 
-/** A finite sum neither overflowed nor underflowed: subnormal sums are exact. */
-type Acceptance64 = (result: F64) => I32;
+/**
+ * Fast tier: requires an ordinary result, or a zero of which `zeroIsExact` says that it was not rounded to. Zeros are too common
+ * in data to give up on.
+ */
+function requireOrdinary64(b: Builder, r: F64, zeroIsExact: () => I32): void {
+  b.if(i32.eqz(isOrdinary64(r)), () => b.require(i32.and(isZero64(r), zeroIsExact())));
+}
+function requireOrdinary32(b: Builder, r: F32, zeroIsExact: () => I32): void {
+  b.if(i32.eqz(isOrdinary32(r)), () => b.require(i32.and(isZero32(r), zeroIsExact())));
+}
+
+/** 1 when r ≈ x × y is not exact; zero products that were accepted are. Fast tier. */
+function productIsInexact64(b: Builder, x: F64, y: F64, r: F64): I32 {
+  const zero = b.hold(isZero64(r));
+  b.require(i32.or(zero, i32.and(isNormal64(x), isNormal64(y))));
+  return select(zero, i32.const(0), productDiffers(x, y, r));
+}
 
 /** While NX is clear: requires nearest even and raises what `inexact` finds. Comes before any change of state. */
 function inexactWhenClear(b: Builder, inexact: () => I32): void {
@@ -63,13 +80,18 @@ function inexactWhenClear(b: Builder, inexact: () => I32): void {
 interface Binary64 {
   readonly operation: number;
   readonly compute: (x: F64, y: F64) => F64;
-  readonly accept: Acceptance64;
+  /** Fast tier: requires that the result neither overflowed nor underflowed. */
+  readonly accept: (b: Builder, x: F64, y: F64, r: F64) => void;
   /** Fast tier, NX clear: 1 when inexact, after requiring whatever that needs. */
   readonly inexact: (b: Builder, x: F64, y: F64, r: F64) => I32;
   readonly judge: Helper<'i32'>;
   /** What the judge is told of y. */
   readonly judged: (y: F64) => F64;
 }
+
+/** A finite sum neither overflowed nor underflowed: subnormal sums are exact. */
+const finiteSum64 = (b: Builder, _x: F64, _y: F64, r: F64): void => b.require(isFinite64(r));
+const finiteSum32 = (b: Builder, _x: F32, _y: F32, r: F32): void => b.require(isFinite32(r));
 
 const same = <T>(value: T): T => value;
 
@@ -93,7 +115,7 @@ function binary64(row: Binary64): Semantics {
       return;
     }
     const r = b.hold(row.compute(x, y));
-    b.require(row.accept(r));
+    row.accept(b, x, y, r);
     inexactWhenClear(b, () => row.inexact(b, x, y, r));
     b.setF(bitsOf(r));
   };
@@ -102,7 +124,7 @@ function binary64(row: Binary64): Semantics {
 interface Binary32 {
   readonly operation: number;
   readonly compute: (x: F32, y: F32) => F32;
-  readonly accept: (result: F32) => I32;
+  readonly accept: (b: Builder, x: F32, y: F32, r: F32) => void;
   readonly inexact: (b: Builder, x: F32, y: F32, r: F32) => I32;
   readonly judge: Helper<'i32'>;
   readonly judged: (y: F32) => F32;
@@ -130,7 +152,7 @@ function binary32(row: Binary32): Semantics {
     const x = single(b, 'rs1');
     const y = single(b, 'rs2');
     const r = b.hold(row.compute(x, y));
-    b.require(row.accept(r));
+    row.accept(b, x, y, r);
     inexactWhenClear(b, () => row.inexact(b, x, y, r));
     b.setF(boxSingle(r));
   };
@@ -182,6 +204,8 @@ interface Signs {
   readonly negateAddend: boolean;
 }
 
+const CANCELS_EXACTLY = 2 ** -900;
+
 /** `fused`: whether `f64x2.relaxed_madd` may be used. */
 function fused64({ operation, negateProduct, negateAddend }: Signs, fused: boolean): Semantics {
   const factor = (x: F64): F64 => (negateProduct ? f64.neg(x) : x);
@@ -206,18 +230,20 @@ function fused64({ operation, negateProduct, negateAddend }: Signs, fused: boole
     const y = double(b, 'rs2');
     const z = b.hold(addend(asDouble(b.f('rs3'))));
     const result = b.variable('f64');
-    const product = () => f64.mul(x, y);
     b.if(
       b.hardFloat(),
       () => {
         b.set(result, fused ? relaxedMultiplyAdd(x, y, z) : b.call(softwareMultiplyAdd, x, y, z));
-        b.require(isOrdinary64(result));
+        // Zero is exact where both terms are, or where they cancel well above the subnormal range.
+        requireOrdinary64(b, result, () =>
+          i32.or(i32.or(isZero64(x), isZero64(y)), f64.gt(f64.abs(z), f64.const(CANCELS_EXACTLY))),
+        );
       },
       () => {
         b.require(i32.eqz(b.roundingMode()));
-        const p = b.hold(product());
-        b.require(i32.and(isOrdinary64(p), i32.and(isNormal64(x), isNormal64(y))));
-        b.require(i32.eqz(productDiffers(x, y, p)));
+        const p = b.hold(f64.mul(x, y));
+        requireOrdinary64(b, p, () => i32.or(isZero64(x), isZero64(y)));
+        b.require(i32.eqz(productIsInexact64(b, x, y, p)));
         b.set(result, f64.add(p, z));
         b.require(isFinite64(result));
         b.raise(sumIsInexact64(b, p, z, result));
@@ -255,7 +281,8 @@ function fused32({ operation, negateProduct, negateAddend }: Signs): Semantics {
     const r = b.hold(f32.demote_f64(sum));
     // Rounding twice is only wrong where the double lies exactly between two singles.
     const low = i32.and(i32.wrap_i64(bitsOf(sum)), i32.const(MIDPOINT_BITS));
-    b.require(i32.and(isOrdinary32(r), i32.ne(low, i32.const(MIDPOINT))));
+    requireOrdinary32(b, r, () => isZero64(sum));
+    b.require(i32.ne(low, i32.const(MIDPOINT)));
     inexactWhenClear(b, () => {
       const error = b.hold(sumError64(product, z, sum, (e) => b.hold(e)));
       return fusedIsInexact32(r, sum, error);
@@ -280,7 +307,7 @@ export function arithmeticSemantics(fused: boolean): Record<string, Semantics> {
     'fadd.d': binary64({
       operation: FLOAT_ADD,
       compute: f64.add,
-      accept: isFinite64,
+      accept: finiteSum64,
       inexact: sumIsInexact64,
       judge: judgeSum64,
       judged: same,
@@ -288,7 +315,7 @@ export function arithmeticSemantics(fused: boolean): Record<string, Semantics> {
     'fsub.d': binary64({
       operation: FLOAT_SUB,
       compute: f64.sub,
-      accept: isFinite64,
+      accept: finiteSum64,
       inexact: (b, x, y, r) => sumIsInexact64(b, x, f64.neg(y), r),
       judge: judgeSum64,
       judged: f64.neg,
@@ -296,21 +323,19 @@ export function arithmeticSemantics(fused: boolean): Record<string, Semantics> {
     'fmul.d': binary64({
       operation: FLOAT_MUL,
       compute: f64.mul,
-      accept: isOrdinary64,
-      inexact: (b, x, y, r) => {
-        b.require(i32.and(isNormal64(x), isNormal64(y)));
-        return productDiffers(x, y, r);
-      },
+      accept: (b, x, y, r) => requireOrdinary64(b, r, () => i32.or(isZero64(x), isZero64(y))),
+      inexact: (b, x, y, r) => productIsInexact64(b, x, y, r),
       judge: judgeProduct64,
       judged: same,
     }),
     'fdiv.d': binary64({
       operation: FLOAT_DIV,
       compute: f64.div,
-      accept: isOrdinary64,
+      accept: (b, x, _y, r) => requireOrdinary64(b, r, () => isZero64(x)),
       inexact: (b, x, y, r) => {
-        b.require(i32.and(isNormal64(x), isNormal64(y)));
-        return productDiffers(r, y, x);
+        const zero = b.hold(isZero64(r));
+        b.require(i32.or(zero, i32.and(isNormal64(x), isNormal64(y))));
+        return select(zero, i32.const(0), productDiffers(r, y, x));
       },
       judge: judgeQuotient64,
       judged: same,
@@ -319,7 +344,7 @@ export function arithmeticSemantics(fused: boolean): Record<string, Semantics> {
     'fadd.s': binary32({
       operation: FLOAT_ADD,
       compute: f32.add,
-      accept: isFinite32,
+      accept: finiteSum32,
       inexact: sumIsInexact32,
       judge: judgeSum32,
       judged: same,
@@ -327,7 +352,7 @@ export function arithmeticSemantics(fused: boolean): Record<string, Semantics> {
     'fsub.s': binary32({
       operation: FLOAT_SUB,
       compute: f32.sub,
-      accept: isFinite32,
+      accept: finiteSum32,
       inexact: (b, x, y, r) => sumIsInexact32(b, x, f32.neg(y), r),
       judge: judgeSum32,
       judged: f32.neg,
@@ -335,7 +360,7 @@ export function arithmeticSemantics(fused: boolean): Record<string, Semantics> {
     'fmul.s': binary32({
       operation: FLOAT_MUL,
       compute: f32.mul,
-      accept: isOrdinary32,
+      accept: (b, x, y, r) => requireOrdinary32(b, r, () => i32.or(isZero32(x), isZero32(y))),
       inexact: (_b, x, y, r) => f64.ne(f64.promote_f32(r), f64.mul(f64.promote_f32(x), f64.promote_f32(y))),
       judge: judgeProduct32,
       judged: same,
@@ -343,7 +368,8 @@ export function arithmeticSemantics(fused: boolean): Record<string, Semantics> {
     'fdiv.s': binary32({
       operation: FLOAT_DIV,
       compute: f32.div,
-      accept: isOrdinary32,
+      // Zero by infinity would break the test of exactness.
+      accept: (b, x, y, r) => requireOrdinary32(b, r, () => i32.and(isZero32(x), isFinite32(y))),
       inexact: (_b, x, y, r) => f64.ne(f64.promote_f32(x), f64.mul(f64.promote_f32(r), f64.promote_f32(y))),
       judge: judgeQuotient32,
       judged: same,

@@ -1,6 +1,6 @@
 import { Expression, type F32, type F64, f32, f64, i32, i64, select } from '../wasm/index.js';
 import type { Helper } from './builder.js';
-import { isOrdinary32, sumError64, UNDECIDED } from './floatingPointExactness.js';
+import { isOrdinary32, isZero64, sumError64, UNDECIDED } from './floatingPointExactness.js';
 
 /** Fused multiply-add to nearest even, for machines without one in WebAssembly and (binary32) for all. */
 
@@ -53,6 +53,7 @@ export const softwareMultiplyAdd: Helper<'f64'> = {
       i32.and(within(x, low, high), i32.and(within(y, low, high), within(z, low, high))),
     );
     f.if(i32.eqz(safe), () => {
+      f.if(i32.or(isZero64(x), isZero64(y)), () => f.return(f64.add(product, z)));
       // A zero addend leaves the product as it is, if that was not rounded into the subnormal range.
       f.if(i32.and(f64.eq(z, f64.const(0)), within(product, low, high)), () => f.return(product));
       f.return(f64.const(Number.NaN));
