@@ -9,7 +9,6 @@ import {
 import { parseScript, SCRIPT_HEAD_BYTES } from '../loader/script.js';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
 import { copyOut } from '../memory/userAccess.js';
-import { labelMapping } from '../mm/pageFlags.js';
 import { targetMmap } from '../mm/targetMmap.js';
 import { targetMprotect } from '../mm/targetMprotect.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
@@ -201,14 +200,16 @@ function loadInto(t: ThreadContext, program: OpenedProgram): void {
   }
 }
 
-/** Maps the page with the signal trampoline. It is no ELF image: AT_SYSINFO_EHDR stays absent. */
+/**
+ * Maps the page with the signal trampoline, which /proc shows as [vdso] because Mm.vdso says where it is. It is no ELF
+ * image: AT_SYSINFO_EHDR stays absent.
+ */
 function mapVdso(t: ThreadContext): void {
   const at = targetMmap(t, 0, TARGET_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, null, 0);
   if (at < 0) throw new SyscallError(-at);
   copyOut(t, at, VDSO_RT_SIGRETURN);
   const result = targetMprotect(t, at, TARGET_PAGE, PROT_READ | PROT_EXEC);
   if (result < 0) throw new SyscallError(-result);
-  labelMapping(t, at, '[vdso]');
   t.mem.set64(t.mm + Mm.vdso, at);
 }
 

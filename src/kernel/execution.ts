@@ -7,9 +7,8 @@ import {
   faultSignal,
   UserFault,
 } from '../memory/caller.js';
-import { fetchFault } from '../memory/codePages.js';
+import { fetchFault, flushCode } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
-import { flushInstructionCache } from '../mm/flushInstructionCache.js';
 import { traceCall, traceResult, traceUnknown } from '../observe/strace.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import {
@@ -109,7 +108,7 @@ export function runThread(t: ThreadContext, engine: Engine): void {
         Atomics.and(mem.i32, attention, ~ATTENTION_TIER);
         break;
       case EXIT_FENCE_I:
-        flushInstructionCache(t);
+        flushCode(t);
         break;
       case EXIT_ILLEGAL:
         if (!trap(t, SIGILL, ILL_ILLOPC, pcOf(t))) return;

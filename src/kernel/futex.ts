@@ -1,10 +1,13 @@
-import { UserFault } from '../memory/caller.js';
-import { atomicUpdateU32, loadU32, translate } from '../memory/userAccess.js';
+import { FAULT_MAPERR, UserFault } from '../memory/caller.js';
+import { TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { type MappingSnapshot, snapshotMapping } from '../memory/mappingTree.js';
+import { atomicUpdateU32, loadU32 } from '../memory/userAccess.js';
 import { allocateBlock } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { park, parkTicket, unpark } from '../sync/park.js';
 import { FutexBucket, FutexWaiter } from '../sync/records/futex.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
+import { MAPPING_SHARED } from '../sync/records/mapping.js';
 import { Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { EAGAIN, EINVAL, ENOSYS, ERESTARTSYS, ETIMEDOUT, SyscallError } from './errno.js';
@@ -12,7 +15,7 @@ import type { ThreadContext } from './threadContext.js';
 
 /**
  * Futexes: futex(2). Waiters queue in hash buckets in shared memory, keyed by address space and address (private) or
- * by the machine address behind it (shared). A bucket's lock is held over the look at the futex word; reading the word
+ * by mapped object and place in it (shared). A bucket's lock is held over the look at the futex word; reading the word
  * enters GUEST mode, which is allowed because no thread in GUEST mode ever needs a bucket. Lock order: buckets by
  * ascending address, page-table and frame locks below them.
  */
@@ -49,28 +52,32 @@ const secondKey: FutexKey = { space: 0, low: 0, high: 0, bucket: 0 };
  */
 function keyOf(t: ThreadContext, va: number, shared: boolean, key: FutexKey): FutexKey {
   if (va % 4 !== 0) throw new SyscallError(EINVAL);
-  if (shared) {
-    key.space = 0;
-    key.low = machineAddress(t, va);
-    key.high = 0;
-  } else {
+  if (!shared) {
     key.space = t.mm;
     key.low = va >>> 0;
     key.high = Math.floor(va / 0x1_0000_0000) | 0;
-  }
+  } else sharedKey(t, va, key);
   const hash = Math.imul((key.low >>> 2) ^ Math.imul(key.high, 0x85ebca6b) ^ key.space, 0x9e3779b1);
   key.bucket = t.mem.getU32(MACHINE + Machine.futexBuckets) + (hash >>> 22) * FutexBucket.SIZE;
   return key;
 }
 
-/** The word's place in the machine's memory; for writing, so that no later first write moves a private page away. */
-function machineAddress(t: ThreadContext, va: number): number {
-  try {
-    return translate(t, va, 'write');
-  } catch (error) {
-    if (!(error instanceof UserFault)) throw error;
-    return translate(t, va, 'read');
-  }
+const mapping: MappingSnapshot = { start: 0, end: 0, prot: 0, flags: 0, file: 0, object: 0, offset: 0 };
+
+/**
+ * A shared futex: the object mapped there and the place in it. In a private mapping it is the address space's own, but
+ * other than a private futex at the same address (as in Linux, FUT_OFF_MMSHARED).
+ */
+function sharedKey(t: ThreadContext, va: number, key: FutexKey): void {
+  const page = Math.floor(va / TARGET_PAGE_SIZE);
+  if (!(va >= 0) || !snapshotMapping(t.mem, t.mm, page, mapping)) throw new UserFault(va, FAULT_MAPERR);
+  let place = va;
+  if ((mapping.flags & MAPPING_SHARED) !== 0 && mapping.object !== 0) {
+    key.space = mapping.object;
+    place = (mapping.offset + page - mapping.start) * TARGET_PAGE_SIZE + (va % TARGET_PAGE_SIZE);
+  } else key.space = t.mm + 1;
+  key.low = place >>> 0;
+  key.high = Math.floor(place / 0x1_0000_0000) | 0;
 }
 
 function matches(mem: SharedMemory, waiter: number, key: FutexKey): boolean {

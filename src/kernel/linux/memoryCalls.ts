@@ -1,5 +1,5 @@
+import { flushCode } from '../../memory/codePages.js';
 import { MAP_ANONYMOUS } from '../../memory/linuxMemory.js';
-import { flushInstructionCache } from '../../mm/flushInstructionCache.js';
 import { targetBrk } from '../../mm/targetBrk.js';
 import { targetMadvise } from '../../mm/targetMadvise.js';
 import { targetMincore } from '../../mm/targetMincore.js';
@@ -16,7 +16,7 @@ import { targetMremap } from '../../mm/targetMremap.js';
 import { targetMsync } from '../../mm/targetMsync.js';
 import { targetMunmap } from '../../mm/targetMunmap.js';
 import { EINVAL } from '../errno.js';
-import { withMappableFile } from '../files/mappableFile.js';
+import { withMappedFile } from '../files/mapping.js';
 import type { ThreadContext } from '../threadContext.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
@@ -36,7 +36,7 @@ function mmap(
   if (offset % TARGET_PAGE !== 0) return -EINVAL;
   // A negative start is beyond TASK_SIZE; as a hint it is no hint.
   if ((flags & MAP_ANONYMOUS) !== 0) return targetMmap(t, start, length, prot | 0, flags | 0, null, 0);
-  return withMappableFile(t, fd | 0, (file) =>
+  return withMappedFile(t, fd | 0, prot | 0, flags | 0, (file) =>
     file === null
       ? targetMmap(t, start, length, prot | 0, flags | MAP_ANONYMOUS, null, 0)
       : targetMmap(t, start, length, prot | 0, flags | 0, file, offset),
@@ -46,7 +46,7 @@ function mmap(
 /** riscv_flush_icache(start, end, flags): like FENCE.I, for all threads or (flag 1) the caller's. */
 function riscvFlushIcache(t: ThreadContext, _start: number, _end: number, flags: number): number {
   if ((flags & ~1) !== 0) return -EINVAL;
-  flushInstructionCache(t);
+  flushCode(t);
   return 0;
 }
 

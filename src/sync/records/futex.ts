@@ -18,7 +18,7 @@ export const FutexWaiter = record({
   bucket: i32,
   next: pointer,
   previous: pointer,
-  /** What it waits for: Mm record (private) or machine address (shared, `space` 0), and the guest address. */
+  /** What it waits for: Mm record and guest address (private), or SharedObject and place in it (shared); see kernel/futex. */
   space: u32,
   low: u32,
   high: u32,
