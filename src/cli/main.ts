@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { packageFile } from '../machine/packageFiles.js';
 import { parseCommandLine } from './runOptions.js';
 import { UsageError } from './usageError.js';
 
@@ -8,8 +9,7 @@ export const EXIT_USAGE = 2;
 
 /** The package's version. */
 function version(): string {
-  const file = new URL('../../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  return (JSON.parse(readFileSync(packageFile(), 'utf8')) as { version: string }).version;
 }
 
 /** The guesthouse command: parses its arguments, does what they say, and exits. Never prints a stack unless asked to. */

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
 import { probeFusedMultiplyAdd } from '../isa/floatingPointProbe.js';
+import { type InterpreterVariant, interpreterFile } from './packageFiles.js';
 
 const compiled = new Map<number, Promise<WebAssembly.Module>>();
 
@@ -22,19 +23,6 @@ export function compileInterpreter(hostPageSize: number): Promise<WebAssembly.Mo
     compiled.set(hostPageSize, module);
   }
   return module;
-}
-
-/** The kinds of interpreter there are. */
-export interface InterpreterVariant {
-  readonly hostPageShift: number;
-  readonly fused: boolean;
-}
-
-/** The file that the build has put an interpreter into (prebuildInterpreters.ts): below dist/, also when run from the sources. */
-export function interpreterFile(variant: InterpreterVariant): URL {
-  const name = `${variant.hostPageShift}-${variant.fused ? 'fused' : 'plain'}.wasm`;
-  const folder = import.meta.url.endsWith('.ts') ? '../../dist/interpreter/' : '../../interpreter/';
-  return new URL(folder + name, import.meta.url);
 }
 
 async function builtInterpreter(variant: InterpreterVariant): Promise<Uint8Array> {

@@ -6,6 +6,7 @@ import { COORDINATOR } from '../sync/mutex.js';
 import { Host } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { HostControl, HostTask } from './hostControl.js';
+import { threadHostFile } from './packageFiles.js';
 
 /** What the pool tells the coordinator. */
 export interface ThreadHostEvents {
@@ -39,12 +40,8 @@ export class ThreadHosts {
     verbose: boolean,
     private readonly interpreter: () => Promise<WebAssembly.Module>,
   ) {
-    // Run from its sources (by the tests), the machine still takes the compiled worker.
-    const built = import.meta.url.endsWith('.ts')
-      ? '../../dist/workers/threadHost.js'
-      : '../../workers/threadHost.js';
     this.pool = new Piscina<HostTask, void>({
-      filename: new URL(built, import.meta.url).href,
+      filename: threadHostFile().href,
       minThreads: present,
       maxThreads: limit,
       idleTimeout: Infinity,

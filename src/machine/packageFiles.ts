@@ -1,0 +1,30 @@
+/**
+ * Where the files are that are not imported but named: the worker's entry and the built interpreters. This module runs as a
+ * source (src/machine, in the tests), compiled (dist/src/machine), or as part of a bundle (dist/bundle).
+ */
+const here = new URL('.', import.meta.url).href;
+const bundled = here.endsWith('/bundle/');
+const dist = bundled
+  ? new URL('..', here)
+  : new URL(import.meta.url.endsWith('.ts') ? '../../dist/' : '../../', here);
+
+/** The worker's entry: from the same build that this code is from. */
+export function threadHostFile(): URL {
+  return new URL(bundled ? 'bundle/threadHost.js' : 'workers/threadHost.js', dist);
+}
+
+/** The kinds of interpreter there are. */
+export interface InterpreterVariant {
+  readonly hostPageShift: number;
+  readonly fused: boolean;
+}
+
+/** The file that the build has put an interpreter into (src/build). */
+export function interpreterFile(variant: InterpreterVariant): URL {
+  return new URL(`interpreter/${variant.hostPageShift}-${variant.fused ? 'fused' : 'plain'}.wasm`, dist);
+}
+
+/** The package's package.json. */
+export function packageFile(): URL {
+  return new URL('../package.json', dist);
+}
