@@ -1,0 +1,107 @@
+import { parentPort, workerData } from 'node:worker_threads';
+
+/**
+ * A guest thread of the stress test: maps, touches, protects, moves and unmaps memory of its own, while pages that all
+ * threads share are written under a scheme that shows every lost or stray write. Built modules are given by URL.
+ */
+const { dist, memory, mm, thread, id, seed, rounds, shared, sharedPages, arena, arenaPages } = workerData;
+const from = (name) => import(new URL(name, dist).href);
+const { SharedMemory } = await from('sync/sharedMemory.js');
+const { readU32, writeU32, atomicUpdateU32 } = await from('memory/userAccess.js');
+const { UserFault } = await from('memory/caller.js');
+const { targetMmap } = await from('mm/targetMmap.js');
+const { targetMunmap } = await from('mm/targetMunmap.js');
+const { targetMprotect } = await from('mm/targetMprotect.js');
+const { targetMremap } = await from('mm/targetMremap.js');
+const { targetMadvise } = await from('mm/targetMadvise.js');
+const { fetchFault } = await from('memory/codePages.js');
+
+const PAGE = 4096;
+const c = { mem: new SharedMemory(memory), thread, mm };
+let state = seed >>> 0 || 1;
+const random = (n) => {
+  state ^= state << 13;
+  state ^= state >>> 17;
+  state ^= state << 5;
+  return (state >>> 0) % n;
+};
+const fail = (text) => {
+  throw new Error(`thread ${id}, seed ${seed}: ${text}`);
+};
+
+/** Regions of our own: start, pages, the value on each page. */
+const own = [];
+let counted = 0;
+for (let round = 0; round < rounds; round++) {
+  const what = random(10);
+  if (what < 3 || own.length === 0) {
+    const pages = 1 + random(40);
+    const at = targetMmap(c, 0, pages * PAGE, 3, 0x22, null, 0);
+    if (at < 0) fail(`mmap gave ${at}`);
+    const values = new Array(pages).fill(0);
+    for (let i = 0; i < pages; i += 1 + random(4)) {
+      if (readU32(c, at + i * PAGE) !== 0) fail('fresh page not zero');
+      values[i] = (id << 24) | random(1 << 20);
+      writeU32(c, at + i * PAGE, values[i]);
+    }
+    own.push({ at, pages, values });
+  } else if (what < 6) {
+    const [region] = own.splice(random(own.length), 1);
+    for (let i = 0; i < region.pages; i++)
+      if (readU32(c, region.at + i * PAGE) !== region.values[i] >>> 0) fail('a write was lost');
+    if (targetMunmap(c, region.at, region.pages * PAGE) !== 0) fail('munmap');
+  } else if (what === 6) {
+    const region = own[random(own.length)];
+    const i = random(region.pages);
+    if (targetMprotect(c, region.at + i * PAGE, PAGE, 1) !== 0) fail('mprotect');
+    try {
+      writeU32(c, region.at + i * PAGE, 1);
+      fail('write to a read-only page');
+    } catch (error) {
+      if (!(error instanceof UserFault)) throw error;
+    }
+    if (targetMprotect(c, region.at + i * PAGE, PAGE, random(2) ? 3 : 7) !== 0) fail('mprotect back');
+    if (readU32(c, region.at + i * PAGE) !== region.values[i] >>> 0) fail('mprotect changed a page');
+    if (fetchFault(c, region.at + i * PAGE) === 0) {
+      writeU32(c, region.at + i * PAGE, (region.values[i] = random(1 << 20)));
+      if (targetMprotect(c, region.at + i * PAGE, PAGE, 3) !== 0) fail('mprotect back');
+    }
+  } else if (what === 7) {
+    const region = own[random(own.length)];
+    if (targetMprotect(c, region.at, region.pages * PAGE, 3) !== 0) fail('mprotect');
+    const pages = 1 + random(60);
+    const at = targetMremap(c, region.at, region.pages * PAGE, pages * PAGE, 1, 0);
+    if (at < 0) fail(`mremap gave ${at}`);
+    while (region.values.length < pages) region.values.push(0);
+    region.values.length = pages;
+    region.at = at;
+    region.pages = pages;
+  } else if (what === 8) {
+    const region = own[random(own.length)];
+    const i = random(region.pages);
+    if (targetMadvise(c, region.at + i * PAGE, PAGE, 4) !== 0) fail('madvise');
+    region.values[i] = 0;
+  }
+  // Pages that everybody counts up on; one thread at a time drops none of them.
+  const page = random(sharedPages);
+  atomicUpdateU32(c, shared + page * PAGE, (word) => word + 1);
+  counted++;
+  // The arena: everybody maps over everybody; a write either lands in what is there or faults.
+  const at = arena + random(arenaPages) * PAGE;
+  const pages = 1 + random(4);
+  const action = random(4);
+  if (action === 0) targetMmap(c, at, pages * PAGE, random(2) ? 3 : 1, 0x32, null, 0);
+  else if (action === 1) targetMunmap(c, at, pages * PAGE);
+  else if (action === 2) targetMprotect(c, at, pages * PAGE, random(4));
+  else {
+    try {
+      writeU32(c, at, id);
+      const seen = readU32(c, at);
+      if (seen > 100) fail(`foreign value ${seen} in the arena`);
+    } catch (error) {
+      if (!(error instanceof UserFault)) throw error;
+    }
+  }
+}
+for (const region of own) targetMunmap(c, region.at, region.pages * PAGE);
+parentPort.postMessage(counted);
