@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { monotonicNow } from '../sync/park.js';
 import { Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
@@ -38,26 +38,47 @@ export function hostThreadId(): number {
   }
 }
 
-/** CPU milliseconds of a thread of this process by its host id; undefined where the host does not tell. */
-function hostCpu(tid: number): number | undefined {
-  try {
-    const text = readFileSync(`/proc/self/task/${tid}/schedstat`, 'latin1');
-    return Number.parseInt(text, 10) / 1e6;
-  } catch {
-    return undefined;
+/** This worker's schedstat file, open: reading it costs a microsecond or two; −1 where the host has none. */
+let ownSchedstat: number | undefined;
+const text = Buffer.alloc(64);
+
+/** CPU milliseconds that this worker has used up to now; elapsed time where the host does not tell. */
+export function workerCpuNow(): number {
+  if (ownSchedstat === undefined) {
+    try {
+      ownSchedstat = openSync('/proc/thread-self/schedstat', 'r');
+    } catch {
+      ownSchedstat = -1;
+    }
   }
+  if (ownSchedstat < 0) return monotonicNow();
+  const length = readSync(ownSchedstat, text, 0, text.length, 0);
+  return Number.parseInt(text.toString('latin1', 0, length), 10) / 1e6;
 }
 
-/** CPU milliseconds that the worker has used up to now; falls back on elapsed time. */
-export function workerCpuNow(hostTid: number): number {
-  return (hostTid !== 0 ? hostCpu(hostTid) : undefined) ?? monotonicNow();
+/** CPU milliseconds of another worker by its host id; elapsed time where the host does not tell. */
+function hostCpu(tid: number): number {
+  if (tid !== 0) {
+    try {
+      return Number.parseInt(readFileSync(`/proc/self/task/${tid}/schedstat`, 'latin1'), 10) / 1e6;
+    } catch {
+      // The worker has ended, or this is no Linux.
+    }
+  }
+  return monotonicNow();
 }
 
 /** CPU time of a thread, milliseconds. Callable from any worker and the main thread. */
 export function threadCpu(mem: SharedMemory, thread: number): number {
-  if (mem.getU32(thread + Thread.host) === 0 && mem.f64[(thread + Thread.cpuBase) >>> 3] === 0) return 0;
-  const now = workerCpuNow(mem.getU32(thread + Thread.hostTid));
-  return Math.max(0, now - mem.f64[(thread + Thread.cpuBase) >>> 3]);
+  const base = mem.f64[(thread + Thread.cpuBase) >>> 3];
+  // No worker has begun with it yet.
+  if (base === 0) return 0;
+  return Math.max(0, hostCpu(mem.getU32(thread + Thread.hostTid)) - base);
+}
+
+/** CPU time of the calling thread, milliseconds. */
+export function ownCpu(t: ThreadContext): number {
+  return Math.max(0, workerCpuNow() - t.mem.f64[(t.thread + Thread.cpuBase) >>> 3]);
 }
 
 /** CPU time of a guest, its ended threads included, milliseconds. The caller holds Guest.threadsLock. */
@@ -71,5 +92,5 @@ export function guestCpuLocked(mem: SharedMemory, guest: number): number {
 /** Notes the CPU time at which the worker begins with the thread. */
 export function beginCpuTime(t: ThreadContext, hostTid: number): void {
   t.mem.setU32(t.thread + Thread.hostTid, hostTid);
-  t.mem.f64[(t.thread + Thread.cpuBase) >>> 3] = workerCpuNow(hostTid);
+  t.mem.f64[(t.thread + Thread.cpuBase) >>> 3] = workerCpuNow();
 }

@@ -18,6 +18,7 @@ import {
   CLOCK_TAI,
   CLOCK_THREAD_CPUTIME_ID,
   guestCpuLocked,
+  ownCpu,
   realtimeNow,
   realtimeOffset,
   threadCpu,
@@ -78,7 +79,7 @@ function clockTime(t: ThreadContext, clock: number): number {
     case CLOCK_BOOTTIME_ALARM:
       return monotonicNow();
     case CLOCK_THREAD_CPUTIME_ID:
-      return threadCpu(mem, thread);
+      return ownCpu(t);
     case CLOCK_PROCESS_CPUTIME_ID:
       return withMutex(mem, guest + Guest.threadsLock, thread, () => guestCpuLocked(mem, guest));
     default:
@@ -403,7 +404,7 @@ function getrusage(t: ThreadContext, who: number, va: number): number {
       faults = 0;
       break;
     case RUSAGE_THREAD:
-      cpu = threadCpu(mem, thread);
+      cpu = ownCpu(t);
       faults = mem.getU32(thread + Thread.faultCount);
       break;
     default:
