@@ -1,4 +1,9 @@
 #!/usr/bin/env node
-import { main } from '../dist/bundle/main.js';
+import module from 'node:module';
 
-await main(process.argv.slice(2));
+// Newer versions of Node keep compiled code between runs.
+module.enableCompileCache?.();
+const args = process.argv.slice(2);
+// The first worker starts while the rest of the code is loaded.
+if (args[0] === 'run' && args.length > 1) (await import('../dist/bundle/hostPool.js')).prestartPool();
+await (await import('../dist/bundle/main.js')).main(args);

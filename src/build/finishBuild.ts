@@ -22,7 +22,12 @@ for (const hostPageShift of [12, 14, 16]) {
 
 await build({
   absWorkingDir: root,
-  entryPoints: ['dist/src/cli/main.js', 'dist/src/index.js', 'dist/workers/threadHost.js'],
+  entryPoints: [
+    'dist/src/machine/hostPool.js',
+    'dist/src/cli/main.js',
+    'dist/src/index.js',
+    'dist/workers/threadHost.js',
+  ],
   outdir: 'dist/bundle',
   entryNames: '[name]',
   bundle: true,

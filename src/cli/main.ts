@@ -14,7 +14,6 @@ function version(): string {
 
 /** The guesthouse command: parses its arguments, does what they say, and exits. Never prints a stack unless asked to. */
 export async function main(args: readonly string[]): Promise<void> {
-  // The machine's code is loaded while the command line is parsed.
   const running = args.includes('run') ? import('./run.js') : undefined;
   running?.catch(() => {});
   try {

@@ -1,22 +1,15 @@
 import { readFile } from 'node:fs/promises';
-import { setFlagsFromString } from 'node:v8';
 import { probeFusedMultiplyAdd } from '../isa/floatingPointProbe.js';
+import { enableRelaxedSimd } from './hostPool.js';
 import { type InterpreterVariant, interpreterFile } from './packageFiles.js';
 
 const compiled = new Map<number, Promise<WebAssembly.Module>>();
-
-/**
- * Makes V8's relaxed SIMD instructions (fused multiply-add) available. It has to happen before the first worker starts and
- * before the interpreter is compiled; newer versions of V8 have them without it and ignore the flag.
- */
-export function enableRelaxedSimd(): void {
-  setFlagsFromString('--experimental-wasm-relaxed-simd');
-}
 
 /** The interpreter for a host page size, compiled once in a process and posted to every worker. */
 export function compileInterpreter(hostPageSize: number): Promise<WebAssembly.Module> {
   let module = compiled.get(hostPageSize);
   if (module === undefined) {
+    enableRelaxedSimd();
     const options = { hostPageShift: Math.log2(hostPageSize), fused: probeFusedMultiplyAdd() };
     module = builtInterpreter(options).then((bytes) => WebAssembly.compile(bytes as BufferSource));
     module.catch(() => {});

@@ -16,7 +16,7 @@ import { Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { Coordinator } from './coordinator.js';
 import { GuestProcess } from './guestProcess.js';
-import { compileInterpreter, enableRelaxedSimd } from './interpreterModule.js';
+import { compileInterpreter } from './interpreterModule.js';
 import {
   type InputSource,
   type MachineOptions,
@@ -66,7 +66,6 @@ export class Machine {
   /** @internal Use createMachine. */
   constructor(options: MachineOptions) {
     this.verbose = options.verbose ?? process.env.GUESTHOUSE_DEBUG !== undefined;
-    enableRelaxedSimd();
     this.mem = createMachineMemory({
       ...(options.memory !== undefined && { bytes: options.memory }),
       ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
@@ -87,7 +86,6 @@ export class Machine {
       },
       limit,
       Math.min(options.threads ?? 1, limit),
-      this.verbose,
       // Generated and compiled while the first worker starts.
       () => compileInterpreter(options.hostPageSize ?? 4096),
     );
@@ -183,11 +181,12 @@ export class Machine {
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
     await Promise.race([ended, timeout]);
     this.coordinator.close();
+    const removed = this.temporary.remove();
     await this.hosts.close();
     for (const guest of this.guests.values()) await guest.fail(new InternalError('the machine was closed'));
     this.guests.clear();
     this.terminal?.close();
-    this.temporary.remove();
+    await removed;
   }
 
   private guestEnded(record: number): void {

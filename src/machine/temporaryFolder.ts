@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -15,8 +16,9 @@ export class TemporaryFolder {
   }
 
   /** Removes it and all it holds. */
-  remove(): void {
-    if (this.path !== undefined) rmSync(this.path, { recursive: true, force: true, maxRetries: 2 });
+  async remove(): Promise<void> {
+    const { path } = this;
     this.path = undefined;
+    if (path !== undefined) await rm(path, { recursive: true, force: true, maxRetries: 2 });
   }
 }

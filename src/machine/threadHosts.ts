@@ -1,12 +1,11 @@
-import { MessageChannel, type MessagePort, SHARE_ENV, type Transferable } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Transferable } from 'node:worker_threads';
 import { type Endpoint, expose } from 'comlink';
-import { Piscina } from 'piscina';
 import { closeHosts, forgetHost, initHosts, registerHost } from '../sync/hosts.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { Host } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { HostControl, HostTask } from './hostControl.js';
-import { threadHostFile } from './packageFiles.js';
+import { type HostPool, takePool } from './hostPool.js';
 
 /** What the pool tells the coordinator. */
 export interface ThreadHostEvents {
@@ -24,7 +23,7 @@ const CLOSE_TIMEOUT = 2000;
  * (sync/hosts.ts), and a Comlink control port and a doorbell port connect it with the main thread.
  */
 export class ThreadHosts {
-  private readonly pool: Piscina<HostTask, void>;
+  private readonly pool: HostPool;
   private readonly ports = new Set<MessagePort>();
   private readonly running = new Set<Promise<void>>();
   private nextIndex = 0;
@@ -37,20 +36,9 @@ export class ThreadHosts {
     private readonly events: ThreadHostEvents,
     limit: number,
     present: number,
-    verbose: boolean,
     private readonly interpreter: () => Promise<WebAssembly.Module>,
   ) {
-    this.pool = new Piscina<HostTask, void>({
-      filename: threadHostFile().href,
-      minThreads: present,
-      maxThreads: limit,
-      idleTimeout: Infinity,
-      // Descriptors belong to the whole process here: a worker must not close what another one uses.
-      trackUnmanagedFds: false,
-      recordTiming: false,
-      env: SHARE_ENV,
-      execArgv: verbose ? ['--enable-source-maps', '--no-warnings'] : ['--no-warnings'],
-    });
+    this.pool = takePool(present);
     this.pool.on('error', (error: Error) => events.onFailure(error, 0));
     initHosts(mem, limit, present);
     this.add(present);
