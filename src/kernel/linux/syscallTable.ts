@@ -1,4 +1,8 @@
+import { fileCalls } from './fileCalls.js';
 import { memoryCalls } from './memoryCalls.js';
+import { pathCalls } from './pathCalls.js';
+import { pollCalls } from './pollCalls.js';
+import { readWriteCalls } from './readWriteCalls.js';
 import { signalCalls } from './signalCalls.js';
 import type { SyscallEntry, SyscallTable } from './syscall.js';
 import { systemCalls } from './systemCalls.js';
@@ -6,7 +10,17 @@ import { threadCalls } from './threadCalls.js';
 import { timeCalls } from './timeCalls.js';
 
 /** The system calls of Linux on RISC-V 64, each topic in a file of its own; a number without an entry gives ENOSYS. */
-const topics: readonly SyscallTable[] = [memoryCalls, signalCalls, systemCalls, threadCalls, timeCalls];
+const topics: readonly SyscallTable[] = [
+  fileCalls,
+  memoryCalls,
+  pathCalls,
+  pollCalls,
+  readWriteCalls,
+  signalCalls,
+  systemCalls,
+  threadCalls,
+  timeCalls,
+];
 
 /** Entries by number. */
 export const linuxSyscalls: readonly (SyscallEntry | undefined)[] = merge(topics);

@@ -1,0 +1,12 @@
+/** Loads every kind of open file, so that `operationsOf` finds them: imported by whatever opens or closes files. */
+import './devices.js';
+import './directory.js';
+import './epoll.js';
+import './eventFd.js';
+import './hostStream.js';
+import './memoryFile.js';
+import './pathFile.js';
+import './pipe.js';
+import './regularFile.js';
+import './textFile.js';
+import './timerFd.js';

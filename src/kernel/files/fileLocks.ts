@@ -1,0 +1,170 @@
+import { allocateBlock, freeBlock } from '../../sync/heap.js';
+import { withMutex } from '../../sync/mutex.js';
+import { FileLock, FilesGlobal, LOCK_FLOCK } from '../../sync/records/files.js';
+import type { SharedMemory } from '../../sync/sharedMemory.js';
+import { waitInQueue, wakeQueue } from '../../sync/waitQueue.js';
+import { EAGAIN, ERESTARTSYS } from '../errno.js';
+import type { ThreadContext } from '../threadContext.js';
+import { filesGlobal } from './filesGlobal.js';
+
+/**
+ * Advisory file locks among the guests of a machine: fcntl's POSIX locks (owned by the descriptor table), open file
+ * description locks and flock (owned by the open file). Processes of the host do not see them.
+ */
+
+export const F_RDLCK = 0;
+export const F_WRLCK = 1;
+export const F_UNLCK = 2;
+/** End of a lock that reaches to the end of the file, however far that moves. */
+export const TO_END = 2 ** 53;
+
+/** What is locked, by whom and how. */
+export interface LockRequest {
+  readonly kind: number;
+  readonly owner: number;
+  readonly pid: number;
+  readonly type: number;
+  readonly dev: number;
+  readonly ino: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+function read(mem: SharedMemory, lock: number): LockRequest {
+  return {
+    kind: mem.getU32(lock + FileLock.kind),
+    owner: mem.getU32(lock + FileLock.owner),
+    pid: mem.getU32(lock + FileLock.pid),
+    type: mem.getU32(lock + FileLock.type),
+    dev: mem.getU64(lock + FileLock.dev),
+    ino: mem.getU64(lock + FileLock.ino),
+    start: mem.getU64(lock + FileLock.start),
+    end: mem.getU64(lock + FileLock.end),
+  };
+}
+
+/** flock and fcntl locks do not see each other. */
+function sameWorld(a: LockRequest, b: LockRequest): boolean {
+  return (a.kind === LOCK_FLOCK) === (b.kind === LOCK_FLOCK);
+}
+
+function sameOwner(a: LockRequest, b: LockRequest): boolean {
+  return a.kind === b.kind && a.owner === b.owner;
+}
+
+function onSameFile(a: LockRequest, b: LockRequest): boolean {
+  return a.dev === b.dev && a.ino === b.ino;
+}
+
+function conflictLocked(mem: SharedMemory, global: number, wanted: LockRequest): LockRequest | undefined {
+  for (let l = mem.getU32(global + FilesGlobal.fileLocks); l !== 0; l = mem.getU32(l + FileLock.next)) {
+    const lock = read(mem, l);
+    if (!onSameFile(lock, wanted) || !sameWorld(lock, wanted) || sameOwner(lock, wanted)) continue;
+    if (lock.end <= wanted.start || lock.start >= wanted.end) continue;
+    if (lock.type === F_WRLCK || wanted.type === F_WRLCK) return lock;
+  }
+  return undefined;
+}
+
+function insertLocked(mem: SharedMemory, global: number, lock: LockRequest, owner: number): void {
+  const block = allocateBlock(mem, FileLock.SIZE, owner);
+  mem.setU32(block + FileLock.kind, lock.kind);
+  mem.setU32(block + FileLock.owner, lock.owner);
+  mem.setU32(block + FileLock.pid, lock.pid);
+  mem.setU32(block + FileLock.type, lock.type);
+  mem.set64(block + FileLock.dev, lock.dev);
+  mem.set64(block + FileLock.ino, lock.ino);
+  mem.set64(block + FileLock.start, lock.start);
+  mem.set64(block + FileLock.end, lock.end);
+  mem.setU32(block + FileLock.next, mem.getU32(global + FilesGlobal.fileLocks));
+  mem.atomicStore(global + FilesGlobal.fileLocks, block);
+}
+
+/** Takes the owner's locks out of [start, end) of the file, splitting what sticks out. */
+function removeLocked(mem: SharedMemory, global: number, range: LockRequest, owner: number): boolean {
+  let link = global + FilesGlobal.fileLocks;
+  const pieces: LockRequest[] = [];
+  let changed = false;
+  for (let block = mem.getU32(link); block !== 0; block = mem.getU32(link)) {
+    const lock = read(mem, block);
+    if (
+      !onSameFile(lock, range) ||
+      !sameOwner(lock, range) ||
+      lock.end <= range.start ||
+      lock.start >= range.end
+    ) {
+      link = block + FileLock.next;
+      continue;
+    }
+    changed = true;
+    mem.atomicStore(link, mem.getU32(block + FileLock.next));
+    freeBlock(mem, block, owner);
+    if (lock.start < range.start) pieces.push({ ...lock, end: range.start });
+    if (lock.end > range.end) pieces.push({ ...lock, start: range.end });
+  }
+  for (const piece of pieces) insertLocked(mem, global, piece, owner);
+  return changed;
+}
+
+/** The lock that stands in the way of `wanted` (F_GETLK), or undefined. */
+export function findConflict(mem: SharedMemory, wanted: LockRequest, owner: number): LockRequest | undefined {
+  const global = filesGlobal(mem, owner);
+  return withMutex(mem, global + FilesGlobal.locksLock, owner, () => conflictLocked(mem, global, wanted));
+}
+
+/** Takes, changes or (F_UNLCK) gives up a lock; waits for it when `wait`. Returns 0, −EAGAIN or −ERESTARTSYS. */
+export function setLock(t: ThreadContext, wanted: LockRequest, wait: boolean): number {
+  const { mem, thread } = t;
+  const global = filesGlobal(mem, thread);
+  for (;;) {
+    let wake = false;
+    const done = withMutex(mem, global + FilesGlobal.locksLock, thread, () => {
+      if (wanted.type !== F_UNLCK && conflictLocked(mem, global, wanted) !== undefined) return false;
+      wake = removeLocked(mem, global, wanted, thread);
+      if (wanted.type !== F_UNLCK) insertLocked(mem, global, wanted, thread);
+      return true;
+    });
+    if (wake) wakeQueue(mem, global + FilesGlobal.lockWaiters, thread);
+    if (done) return 0;
+    if (!wait) return -EAGAIN;
+    const outcome = waitInQueue(
+      mem,
+      global + FilesGlobal.lockWaiters,
+      thread,
+      () => findConflict(mem, wanted, thread) === undefined,
+      () => t.signalPending(),
+    );
+    if (outcome === 'interrupted') return -ERESTARTSYS;
+  }
+}
+
+/** Gives up every lock that `holder` (a Files table or an OpenFile) has, on one file or, without `on`, on all. */
+export function dropLocks(
+  mem: SharedMemory,
+  holder: number,
+  owner: number,
+  on?: { readonly dev: number; readonly ino: number },
+): void {
+  const global = filesGlobal(mem, owner);
+  if (mem.atomicLoad(global + FilesGlobal.fileLocks) === 0) return;
+  let changed = false;
+  withMutex(mem, global + FilesGlobal.locksLock, owner, () => {
+    let link = global + FilesGlobal.fileLocks;
+    for (let block = mem.getU32(link); block !== 0; block = mem.getU32(link)) {
+      const lock = read(mem, block);
+      if (lock.owner !== holder || (on !== undefined && !onSameFile(lock, { ...lock, ...on }))) {
+        link = block + FileLock.next;
+        continue;
+      }
+      changed = true;
+      mem.atomicStore(link, mem.getU32(block + FileLock.next));
+      freeBlock(mem, block, owner);
+    }
+  });
+  if (changed) wakeQueue(mem, global + FilesGlobal.lockWaiters, owner);
+}
+
+/** Says whether any lock exists in the machine: closing a file then has nothing to look for. */
+export function anyLocks(mem: SharedMemory, owner: number): boolean {
+  return mem.atomicLoad(filesGlobal(mem, owner) + FilesGlobal.fileLocks) !== 0;
+}

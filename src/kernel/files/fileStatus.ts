@@ -1,0 +1,80 @@
+import type { BigIntStats } from 'node:fs';
+
+/** What stat(2) tells, independent of its structs. Times in nanoseconds since 1970. */
+export interface FileStatus {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdev: bigint;
+  readonly size: number;
+  readonly blockSize: number;
+  readonly blocks: bigint;
+  readonly accessed: bigint;
+  readonly modified: bigint;
+  readonly changed: bigint;
+  readonly born: bigint;
+}
+
+/** File types within st_mode. */
+export const S_IFMT = 0o170000;
+export const S_IFSOCK = 0o140000;
+export const S_IFLNK = 0o120000;
+export const S_IFREG = 0o100000;
+export const S_IFBLK = 0o060000;
+export const S_IFDIR = 0o040000;
+export const S_IFCHR = 0o020000;
+export const S_IFIFO = 0o010000;
+
+/** Device numbers of what Guesthouse itself makes: procfs, devfs, pipes, anonymous inodes. */
+export const DEV_PROC = 0x15n;
+export const DEV_DEV = 0x5n;
+export const DEV_ROOT = 0x16n;
+export const DEV_PIPE = 0xdn;
+export const DEV_ANONYMOUS = 0xen;
+export const DEV_MEMORY = 0x1n;
+
+/** The host's status of a file. */
+export function statusOfHost(stats: BigIntStats): FileStatus {
+  return {
+    dev: stats.dev,
+    ino: stats.ino,
+    mode: Number(stats.mode),
+    nlink: Number(stats.nlink),
+    uid: Number(stats.uid),
+    gid: Number(stats.gid),
+    rdev: stats.rdev,
+    size: Number(stats.size),
+    blockSize: Number(stats.blksize),
+    blocks: stats.blocks,
+    accessed: stats.atimeNs,
+    modified: stats.mtimeNs,
+    changed: stats.ctimeNs,
+    born: stats.birthtimeNs,
+  };
+}
+
+/** When this worker was loaded: the time that files without one of their own show. */
+const startTime = BigInt(Date.now()) * 1_000_000n;
+
+/** A status of something made by Guesthouse: owned by `uid`, `gid`, empty unless said. */
+export function madeStatus(
+  fields: Partial<FileStatus> & { dev: bigint; ino: bigint; mode: number },
+): FileStatus {
+  return {
+    nlink: 1,
+    uid: 0,
+    gid: 0,
+    rdev: 0n,
+    size: 0,
+    blockSize: 4096,
+    blocks: 0n,
+    accessed: startTime,
+    modified: startTime,
+    changed: startTime,
+    born: 0n,
+    ...fields,
+  };
+}

@@ -1,0 +1,248 @@
+import { closeSync, constants, fchmodSync, fstatSync, openSync } from 'node:fs';
+import { noteFileTruncate } from '../../memory/filePages.js';
+import { nameHostFile, openHostFile } from '../../memory/hostFile.js';
+import { Fs } from '../../sync/records/files.js';
+import {
+  FILE_DEVICE,
+  FILE_HOST,
+  FILE_HOST_DIRECTORY,
+  FILE_MADE_DIRECTORY,
+  FILE_PATH,
+  FILE_PIPE,
+  FILE_TEXT,
+  OPEN_READ_ONLY_MOUNT,
+  OpenFile,
+} from '../../sync/records/openFile.js';
+import { allocateText } from '../../sync/text.js';
+import {
+  EACCES,
+  EBADF,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ELOOP,
+  ENOENT,
+  ENOTDIR,
+  ENXIO,
+  EROFS,
+  SyscallError,
+} from '../errno.js';
+import type { ThreadContext } from '../threadContext.js';
+import { DEVICE_TTY } from './devices.js';
+import './fileKinds.js';
+import { openTerminal } from './controllingTerminal.js';
+import { openFifo } from './fifo.js';
+import { S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from './fileStatus.js';
+import { acquireFile } from './filesTable.js';
+import {
+  hasProcFd,
+  hostArgument,
+  hostCall,
+  hostUmaskTakes,
+  openBeneath,
+  openCreating,
+} from './hostAccess.js';
+import { createOpenFile, releaseOpenFile } from './openFile.js';
+import {
+  hostOpenFlags,
+  O_ACCMODE,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_TMPFILE,
+  O_TRUNC,
+} from './openFlags.js';
+import { type LookupOptions, lookup, requireWritable, startDirectory, typeOf } from './pathResolution.js';
+import { attachPipe } from './pipe.js';
+import type { HostPlace, MadePlace, OpenedPlace } from './place.js';
+
+/** O_PATH of a Linux host; 0 elsewhere. */
+const HOST_O_PATH = hasProcFd ? 0o10000000 : 0;
+/** The bit of O_TMPFILE that O_DIRECTORY does not have; the same on every Linux host that Node runs on. */
+const HOST_TMPFILE = 0o20000000;
+
+/**
+ * open(2): makes an open file of what `path` (a byte string) leads to from `dirfd`. Returns it with one reference, the
+ * caller's. Throws SyscallError.
+ */
+export function openPath(
+  t: ThreadContext,
+  dirfd: number,
+  path: string,
+  flags: number,
+  mode: number,
+  resolve: Partial<LookupOptions> = {},
+): number {
+  if (flags & O_PATH) flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
+  const temporary = (flags & O_TMPFILE) === O_TMPFILE;
+  if (temporary && (flags & O_ACCMODE) === O_RDONLY) throw new SyscallError(EINVAL);
+  const start = path.startsWith('/') ? '/' : startDirectory(t, dirfd);
+  const exclusive = (flags & (O_CREAT | O_EXCL)) === (O_CREAT | O_EXCL);
+  const resolved = lookup(t, start, path, {
+    follow: (flags & O_NOFOLLOW) === 0 && !exclusive,
+    ...resolve,
+  });
+  const { place, trailingSlash } = resolved;
+  if (place.kind === 'opened') return reopen(t, place, flags);
+  const type = typeOf(place);
+  if (type === 0 && !(place.kind === 'host' && place.reopened)) {
+    if ((flags & O_CREAT) === 0) throw new SyscallError(ENOENT);
+    if (trailingSlash) throw new SyscallError(EISDIR);
+    requireWritable(place);
+    return createRegular(t, place, flags, mode);
+  }
+  if (place.kind === 'missing') throw new SyscallError(ENOENT);
+  if (exclusive) throw new SyscallError(EEXIST);
+  if (type === S_IFLNK && (flags & O_PATH) === 0)
+    throw new SyscallError(flags & O_DIRECTORY ? ENOTDIR : ELOOP);
+  if ((flags & O_DIRECTORY || trailingSlash) && type !== S_IFDIR) throw new SyscallError(ENOTDIR);
+  if (flags & O_PATH) return openName(t, place, flags);
+  if (temporary) return openTemporary(t, place, flags, mode);
+  if (type === S_IFDIR && ((flags & O_ACCMODE) !== O_RDONLY || flags & (O_CREAT | O_TRUNC)))
+    throw new SyscallError(EISDIR);
+  return place.kind === 'made' ? openMade(t, place, flags) : openHost(t, place, flags);
+}
+
+function requireHostWritable(place: HostPlace): void {
+  if (place.mount.readOnly) throw new SyscallError(EROFS);
+}
+
+function openHost(t: ThreadContext, place: HostPlace, flags: number): number {
+  const { mem, thread } = t;
+  const writes = (flags & O_ACCMODE) !== O_RDONLY || (flags & O_TRUNC) !== 0;
+  const type = typeOf(place);
+  if (type === S_IFDIR) {
+    const hostFd = openBeneath(place, constants.O_RDONLY | constants.O_DIRECTORY);
+    return createOpenFile(mem, { kind: FILE_HOST_DIRECTORY, flags, path: place.path, hostFd }, thread);
+  }
+  if (type === S_IFIFO) return openFifo(t, place, flags);
+  // A device or socket of the host is no business of the guest's.
+  if (type !== S_IFREG && !place.reopened) throw new SyscallError(type === S_IFCHR ? EACCES : ENXIO);
+  if (writes) requireHostWritable(place);
+  const hostFlags = hostOpenFlags(flags & ~O_CREAT);
+  const fd = flags & O_TRUNC ? openCreating(place, hostFlags, 0) : openBeneath(place, hostFlags);
+  const file = adoptRegular(t, fd, flags, place);
+  if (flags & O_TRUNC) noteFileTruncate(t, mem.getU32(file + OpenFile.hostFile), 0);
+  return file;
+}
+
+/** Makes an open file of a descriptor of the Node process, which it owns from now on. */
+function adoptRegular(t: ThreadContext, fd: number, flags: number, place: HostPlace): number {
+  const { mem, thread } = t;
+  try {
+    const stats = hostCall(() => fstatSync(fd));
+    if (!stats.isFile()) throw new SyscallError(ENXIO);
+    const writable = (flags & O_ACCMODE) !== O_RDONLY;
+    const hostFile = openHostFile(mem, thread, fd, writable, stats);
+    nameHostFile(mem, thread, hostFile, Buffer.from(place.path, 'latin1').toString('utf8'));
+    return createOpenFile(
+      mem,
+      {
+        kind: FILE_HOST,
+        flags,
+        path: place.path,
+        hostFile,
+        attributes: place.mount.readOnly ? OPEN_READ_ONLY_MOUNT : 0,
+      },
+      thread,
+    );
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** The permission bits of something new: what the umask leaves. */
+export function createdMode(t: ThreadContext, mode: number): number {
+  return mode & 0o7777 & ~t.mem.getU32(t.fs + Fs.umask);
+}
+
+function createRegular(t: ThreadContext, place: HostPlace, flags: number, mode: number): number {
+  if (flags & O_DIRECTORY) throw new SyscallError(EINVAL);
+  const permissions = createdMode(t, mode);
+  const fd = openCreating(place, hostOpenFlags(flags), permissions);
+  // The file may have been there by now; then its mode is its own.
+  if (hostUmaskTakes(permissions)) {
+    const stats = hostCall(() => fstatSync(fd));
+    if (stats.size === 0 && (stats.mode & ~permissions & 0o777) === 0 && stats.nlink === 1)
+      hostCall(() => fchmodSync(fd, permissions));
+  }
+  return adoptRegular(t, fd, flags, place);
+}
+
+/** O_TMPFILE: a file without a name in the directory at `place`. */
+function openTemporary(t: ThreadContext, place: HostPlace | MadePlace, flags: number, mode: number): number {
+  requireWritable(place);
+  const permissions = createdMode(t, mode);
+  const directory = openBeneath(place, constants.O_RDONLY | constants.O_DIRECTORY);
+  let fd: number;
+  try {
+    const path = hasProcFd ? `/proc/self/fd/${directory}` : place.hostPath;
+    fd = hostCall(() =>
+      openSync(
+        hostArgument(path),
+        (flags & O_ACCMODE) | HOST_TMPFILE | constants.O_DIRECTORY | (flags & O_EXCL ? constants.O_EXCL : 0),
+        permissions,
+      ),
+    );
+  } finally {
+    closeSync(directory);
+  }
+  if (hostUmaskTakes(permissions)) hostCall(() => fchmodSync(fd, permissions));
+  return adoptRegular(t, fd, flags & ~O_TMPFILE, place);
+}
+
+function openName(t: ThreadContext, place: HostPlace | MadePlace, flags: number): number {
+  let hostFd = -1;
+  if (place.kind === 'host' && HOST_O_PATH !== 0) hostFd = openBeneath(place, HOST_O_PATH);
+  return createOpenFile(t.mem, { kind: FILE_PATH, flags, path: place.path, hostFd }, t.thread);
+}
+
+function openMade(t: ThreadContext, place: MadePlace, flags: number): number {
+  const { mem, thread } = t;
+  const { node, path } = place;
+  switch (node.mode & S_IFMT) {
+    case S_IFDIR:
+      return createOpenFile(mem, { kind: FILE_MADE_DIRECTORY, flags, path }, thread);
+    case S_IFCHR:
+      if (node.device === DEVICE_TTY) return openTerminal(t, flags);
+      return createOpenFile(mem, { kind: FILE_DEVICE, flags, path, detail: node.device ?? 0 }, thread);
+    default: {
+      if ((flags & O_ACCMODE) !== O_RDONLY && node.store === undefined) throw new SyscallError(EACCES);
+      const text = allocateText(mem, node.render?.(t) ?? '', thread);
+      return createOpenFile(mem, { kind: FILE_TEXT, flags, path, object: text }, thread);
+    }
+  }
+}
+
+/** Opening /proc/self/fd/N of something without a path: a pipe again, anything else shared with the descriptor. */
+function reopen(t: ThreadContext, place: OpenedPlace, flags: number): number {
+  const { mem, thread } = t;
+  const file = acquireFile(mem, t.files, place.fd, thread);
+  if (file === 0) throw new SyscallError(EBADF);
+  if (flags & O_DIRECTORY) {
+    releaseOpenFile(mem, file, thread);
+    throw new SyscallError(ENOTDIR);
+  }
+  if (flags & O_PATH || mem.getU32(file + OpenFile.kind) !== FILE_PIPE) return file;
+  try {
+    const pipe = mem.getU32(file + OpenFile.object);
+    attachPipe(mem, pipe, flags & O_ACCMODE, thread);
+    return createOpenFile(
+      mem,
+      {
+        kind: FILE_PIPE,
+        flags,
+        path: place.path,
+        object: pipe,
+        attributes: mem.getU32(file + OpenFile.attributes),
+      },
+      thread,
+    );
+  } finally {
+    releaseOpenFile(mem, file, thread);
+  }
+}

@@ -1,0 +1,322 @@
+import { realpathSync } from 'node:fs';
+import { Fs } from '../../sync/records/files.js';
+import {
+  FILE_HOST_DIRECTORY,
+  FILE_MADE_DIRECTORY,
+  FILE_PATH,
+  OpenFile,
+} from '../../sync/records/openFile.js';
+import { EACCES, EBADF, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS, SyscallError } from '../errno.js';
+import type { ThreadContext } from '../threadContext.js';
+import { devRoot } from './devfs.js';
+import { DEV_ROOT, S_IFDIR, S_IFLNK, S_IFMT } from './fileStatus.js';
+import { acquireFile } from './filesTable.js';
+import { workingDirectory } from './fsRecord.js';
+import { hasProcFd, hostArgument, lstatHost, pathOfDescriptor, readlinkHost } from './hostAccess.js';
+import { inodeOfPath, type MadeNode } from './madeNode.js';
+import { type Mount, type ParsedMounts, parsedMounts } from './mountTable.js';
+import { pathOf, releaseOpenFile } from './openFile.js';
+import type { HostPlace, Place } from './place.js';
+import { procRoot } from './procfs.js';
+import { sysRoot } from './sysfs.js';
+
+/**
+ * From a guest path to a place, as the kernel's path walk (fs/namei.c) does it: component by component, each symbolic link
+ * read and followed inside the guest's own tree, `..` never above the root. The host's own path walk is never given
+ * anything but directories that were just seen not to be links (see hostAccess.ts for what may have changed since).
+ */
+
+export const AT_FDCWD = -100;
+const MAX_LINKS = 40;
+const NAME_MAX = 255;
+export const PATH_MAX = 4096;
+
+/** How a path is to be looked up. */
+export interface LookupOptions {
+  /** Follow a symbolic link in the last component (it is followed anyway before a trailing slash). */
+  readonly follow: boolean;
+  /** RESOLVE_NO_SYMLINKS and the like of openat2. */
+  readonly noLinks?: boolean;
+  /** `..` and absolute paths that leave the starting directory fail (RESOLVE_BENEATH), or stay in it (IN_ROOT). */
+  readonly beneath?: boolean;
+}
+
+/** Where a path leads. */
+export interface Resolved {
+  readonly place: Place;
+  /** The path ended in a slash: only a directory will do. */
+  readonly trailingSlash: boolean;
+  /** The last component was '.', '..' or missing: the place has no name that could be created or removed. */
+  readonly unnamed: '' | '.' | '..' | undefined;
+}
+
+function madeTrees(): { guest: string; node: MadeNode }[] {
+  return [
+    { guest: '/proc', node: procRoot },
+    { guest: '/dev', node: devRoot },
+    { guest: '/sys', node: sysRoot },
+  ];
+}
+
+/** The mounts of the calling thread. */
+export function mountsOf(t: ThreadContext): ParsedMounts {
+  return parsedMounts(t.mem, t.mem.getU32(t.fs + Fs.mounts), madeTrees);
+}
+
+/** A child's path. */
+export function joinPath(directory: string, name: string): string {
+  return directory === '/' ? `/${name}` : `${directory}/${name}`;
+}
+
+/** The parent of a canonical path. */
+export function parentPath(path: string): string {
+  const slash = path.lastIndexOf('/');
+  return slash <= 0 ? '/' : path.slice(0, slash);
+}
+
+/** The last component of a canonical path. */
+export function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** A directory on the way to mount points that exists in no host directory. */
+function mountPointDirectory(mounts: ParsedMounts, path: string): MadeNode {
+  return {
+    mode: S_IFDIR | 0o555,
+    dev: DEV_ROOT,
+    ino: BigInt(inodeOfPath(path)),
+    lookup: () => undefined,
+    list: () => (mounts.children.get(path) ?? []).map((name) => ({ name, type: S_IFDIR })),
+  };
+}
+
+function placeOfMount(mounts: ParsedMounts, mount: Mount): Place {
+  if (mount.made !== undefined) return { kind: 'made', path: mount.guest, node: mount.made };
+  if (mount.host === undefined)
+    return { kind: 'made', path: mount.guest, node: mountPointDirectory(mounts, mount.guest) };
+  return {
+    kind: 'host',
+    path: mount.guest,
+    mount,
+    hostPath: mount.host,
+    stats: lstatHost(mount.host),
+  };
+}
+
+function child(t: ThreadContext, mounts: ParsedMounts, directory: Place, name: string): Place {
+  const path = joinPath(directory.path, name);
+  const mount = mounts.byPath.get(path);
+  if (mount !== undefined) return placeOfMount(mounts, mount);
+  let found: Place = { kind: 'missing', path };
+  if (directory.kind === 'host') {
+    const hostPath = `${directory.hostPath}/${name}`;
+    found = { kind: 'host', path, mount: directory.mount, hostPath, stats: lstatHost(hostPath) };
+    if (found.stats !== undefined) return found;
+  } else if (directory.kind === 'made') {
+    const node = directory.node.lookup?.(t, name);
+    if (node !== undefined) return { kind: 'made', path, node };
+  }
+  // Only what the file system below does not have is made up on the way to a mount point.
+  if (mounts.children.has(path)) return { kind: 'made', path, node: mountPointDirectory(mounts, path) };
+  return found;
+}
+
+/** The place of a canonical path (no links on the way: the result of an earlier look-up). */
+export function locate(t: ThreadContext, path: string): Place {
+  const mounts = mountsOf(t);
+  for (let prefix = path; ; prefix = parentPath(prefix)) {
+    const mount = mounts.byPath.get(prefix);
+    if (mount === undefined) continue;
+    if (prefix === path) return placeOfMount(mounts, mount);
+    if (mount.host !== undefined) {
+      const rest = prefix === '/' ? path : path.slice(prefix.length);
+      const hostPath = mount.host + rest;
+      const stats = lstatHost(hostPath);
+      if (stats === undefined && mounts.children.has(path)) {
+        return { kind: 'made', path, node: mountPointDirectory(mounts, path) };
+      }
+      return { kind: 'host', path, mount, hostPath, stats };
+    }
+    let place = placeOfMount(mounts, mount);
+    for (const name of path.slice(prefix === '/' ? 1 : prefix.length + 1).split('/')) {
+      place = child(t, mounts, place, name);
+    }
+    return place;
+  }
+}
+
+/** S_IF* bits of what is at the place; 0 when nothing is. */
+export function typeOf(place: Place): number {
+  if (place.kind === 'host') return place.stats === undefined ? 0 : Number(place.stats.mode) & S_IFMT;
+  if (place.kind === 'made') return place.node.mode & S_IFMT;
+  return 0;
+}
+
+function linkTarget(t: ThreadContext, place: Place): string {
+  if (place.kind === 'host') return readlinkHost(place.hostPath);
+  if (place.kind === 'made') return place.node.target?.(t) ?? '';
+  return '';
+}
+
+/** Target of the symbolic link at the place. */
+export function readLink(t: ThreadContext, place: Place): string {
+  return linkTarget(t, place);
+}
+
+/**
+ * The directory where a relative path of an *at call starts: descriptor `dirfd` or, for AT_FDCWD, the working directory.
+ * Throws SyscallError EBADF, ENOTDIR, ENOENT.
+ */
+export function startDirectory(t: ThreadContext, dirfd: number): string {
+  if (dirfd === AT_FDCWD) return workingDirectory(t.mem, t.fs, t.thread);
+  const file = acquireFile(t.mem, t.files, dirfd, t.thread);
+  if (file === 0) throw new SyscallError(EBADF);
+  try {
+    const kind = t.mem.getU32(file + OpenFile.kind);
+    if (kind !== FILE_HOST_DIRECTORY && kind !== FILE_MADE_DIRECTORY && kind !== FILE_PATH)
+      throw new SyscallError(ENOTDIR);
+    return currentPath(t, file);
+  } finally {
+    releaseOpenFile(t.mem, file, t.thread);
+  }
+}
+
+/**
+ * Where an open file is now: its path at open, or, for a host file that was renamed since, the new one. The " (deleted)"
+ * of a removed one is added as the kernel does.
+ */
+export function currentPath(t: ThreadContext, file: number): string {
+  const path = pathOf(t.mem, file);
+  const fd = t.mem.getI32(file + OpenFile.hostFd);
+  if (fd < 0 || !hasProcFd) return path;
+  const mounts = mountsOf(t);
+  for (let prefix = path; ; prefix = parentPath(prefix)) {
+    const mount = mounts.byPath.get(prefix);
+    if (mount === undefined) continue;
+    if (mount.host === undefined) return path;
+    const now = pathOfDescriptor(fd);
+    if (now === mount.host || (mount.host === '' && now === '/')) return mount.guest;
+    if (!now.startsWith(`${mount.host}/`)) return path;
+    const rest = now.slice(mount.host.length);
+    return mount.guest === '/' ? rest : mount.guest + rest;
+  }
+}
+
+/**
+ * Looks `path` up from directory `start` (a canonical guest path). Missing last components are found as places without
+ * anything there; everything else throws SyscallError (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EACCES).
+ */
+export function lookup(t: ThreadContext, start: string, path: string, options: LookupOptions): Resolved {
+  if (path === '') throw new SyscallError(ENOENT);
+  if (path.length >= PATH_MAX) throw new SyscallError(ENAMETOOLONG);
+  const mounts = mountsOf(t);
+  const trailingSlash = path.endsWith('/');
+  let absolute = path.startsWith('/');
+  if (absolute && options.beneath) throw new SyscallError(18 /* EXDEV */);
+  const rest = path.split('/').filter((part) => part !== '');
+  let unnamed: Resolved['unnamed'] = rest.length === 0 ? '' : undefined;
+  let place: Place | undefined;
+  let links = 0;
+
+  const shortcut = rest.length > 2 && rest.every((part) => part !== '.' && part !== '..');
+  if (shortcut) place = skipPlainDirectories(mounts, absolute ? '/' : start, rest);
+  if (place === undefined) place = absolute ? placeOfMount(mounts, mounts.root) : locate(t, start);
+
+  while (rest.length > 0) {
+    const name = rest.shift() as string;
+    const last = rest.length === 0;
+    if (typeOf(place) !== S_IFDIR) throw new SyscallError(typeOf(place) === 0 ? ENOENT : ENOTDIR);
+    if (name === '.' || name === '..') {
+      if (name === '..') {
+        if (options.beneath && place.path === start) throw new SyscallError(18 /* EXDEV */);
+        place = locate(t, parentPath(place.path));
+      }
+      if (last) unnamed = name;
+      continue;
+    }
+    if (name.length > NAME_MAX) throw new SyscallError(ENAMETOOLONG);
+    checkSearch(place);
+    const next = child(t, mounts, place, name);
+    const type = typeOf(next);
+    if (type === S_IFLNK && (!last || options.follow || trailingSlash)) {
+      if (options.noLinks || ++links > MAX_LINKS) throw new SyscallError(ELOOP);
+      if (last && next.kind === 'made') {
+        const jumped = next.node.jump?.(t);
+        if (jumped !== undefined) {
+          place = jumped;
+          continue;
+        }
+      }
+      const target = linkTarget(t, next);
+      if (target === '') throw new SyscallError(ENOENT);
+      absolute = target.startsWith('/');
+      if (absolute) {
+        if (options.beneath) throw new SyscallError(18 /* EXDEV */);
+        place = placeOfMount(mounts, mounts.root);
+      }
+      const parts = target.split('/').filter((part) => part !== '');
+      if (last && parts.length === 0) unnamed = '';
+      rest.unshift(...parts);
+      continue;
+    }
+    if (type === 0 && !last) throw new SyscallError(ENOENT);
+    place = next;
+  }
+  return { place, trailingSlash, unnamed };
+}
+
+/**
+ * The usual case made cheap: all of a path's directories lie in one host mount and are no links. One realpath instead of
+ * an lstat for each; on success the directories are taken out of `rest`.
+ */
+function skipPlainDirectories(mounts: ParsedMounts, start: string, rest: string[]): Place | undefined {
+  const directories = rest.slice(0, -1);
+  const path = start === '/' ? `/${directories.join('/')}` : `${start}/${directories.join('/')}`;
+  let mount: Mount | undefined;
+  let prefix = path;
+  for (; ; prefix = parentPath(prefix)) {
+    mount = mounts.byPath.get(prefix);
+    if (mount !== undefined) break;
+  }
+  if (mount.host === undefined || mount.file) return undefined;
+  // A mount point below the start may be hidden behind a link that the host has at one of its parents.
+  if (prefix !== '/' && !(start === prefix || start.startsWith(`${prefix}/`))) {
+    if (mounts.root.host !== undefined) return undefined;
+  }
+  const hostPath = mount.host + (prefix === '/' ? path : path.slice(prefix.length));
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    const real = realpathSync.native(hostArgument(hostPath), { encoding: 'latin1' } as never) as string;
+    if (real !== hostPath) return undefined;
+  } catch {
+    return undefined;
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
+  const stats = lstatHost(hostPath);
+  if (stats === undefined) return undefined;
+  rest.splice(0, rest.length - 1);
+  return { kind: 'host', path, mount, hostPath, stats };
+}
+
+/** A host directory that the host lets nobody of us search is noticed by lstat's EACCES; made ones are all open. */
+function checkSearch(place: Place): void {
+  if (place.kind === 'opened') throw new SyscallError(EACCES);
+}
+
+/** Throws EROFS when the place is on a read-only mount, or made by Guesthouse. */
+export function requireWritable(place: Place): asserts place is HostPlace {
+  if (place.kind === 'host' && !place.mount.readOnly) return;
+  throw new SyscallError(place.kind === 'opened' ? EACCES : EROFS);
+}
+
+/** Throws ENOENT when nothing is at the place, and ENOTDIR when a trailing slash asks for a directory. */
+export function requireExisting(resolved: Resolved): Place {
+  const { place } = resolved;
+  if (place.kind === 'opened') return place;
+  const type = typeOf(place);
+  if (type === 0) throw new SyscallError(ENOENT);
+  if (resolved.trailingSlash && type !== S_IFDIR) throw new SyscallError(ENOTDIR);
+  return place;
+}

@@ -1,0 +1,508 @@
+import { copyIn } from '../../memory/userAccess.js';
+import { formatMaps } from '../../mm/pageDump.js';
+import { withMutex } from '../../sync/mutex.js';
+import { Fs, MountTable } from '../../sync/records/files.js';
+import { GUEST_ZOMBIE, Guest } from '../../sync/records/guest.js';
+import { HostFile } from '../../sync/records/hostFile.js';
+import { MACHINE, Machine } from '../../sync/records/machine.js';
+import { Mm } from '../../sync/records/mm.js';
+import {
+  FILE_DEVICE,
+  FILE_HOST,
+  FILE_HOST_DIRECTORY,
+  FILE_MADE_DIRECTORY,
+  OpenFile,
+} from '../../sync/records/openFile.js';
+import {
+  GuestSignals,
+  PendingSignals,
+  SIGNAL_COUNT,
+  Sighand,
+  SignalAction,
+  ThreadSignals,
+} from '../../sync/records/signals.js';
+import { Thread } from '../../sync/records/thread.js';
+import type { SharedMemory } from '../../sync/sharedMemory.js';
+import { textString } from '../../sync/text.js';
+import { guestCpuLocked, threadCpu } from '../clock.js';
+import { ENOENT, SyscallError } from '../errno.js';
+import { getLimit, RLIM_INFINITY, threadByTidLocked, visitGuests } from '../guestRecords.js';
+import type { ThreadContext } from '../threadContext.js';
+import { DEV_PROC } from './fileStatus.js';
+import { acquireFile, getCloseOnExec, listDescriptors } from './filesTable.js';
+import { workingDirectory } from './fsRecord.js';
+import { hasProcFd } from './hostAccess.js';
+import { fixedDirectory, type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
+import { type MountOptions, toByteString } from './mountTable.js';
+import { flagsOf, operationsOf, pathOf, releaseOpenFile } from './openFile.js';
+
+/**
+ * /proc/PID. Everything is shown for the calling guest itself; for others what does not need their memory or
+ * descriptors (those stay empty, as for a process of another user).
+ */
+
+/** Records of a guest as of one look at the list of guests. */
+interface Process {
+  readonly pid: number;
+  readonly parent: number;
+  readonly group: number;
+  readonly session: number;
+  readonly zombie: boolean;
+  readonly tids: readonly number[];
+  readonly comm: string;
+  readonly startTime: number;
+  readonly cpu: number;
+  readonly uids: readonly number[];
+  readonly gids: readonly number[];
+  readonly limits: readonly (readonly [number, number])[];
+  readonly pages: number;
+  readonly resident: number;
+  readonly residentPeak: number;
+  readonly dataPages: number;
+  readonly lockedPages: number;
+  readonly signals: readonly string[];
+}
+
+function commOf(mem: SharedMemory, thread: number): string {
+  const from = thread + Thread.comm;
+  const bytes = mem.u8.slice(from, from + 16);
+  const end = bytes.indexOf(0);
+  return Buffer.from(bytes).toString('latin1', 0, end < 0 ? 16 : end);
+}
+
+function hex64(low: number, high: number): string {
+  return (high >>> 0).toString(16).padStart(8, '0') + (low >>> 0).toString(16).padStart(8, '0');
+}
+
+/** SigPnd, ShdPnd, SigBlk, SigIgn, SigCgt of a thread. */
+function signalSets(mem: SharedMemory, guest: number, thread: number): string[] {
+  const own = mem.getU32(thread + Thread.signals);
+  const shared = mem.getU32(guest + Guest.signals);
+  const sighand = mem.getU32(thread + Thread.sighand);
+  const ignored = [0, 0];
+  const caught = [0, 0];
+  if (sighand !== 0) {
+    for (let signal = 1; signal <= SIGNAL_COUNT; signal++) {
+      const handler = mem.getU64(
+        sighand + Sighand.actions + signal * SignalAction.SIZE + SignalAction.handler,
+      );
+      const into = handler === 1 ? ignored : handler === 0 ? undefined : caught;
+      if (into !== undefined) into[(signal - 1) >> 5] |= 1 << ((signal - 1) & 31);
+    }
+  }
+  const pending = (at: number): string =>
+    hex64(mem.getU32(at + PendingSignals.low), mem.getU32(at + PendingSignals.high));
+  const none = hex64(0, 0);
+  return [
+    own === 0 ? none : pending(own + ThreadSignals.pending),
+    shared === 0 ? none : pending(shared + GuestSignals.pending),
+    own === 0
+      ? none
+      : hex64(mem.getU32(own + ThreadSignals.blockedLow), mem.getU32(own + ThreadSignals.blockedHigh)),
+    hex64(ignored[0], ignored[1]),
+    hex64(caught[0], caught[1]),
+  ];
+}
+
+/** Runs `body` on the Guest record of `pid` while it cannot go away; undefined when there is none. */
+function withGuest<T>(t: ThreadContext, pid: number, body: (guest: number) => T): T | undefined {
+  let result: T | undefined;
+  visitGuests(t.mem, t.thread, (guest) => {
+    if (t.mem.getU32(guest + Guest.pid) !== pid) return false;
+    result = withMutex(t.mem, guest + Guest.threadsLock, t.thread, () => body(guest));
+    return true;
+  });
+  return result;
+}
+
+function processOf(t: ThreadContext, pid: number): Process {
+  const { mem } = t;
+  const found = withGuest(t, pid, (guest): Process => {
+    const tids: number[] = [];
+    const first = mem.getU32(guest + Guest.threads);
+    for (let thread = first; thread !== 0; thread = mem.getU32(thread + Thread.nextInGuest))
+      tids.push(mem.getU32(thread + Thread.tid));
+    const leader = threadByTidLocked(mem, guest, pid) || first;
+    const mm = leader === 0 ? 0 : mem.getU32(leader + Thread.mm);
+    const parent = mem.getU32(guest + Guest.parent);
+    const words = (at: number): number[] => Array.from({ length: 4 }, (_, i) => mem.getU32(at + i * 4));
+    return {
+      pid,
+      parent: parent === 0 ? 0 : mem.getU32(parent + Guest.pid),
+      group: mem.getU32(guest + Guest.pgid),
+      session: mem.getU32(guest + Guest.sid),
+      zombie: mem.atomicLoad(guest + Guest.phase) === GUEST_ZOMBIE,
+      tids: tids.sort((a, b) => a - b),
+      comm: leader === 0 ? '' : commOf(mem, leader),
+      startTime: mem.getU64(guest + Guest.startTime),
+      cpu: guestCpuLocked(mem, guest),
+      uids: words(guest + Guest.uids),
+      gids: words(guest + Guest.gids),
+      limits: Array.from({ length: 16 }, (_, which) => getLimit(mem, guest, which)),
+      pages: mm === 0 ? 0 : mem.getU32(mm + Mm.mappedPages),
+      resident: mm === 0 ? 0 : Math.max(0, mem.atomicLoad(mm + Mm.residentPages)),
+      residentPeak: mm === 0 ? 0 : Math.max(0, mem.atomicLoad(mm + Mm.residentPeak)),
+      dataPages: mm === 0 ? 0 : mem.getU32(mm + Mm.dataPages),
+      lockedPages: mm === 0 ? 0 : mem.getU32(mm + Mm.lockedPages),
+      signals: leader === 0 ? [] : signalSets(mem, guest, leader),
+    };
+  });
+  if (found === undefined) throw new SyscallError(ENOENT);
+  return found;
+}
+
+/** Resident pages in KiB: the memory layer counts host pages. */
+function residentKib(mem: SharedMemory, pages: number): number {
+  return pages * ((1 << mem.getU32(MACHINE + Machine.hostPageShift)) / 1024);
+}
+
+/** Ticks of 10 ms since the machine's start, as /proc/PID/stat counts. */
+function startTicks(mem: SharedMemory, startMicroseconds: number): number {
+  return Math.max(0, Math.floor((startMicroseconds / 1000 - mem.getU64(MACHINE + Machine.bootTime)) / 10));
+}
+
+function stateOf(process: Process, own: boolean): string {
+  return process.zombie ? 'Z (zombie)' : own ? 'R (running)' : 'S (sleeping)';
+}
+
+function renderStatus(t: ThreadContext, pid: number, tid: number): string {
+  const p = processOf(t, pid);
+  const comm = threadComm(t, pid, tid) ?? p.comm;
+  const kib = (name: string, value: number): string =>
+    `${name}:\t${String(Math.floor(value)).padStart(8)} kB\n`;
+  const rss = residentKib(t.mem, p.resident);
+  const [pending, shared, blocked, ignored, caught] = p.signals;
+  const cpus = Math.max(1, t.mem.getU32(MACHINE + Machine.cpuCount));
+  return (
+    `Name:\t${comm}\nUmask:\t${t.mem
+      .getU32(t.fs + Fs.umask)
+      .toString(8)
+      .padStart(4, '0')}\n` +
+    `State:\t${stateOf(p, pid === ownPid(t))}\nTgid:\t${pid}\nNgid:\t0\nPid:\t${tid}\nPPid:\t${p.parent}\nTracerPid:\t0\n` +
+    `Uid:\t${p.uids.join('\t')}\nGid:\t${p.gids.join('\t')}\nFDSize:\t64\nGroups:\t${p.gids[0]} \n` +
+    `NStgid:\t${pid}\nNSpid:\t${tid}\nNSpgid:\t${p.group}\nNSsid:\t${p.session}\n` +
+    kib('VmPeak', p.pages * 4) +
+    kib('VmSize', p.pages * 4) +
+    kib('VmLck', p.lockedPages * 4) +
+    kib('VmPin', 0) +
+    kib('VmHWM', Math.max(rss, residentKib(t.mem, p.residentPeak))) +
+    kib('VmRSS', rss) +
+    kib('RssAnon', rss) +
+    kib('RssFile', 0) +
+    kib('RssShmem', 0) +
+    kib('VmData', p.dataPages * 4) +
+    kib('VmStk', 132) +
+    kib('VmExe', 0) +
+    kib('VmLib', 0) +
+    kib('VmPTE', 0) +
+    kib('VmSwap', 0) +
+    `Threads:\t${p.tids.length}\nSigQ:\t0/4096\nSigPnd:\t${pending}\nShdPnd:\t${shared}\nSigBlk:\t${blocked}\n` +
+    `SigIgn:\t${ignored}\nSigCgt:\t${caught}\nCapInh:\t${hex64(0, 0)}\nCapPrm:\t${hex64(0, 0)}\nCapEff:\t${hex64(0, 0)}\n` +
+    `CapBnd:\t${hex64(0, 0)}\nCapAmb:\t${hex64(0, 0)}\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n` +
+    `Cpus_allowed:\t${((1 << Math.min(cpus, 31)) - 1).toString(16)}\n` +
+    `Cpus_allowed_list:\t${cpus === 1 ? '0' : `0-${cpus - 1}`}\nMems_allowed:\t1\nMems_allowed_list:\t0\n` +
+    'voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n'
+  );
+}
+
+function renderStat(t: ThreadContext, pid: number, tid: number): string {
+  const { mem } = t;
+  const p = processOf(t, pid);
+  const comm = threadComm(t, pid, tid) ?? p.comm;
+  const cpu = tid === pid ? p.cpu : threadTime(t, pid, tid);
+  const ticks = Math.floor(cpu / 10);
+  const own = pid === ownPid(t);
+  const mm = own ? t.mm : 0;
+  const address = (field: number): number => (mm === 0 ? 0 : mem.getU64(mm + field));
+  const state = p.zombie ? 'Z' : own ? 'R' : 'S';
+  const fields: (number | string)[] = [
+    tid,
+    `(${comm})`,
+    state,
+    p.parent,
+    p.group,
+    p.session,
+    0,
+    -1,
+    4194304,
+    0,
+    0,
+    0,
+    0,
+    ticks,
+    0,
+    0,
+    0,
+    20,
+    0,
+    p.tids.length,
+    0,
+    startTicks(mem, p.startTime),
+    p.pages * 4096,
+    Math.floor(residentKib(mem, p.resident) / 4),
+    '18446744073709551615',
+    address(Mm.startCode),
+    address(Mm.endCode),
+    address(Mm.startStack),
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    17,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    address(Mm.startData),
+    address(Mm.endData),
+    address(Mm.startBrk),
+    address(Mm.argStart),
+    address(Mm.argEnd),
+    address(Mm.envStart),
+    address(Mm.envEnd),
+    0,
+  ];
+  return `${fields.join(' ')}\n`;
+}
+
+function renderStatm(t: ThreadContext, pid: number): string {
+  const p = processOf(t, pid);
+  const resident = Math.floor(residentKib(t.mem, p.resident) / 4);
+  return `${p.pages} ${resident} 0 0 0 ${p.dataPages} 0\n`;
+}
+
+const LIMIT_NAMES: readonly (readonly [string, string])[] = [
+  ['Max cpu time', 'seconds'],
+  ['Max file size', 'bytes'],
+  ['Max data size', 'bytes'],
+  ['Max stack size', 'bytes'],
+  ['Max core file size', 'bytes'],
+  ['Max resident set', 'bytes'],
+  ['Max processes', 'processes'],
+  ['Max open files', 'files'],
+  ['Max locked memory', 'bytes'],
+  ['Max address space', 'bytes'],
+  ['Max file locks', 'locks'],
+  ['Max pending signals', 'signals'],
+  ['Max msgqueue size', 'bytes'],
+  ['Max nice priority', ''],
+  ['Max realtime priority', ''],
+  ['Max realtime timeout', 'us'],
+];
+
+function renderLimits(t: ThreadContext, pid: number): string {
+  const { limits } = processOf(t, pid);
+  const show = (value: number): string => (value >= RLIM_INFINITY ? 'unlimited' : String(value)).padEnd(21);
+  let out = `${'Limit'.padEnd(26)}${'Soft Limit'.padEnd(21)}${'Hard Limit'.padEnd(21)}Units     \n`;
+  LIMIT_NAMES.forEach(([name, unit], i) => {
+    out += `${name.padEnd(26)}${show(limits[i][0])}${show(limits[i][1])}${unit.padEnd(10)}\n`;
+  });
+  return out;
+}
+
+function ownPid(t: ThreadContext): number {
+  return t.mem.getU32(t.guest + Guest.pid);
+}
+
+function requireOwn(t: ThreadContext, pid: number): boolean {
+  return pid === ownPid(t);
+}
+
+/** The bytes of the guest's memory between two addresses kept in its Mm. */
+function renderMemory(t: ThreadContext, pid: number, from: number, to: number): string {
+  if (!requireOwn(t, pid)) return '';
+  const start = t.mem.getU64(t.mm + from);
+  const length = Math.min(Math.max(0, t.mem.getU64(t.mm + to) - start), 1 << 21);
+  const bytes = Buffer.alloc(length);
+  copyIn(t, start, bytes);
+  return bytes.toString('latin1');
+}
+
+/** /proc/PID/auxv: as given to the program. */
+function renderAuxv(t: ThreadContext, pid: number): string {
+  if (!requireOwn(t, pid)) return '';
+  const auxv = t.mem.getU32(t.mm + Mm.auxv);
+  if (auxv === 0) return '';
+  const length = t.mem.getU32(t.mm + Mm.auxvLength);
+  return Buffer.from(t.mem.u8.slice(auxv, auxv + length)).toString('latin1');
+}
+
+function threadComm(t: ThreadContext, pid: number, tid: number): string | undefined {
+  return withGuest(t, pid, (guest) => {
+    const thread = threadByTidLocked(t.mem, guest, tid);
+    return thread === 0 ? undefined : commOf(t.mem, thread);
+  });
+}
+
+function threadTime(t: ThreadContext, pid: number, tid: number): number {
+  return (
+    withGuest(t, pid, (guest) => {
+      const thread = threadByTidLocked(t.mem, guest, tid);
+      return thread === 0 ? 0 : threadCpu(t.mem, thread);
+    }) ?? 0
+  );
+}
+
+/** Writing /proc/PID/task/TID/comm names a thread of the own process. */
+function storeComm(t: ThreadContext, pid: number, tid: number, name: string): number {
+  withGuest(t, pid, (guest) => {
+    const thread = threadByTidLocked(t.mem, guest, tid);
+    if (thread === 0) throw new SyscallError(ENOENT);
+    const bytes = Buffer.alloc(16);
+    bytes.write(name.replace(/\n$/, '').slice(0, 15), 'latin1');
+    t.mem.u8.set(bytes, thread + Thread.comm);
+  });
+  return name.length;
+}
+
+function renderMounts(t: ThreadContext): string {
+  const options = JSON.parse(
+    Buffer.from(
+      textString(t.mem, t.mem.getU32(t.mem.getU32(t.fs + Fs.mounts) + MountTable.options)),
+      'latin1',
+    ).toString('utf8'),
+  ) as MountOptions;
+  const lines = [
+    `guesthouse / ${options.root === null ? 'tmpfs ro' : options.rootReadOnly ? 'ext4 ro' : 'ext4 rw'},relatime 0 0`,
+    'proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0',
+    'sysfs /sys sysfs ro,nosuid,nodev,noexec,relatime 0 0',
+    'devtmpfs /dev devtmpfs rw,nosuid,relatime 0 0',
+    ...options.mounts.map(
+      ({ guest, readOnly }) =>
+        `guesthouse ${toByteString(guest).replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`)} ext4 ${readOnly ? 'ro' : 'rw'},relatime 0 0`,
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function renderFdInfo(t: ThreadContext, fd: number): string {
+  const file = acquireFile(t.mem, t.files, fd, t.thread);
+  if (file === 0) throw new SyscallError(ENOENT);
+  try {
+    const closeOnExec = getCloseOnExec(t.mem, t.files, fd, t.thread) ? 0o2000000 : 0;
+    const flags = (flagsOf(t.mem, file) | closeOnExec) >>> 0;
+    return `pos:\t${t.mem.getU64(file + OpenFile.offset)}\nflags:\t0${flags.toString(8)}\nmnt_id:\t1\nino:\t${t.mem.getU32(file + OpenFile.id)}\n`;
+  } finally {
+    releaseOpenFile(t.mem, file, t.thread);
+  }
+}
+
+/** /proc/self/fd/N: a link that leads to the very file that is open. */
+function descriptorLink(pid: number, fd: number): MadeNode {
+  const path = `/proc/${pid}/fd/${fd}`;
+  const withFile = <T>(t: ThreadContext, body: (file: number) => T): T => {
+    const file = acquireFile(t.mem, t.files, fd, t.thread);
+    if (file === 0) throw new SyscallError(ENOENT);
+    try {
+      return body(file);
+    } finally {
+      releaseOpenFile(t.mem, file, t.thread);
+    }
+  };
+  return madeLink(
+    path,
+    DEV_PROC,
+    (t) => withFile(t, (file) => operationsOf(t.mem, file).linkText?.(t.mem, file) ?? pathOf(t.mem, file)),
+    (t) =>
+      withFile(t, (file) => {
+        const kind = t.mem.getU32(file + OpenFile.kind);
+        // Directories and devices are found again by their paths.
+        if (kind === FILE_HOST_DIRECTORY || kind === FILE_MADE_DIRECTORY || kind === FILE_DEVICE)
+          return undefined;
+        if (kind !== FILE_HOST || !hasProcFd) return { kind: 'opened', path: pathOf(t.mem, file), fd };
+        const hostFd = t.mem.getI32(t.mem.getU32(file + OpenFile.hostFile) + HostFile.hostFd);
+        return {
+          kind: 'host',
+          path: pathOf(t.mem, file),
+          mount: {
+            guest: pathOf(t.mem, file),
+            host: `/proc/self/fd/${hostFd}`,
+            readOnly: (t.mem.getU32(file + OpenFile.attributes) & 2) !== 0,
+            file: true,
+          },
+          hostPath: `/proc/self/fd/${hostFd}`,
+          stats: undefined,
+          reopened: true,
+        };
+      }),
+  );
+}
+
+function descriptorsDirectory(path: string, pid: number, entry: (fd: number) => MadeNode): MadeNode {
+  return madeDirectory(
+    path,
+    DEV_PROC,
+    (t) => (requireOwn(t, pid) ? listDescriptors(t.mem, t.files, t.thread).map(String) : []),
+    (t, name) => {
+      if (!requireOwn(t, pid) || !/^\d{1,7}$/.test(name)) return undefined;
+      const file = acquireFile(t.mem, t.files, Number(name), t.thread);
+      if (file === 0) return undefined;
+      releaseOpenFile(t.mem, file, t.thread);
+      return entry(Number(name));
+    },
+  );
+}
+
+/** What a process and each of its threads have in common. */
+function taskEntries(path: string, pid: number, tid: number): Record<string, MadeNode> {
+  const text = (name: string, render: (t: ThreadContext) => string, mode = 0o444): MadeNode =>
+    madeText(`${path}/${name}`, DEV_PROC, render, mode);
+  return {
+    stat: text('stat', (t) => renderStat(t, pid, tid)),
+    status: text('status', (t) => renderStatus(t, pid, tid)),
+    statm: text('statm', (t) => renderStatm(t, pid)),
+    comm: {
+      ...text('comm', (t) => `${threadComm(t, pid, tid) ?? ''}\n`, 0o644),
+      store: (t, name) => storeComm(t, pid, tid, name),
+    },
+    maps: text('maps', (t) => (requireOwn(t, pid) ? formatMaps(t) : '')),
+    cmdline: text('cmdline', (t) => renderMemory(t, pid, Mm.argStart, Mm.argEnd)),
+    environ: text('environ', (t) => renderMemory(t, pid, Mm.envStart, Mm.envEnd), 0o400),
+    auxv: text('auxv', (t) => renderAuxv(t, pid), 0o400),
+    limits: text('limits', (t) => renderLimits(t, pid)),
+    mounts: text('mounts', renderMounts),
+    cgroup: text('cgroup', () => '0::/\n'),
+    oom_score: text('oom_score', () => '0\n'),
+    oom_score_adj: { ...text('oom_score_adj', () => '0\n', 0o644), store: (_t, value) => value.length },
+    personality: text('personality', () => '00000000\n'),
+    wchan: text('wchan', () => '0'),
+    exe: madeLink(`${path}/exe`, DEV_PROC, (t) =>
+      requireOwn(t, pid) ? textString(t.mem, t.mem.getU32(t.mm + Mm.exe)) : '',
+    ),
+    cwd: madeLink(`${path}/cwd`, DEV_PROC, (t) =>
+      requireOwn(t, pid) ? workingDirectory(t.mem, t.fs, t.thread) : '',
+    ),
+    root: madeLink(`${path}/root`, DEV_PROC, () => '/'),
+    fd: descriptorsDirectory(`${path}/fd`, pid, (fd) => descriptorLink(pid, fd)),
+    fdinfo: descriptorsDirectory(`${path}/fdinfo`, pid, (fd) =>
+      madeText(`${path}/fdinfo/${fd}`, DEV_PROC, (t) => renderFdInfo(t, fd)),
+    ),
+  };
+}
+
+/** The directory of process `pid`; undefined when there is none. */
+export function processDirectory(t: ThreadContext, pid: number): MadeNode | undefined {
+  if (pid !== ownPid(t) && withGuest(t, pid, () => true) === undefined) return undefined;
+  const path = `/proc/${pid}`;
+  return fixedDirectory(path, DEV_PROC, {
+    ...taskEntries(path, pid, pid),
+    task: madeDirectory(
+      `${path}/task`,
+      DEV_PROC,
+      (caller) => processOf(caller, pid).tids.map(String),
+      (caller, name) => {
+        const tid = Number(name);
+        if (!/^\d{1,10}$/.test(name) || threadComm(caller, pid, tid) === undefined) return undefined;
+        return fixedDirectory(`${path}/task/${tid}`, DEV_PROC, taskEntries(`${path}/task/${tid}`, pid, tid));
+      },
+    ),
+    net: fixedDirectory(`${path}/net`, DEV_PROC, {}),
+  });
+}

@@ -1,0 +1,682 @@
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  futimesSync,
+  lchownSync,
+  linkSync,
+  lutimesSync,
+  mkdirSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
+import { noteFileTruncate } from '../../memory/filePages.js';
+import { openHostFile, releaseHostFile } from '../../memory/hostFile.js';
+import { copyOut, readI64 } from '../../memory/userAccess.js';
+import { Fs } from '../../sync/records/files.js';
+import {
+  FILE_HOST,
+  FILE_HOST_DIRECTORY,
+  FILE_MADE_DIRECTORY,
+  OpenFile,
+} from '../../sync/records/openFile.js';
+import { realtimeNow } from '../clock.js';
+import {
+  EACCES,
+  EBUSY,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ENOENT,
+  ENOTDIR,
+  ENOTEMPTY,
+  EOPNOTSUPP,
+  EPERM,
+  ERANGE,
+  EROFS,
+  EXDEV,
+  SyscallError,
+} from '../errno.js';
+import { pathArgument, withFile, withRealFile } from '../files/descriptors.js';
+import { createFifo } from '../files/fifo.js';
+import { type FileStatus, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from '../files/fileStatus.js';
+import { fileSystemOf } from '../files/fileSystemStatus.js';
+import { setWorkingDirectory, workingDirectory } from '../files/fsRecord.js';
+import {
+  hasProcFd,
+  hostArgument,
+  hostCall,
+  hostUmaskTakes,
+  openBeneath,
+  openCreating,
+  withParent,
+} from '../files/hostAccess.js';
+import { operationsOf, pathOf } from '../files/openFile.js';
+import { createdMode } from '../files/openPath.js';
+import {
+  AT_FDCWD,
+  currentPath,
+  locate,
+  lookup,
+  mountsOf,
+  type Resolved,
+  readLink,
+  requireExisting,
+  requireWritable,
+  startDirectory,
+  typeOf,
+} from '../files/pathResolution.js';
+import type { HostPlace, Place } from '../files/place.js';
+import { statusOfPlace } from '../files/placeStatus.js';
+import { hostFdOf } from '../files/regularFile.js';
+import type { ThreadContext } from '../threadContext.js';
+import { packStat, packStatfs, packStatx } from './structsFile.js';
+import { type SyscallTable, syscall } from './syscall.js';
+import {
+  SYS_chdir,
+  SYS_chroot,
+  SYS_faccessat,
+  SYS_faccessat2,
+  SYS_fchdir,
+  SYS_fchmod,
+  SYS_fchmodat,
+  SYS_fchmodat2,
+  SYS_fchown,
+  SYS_fchownat,
+  SYS_fgetxattr,
+  SYS_flistxattr,
+  SYS_fremovexattr,
+  SYS_fsetxattr,
+  SYS_fstatfs,
+  SYS_getcwd,
+  SYS_getxattr,
+  SYS_lgetxattr,
+  SYS_linkat,
+  SYS_listxattr,
+  SYS_llistxattr,
+  SYS_lremovexattr,
+  SYS_lsetxattr,
+  SYS_mkdirat,
+  SYS_mknodat,
+  SYS_newfstatat,
+  SYS_readlinkat,
+  SYS_removexattr,
+  SYS_renameat2,
+  SYS_setxattr,
+  SYS_statfs,
+  SYS_statx,
+  SYS_symlinkat,
+  SYS_truncate,
+  SYS_umask,
+  SYS_unlinkat,
+  SYS_utimensat,
+} from './syscallNumbers.js';
+
+/** System calls on paths. */
+
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_EACCESS = 0x200;
+const AT_REMOVEDIR = 0x200;
+const AT_SYMLINK_FOLLOW = 0x400;
+const AT_NO_AUTOMOUNT = 0x800;
+const AT_EMPTY_PATH = 0x1000;
+const AT_STATX_MASK = 0x6000;
+
+function resolve(t: ThreadContext, dirfd: number, path: string, follow: boolean): Resolved {
+  return lookup(t, path.startsWith('/') ? '/' : startDirectory(t, dirfd | 0), path, { follow });
+}
+
+/** The place of something that is to be there. */
+function existing(t: ThreadContext, dirfd: number, path: string, follow: boolean): Place {
+  return requireExisting(resolve(t, dirfd, path, follow));
+}
+
+function required(status: FileStatus | undefined): FileStatus {
+  if (status === undefined) throw new SyscallError(ENOENT);
+  return status;
+}
+
+/** stat of a path, or of the descriptor itself with AT_EMPTY_PATH. */
+function statusAt(t: ThreadContext, dirfd: number, path: string, flags: number): FileStatus {
+  if (path === '' && flags & AT_EMPTY_PATH) {
+    if ((dirfd | 0) === AT_FDCWD)
+      return required(statusOfPlace(t, locate(t, workingDirectory(t.mem, t.fs, t.thread))));
+    return withFile(t, dirfd, (file) => operationsOf(t.mem, file).status(t, file));
+  }
+  return required(statusOfPlace(t, existing(t, dirfd, path, (flags & AT_SYMLINK_NOFOLLOW) === 0)));
+}
+
+/** A path argument that AT_EMPTY_PATH allows to be missing altogether. */
+function optionalPath(t: ThreadContext, path: number, flags: number): string {
+  return path === 0 && flags & AT_EMPTY_PATH ? '' : pathArgument(t, path);
+}
+
+function newfstatat(t: ThreadContext, dirfd: number, path: number, out: number, flags: number): number {
+  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)) !== 0) return -EINVAL;
+  copyOut(t, out, packStat(statusAt(t, dirfd, optionalPath(t, path, flags), flags)));
+  return 0;
+}
+
+function statx(
+  t: ThreadContext,
+  dirfd: number,
+  path: number,
+  flags: number,
+  mask: number,
+  out: number,
+): number {
+  const known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_MASK;
+  if ((flags & ~known) !== 0 || (flags & AT_STATX_MASK) === AT_STATX_MASK || mask >>> 31 !== 0)
+    return -EINVAL;
+  copyOut(t, out, packStatx(statusAt(t, dirfd, optionalPath(t, path, flags), flags)));
+  return 0;
+}
+
+function accessAt(t: ThreadContext, dirfd: number, path: string, mode: number, flags: number): number {
+  if ((mode & ~7) !== 0) return -EINVAL;
+  if (path === '' && flags & AT_EMPTY_PATH) {
+    return withFile(t, dirfd, (file) => checkAccess(locate(t, currentPath(t, file)), mode));
+  }
+  return checkAccess(existing(t, dirfd, path, (flags & AT_SYMLINK_NOFOLLOW) === 0), mode);
+}
+
+const R_OK = 4;
+const W_OK = 2;
+const X_OK = 1;
+
+function checkAccess(place: Place, mode: number): number {
+  switch (place.kind) {
+    case 'host':
+      if (typeOf(place) === S_IFLNK) return 0;
+      if (mode & W_OK && place.mount.readOnly) return -EROFS;
+      hostCall(() =>
+        accessSync(
+          hostArgument(place.hostPath),
+          (mode & R_OK ? constants.R_OK : 0) |
+            (mode & W_OK ? constants.W_OK : 0) |
+            (mode & X_OK ? constants.X_OK : 0),
+        ),
+      );
+      return 0;
+    case 'made': {
+      const { mode: bits } = place.node;
+      const allowed = ((bits >> 6) | (bits >> 3) | bits) & 7;
+      if ((mode & allowed) === mode) return 0;
+      return mode & W_OK && (bits & S_IFMT) === S_IFDIR ? -EROFS : -EACCES;
+    }
+    case 'opened':
+      return 0;
+    case 'missing':
+      return -ENOENT;
+  }
+}
+
+/**
+ * Runs `body` with a host path that leads to the very file at `place`, whatever happens to its name meanwhile.
+ * The place is no symbolic link.
+ */
+function withHostNode<T>(place: HostPlace, body: (path: Buffer) => T): T {
+  if (!hasProcFd || place.reopened) return hostCall(() => body(hostArgument(place.hostPath)));
+  const O_PATH = 0o10000000;
+  const fd = openBeneath(place, O_PATH);
+  try {
+    return hostCall(() => body(hostArgument(`/proc/self/fd/${fd}`)));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function chmodAt(t: ThreadContext, dirfd: number, path: string, mode: number, flags: number): number {
+  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
+  if (path === '' && flags & AT_EMPTY_PATH) return chmodDescriptor(t, dirfd, mode);
+  const place = existing(t, dirfd, path, (flags & AT_SYMLINK_NOFOLLOW) === 0);
+  requireWritable(place);
+  if (typeOf(place) === S_IFLNK) return -EOPNOTSUPP;
+  withHostNode(place, (node) => chmodSync(node, mode & 0o7777));
+  return 0;
+}
+
+/** The host place of an open file or directory that may be changed. Throws EROFS and EPERM. */
+function changeable(t: ThreadContext, file: number): HostPlace | number {
+  const { mem } = t;
+  const kind = mem.getU32(file + OpenFile.kind);
+  const readOnly = (mem.getU32(file + OpenFile.attributes) & 2) !== 0;
+  if (kind === FILE_HOST) {
+    if (readOnly) throw new SyscallError(EROFS);
+    return hostFdOf(mem, file);
+  }
+  if (kind !== FILE_HOST_DIRECTORY) throw new SyscallError(EPERM);
+  const place = locate(t, currentPath(t, file));
+  requireWritable(place);
+  return place;
+}
+
+function chmodDescriptor(t: ThreadContext, fd: number, mode: number): number {
+  return withRealFile(t, fd, (file) => {
+    const target = changeable(t, file);
+    const bits = mode & 0o7777;
+    if (typeof target === 'number') hostCall(() => chmodSync(`/proc/self/fd/${target}`, bits));
+    else withHostNode(target, (node) => chmodSync(node, bits));
+    return 0;
+  });
+}
+
+/** A user or group id argument: −1 leaves it, which Node's calls do not know, so the present one is given. */
+function ownerIds(status: FileStatus, user: number, group: number): readonly [number, number] {
+  return [(user | 0) === -1 ? status.uid : user >>> 0, (group | 0) === -1 ? status.gid : group >>> 0];
+}
+
+function chownAt(
+  t: ThreadContext,
+  dirfd: number,
+  path: string,
+  user: number,
+  group: number,
+  flags: number,
+): number {
+  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
+  if (path === '' && flags & AT_EMPTY_PATH) return chownDescriptor(t, dirfd, user, group);
+  const place = existing(t, dirfd, path, (flags & AT_SYMLINK_NOFOLLOW) === 0);
+  requireWritable(place);
+  const [uid, gid] = ownerIds(required(statusOfPlace(t, place)), user, group);
+  withParent(place, (hostPath) => hostCall(() => lchownSync(hostArgument(hostPath), uid, gid)));
+  return 0;
+}
+
+function chownDescriptor(t: ThreadContext, fd: number, user: number, group: number): number {
+  return withRealFile(t, fd, (file) => {
+    const target = changeable(t, file);
+    const [uid, gid] = ownerIds(operationsOf(t.mem, file).status(t, file), user, group);
+    if (typeof target === 'number') hostCall(() => chownSync(`/proc/self/fd/${target}`, uid, gid));
+    else withHostNode(target, (node) => chownSync(node, uid, gid));
+    return 0;
+  });
+}
+
+const UTIME_NOW = 0x3fffffff;
+const UTIME_OMIT = 0x3ffffffe;
+
+/** One of utimensat's two times in seconds; `unchanged` for UTIME_OMIT. */
+function timeArgument(t: ThreadContext, address: number, unchanged: bigint): number {
+  const nanoseconds = readI64(t, address + 8);
+  if (nanoseconds === UTIME_NOW) return realtimeNow(t.mem) / 1000;
+  if (nanoseconds === UTIME_OMIT) return Number(unchanged) / 1e9;
+  if (nanoseconds < 0 || nanoseconds > 999_999_999) throw new SyscallError(EINVAL);
+  return readI64(t, address) + nanoseconds / 1e9;
+}
+
+/** utimensat(2). Node takes times as doubles: fractions of a second are exact to some 0.2 microseconds only. */
+function utimensat(t: ThreadContext, dirfd: number, path: number, times: number, flags: number): number {
+  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
+  if (times !== 0 && readI64(t, times + 8) === UTIME_OMIT && readI64(t, times + 24) === UTIME_OMIT) return 0;
+  const both = (status: FileStatus): readonly [number, number] => {
+    if (times === 0) return [realtimeNow(t.mem) / 1000, realtimeNow(t.mem) / 1000];
+    return [timeArgument(t, times, status.accessed), timeArgument(t, times + 16, status.modified)];
+  };
+  const name = path === 0 ? '' : pathArgument(t, path);
+  if (path === 0 || (name === '' && flags & AT_EMPTY_PATH)) {
+    return withRealFile(t, dirfd, (file) => {
+      const target = changeable(t, file);
+      const [accessed, modified] = both(operationsOf(t.mem, file).status(t, file));
+      if (typeof target === 'number') hostCall(() => futimesSync(target, accessed, modified));
+      else withParent(target, (p) => hostCall(() => lutimesSync(hostArgument(p), accessed, modified)));
+      return 0;
+    });
+  }
+  const place = existing(t, dirfd, name, (flags & AT_SYMLINK_NOFOLLOW) === 0);
+  requireWritable(place);
+  const [accessed, modified] = both(required(statusOfPlace(t, place)));
+  withParent(place, (p) => hostCall(() => lutimesSync(hostArgument(p), accessed, modified)));
+  return 0;
+}
+
+/** The place of something that is to be made: nothing is there, and its directory can be written. Throws EEXIST. */
+function vacant(t: ThreadContext, dirfd: number, path: string, directory = false): HostPlace {
+  const resolved = resolve(t, dirfd, path, false);
+  const { place } = resolved;
+  if (place.kind === 'opened' || typeOf(place) !== 0 || resolved.unnamed !== undefined)
+    throw new SyscallError(EEXIST);
+  if (resolved.trailingSlash && !directory) throw new SyscallError(ENOENT);
+  requireWritable(place);
+  return place;
+}
+
+function mkdirat(t: ThreadContext, dirfd: number, path: string, mode: number): number {
+  const place = vacant(t, dirfd, path, true);
+  const permissions = createdMode(t, mode & 0o1777);
+  withParent(place, (p) =>
+    hostCall(() => {
+      mkdirSync(hostArgument(p), permissions);
+      if (hostUmaskTakes(permissions)) chmodSync(hostArgument(p), permissions);
+    }),
+  );
+  return 0;
+}
+
+function mknodat(t: ThreadContext, dirfd: number, path: string, mode: number): number {
+  const type = mode & S_IFMT;
+  const place = vacant(t, dirfd, path);
+  const permissions = createdMode(t, mode);
+  if (type === S_IFIFO) {
+    createFifo(place, permissions);
+    return 0;
+  }
+  if (type !== 0 && type !== S_IFREG) return -EPERM;
+  closeSync(openCreating(place, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, permissions));
+  return 0;
+}
+
+function symlinkat(t: ThreadContext, target: number, dirfd: number, path: number): number {
+  const text = pathArgument(t, target);
+  if (text === '') return -ENOENT;
+  const place = vacant(t, dirfd, pathArgument(t, path));
+  withParent(place, (p) => hostCall(() => symlinkSync(hostArgument(text), hostArgument(p))));
+  return 0;
+}
+
+function linkat(
+  t: ThreadContext,
+  oldDirfd: number,
+  oldPath: string,
+  newDirfd: number,
+  newPath: string,
+  flags: number,
+): number {
+  if ((flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
+  // A file that has no name cannot be given one by any call that Node has.
+  if (oldPath === '' && flags & AT_EMPTY_PATH) return -EOPNOTSUPP;
+  const from = existing(t, oldDirfd, oldPath, (flags & AT_SYMLINK_FOLLOW) !== 0);
+  const to = vacant(t, newDirfd, newPath);
+  if (typeOf(from) === S_IFDIR) return -EPERM;
+  if (from.kind !== 'host' || from.mount !== to.mount) return -EXDEV;
+  if (from.reopened) return -EOPNOTSUPP;
+  withParent(from, (source) =>
+    withParent(to, (target) => hostCall(() => linkSync(hostArgument(source), hostArgument(target)))),
+  );
+  return 0;
+}
+
+/** Throws EBUSY when something is mounted at or below a path that is to go away. */
+function requireNotMounted(t: ThreadContext, path: string): void {
+  const mounts = mountsOf(t);
+  if (mounts.byPath.has(path) || mounts.children.has(path)) throw new SyscallError(EBUSY);
+}
+
+/** Throws what Linux gives for names that cannot be removed or renamed. */
+function requireNamed(resolved: Resolved, removing: boolean): void {
+  if (resolved.unnamed === undefined) return;
+  if (!removing || resolved.unnamed === '') throw new SyscallError(EBUSY);
+  throw new SyscallError(resolved.unnamed === '.' ? EINVAL : ENOTEMPTY);
+}
+
+function unlinkat(t: ThreadContext, dirfd: number, path: string, flags: number): number {
+  if ((flags & ~AT_REMOVEDIR) !== 0) return -EINVAL;
+  // A trailing slash would otherwise follow a link: unlink and rmdir never do.
+  const resolved = resolve(t, dirfd, stripSlashes(path), false);
+  const { place } = resolved;
+  if (flags & AT_REMOVEDIR) {
+    requireNamed(resolved, true);
+    const found = requireExisting(resolved);
+    if (typeOf(found) !== S_IFDIR) return -ENOTDIR;
+    requireNotMounted(t, found.path);
+    requireWritable(found);
+    withParent(found, (p) => hostCall(() => rmdirSync(hostArgument(p))));
+    return 0;
+  }
+  if (resolved.unnamed !== undefined) return -EISDIR;
+  const found = requireExisting(resolved);
+  if (path.endsWith('/')) return typeOf(found) === S_IFDIR ? -EISDIR : -ENOTDIR;
+  if (typeOf(found) === S_IFDIR) return -EISDIR;
+  requireNotMounted(t, place.path);
+  requireWritable(found);
+  withParent(found, (p) => hostCall(() => unlinkSync(hostArgument(p))));
+  return 0;
+}
+
+function stripSlashes(path: string): string {
+  let end = path.length;
+  while (end > 1 && path[end - 1] === '/') end--;
+  return path.slice(0, end);
+}
+
+const RENAME_NOREPLACE = 1;
+
+function renameat2(
+  t: ThreadContext,
+  oldDirfd: number,
+  oldPath: string,
+  newDirfd: number,
+  newPath: string,
+  flags: number,
+): number {
+  // RENAME_EXCHANGE and RENAME_WHITEOUT need a host call that Node does not have.
+  if ((flags & ~RENAME_NOREPLACE) !== 0) return -EINVAL;
+  const oldResolved = resolve(t, oldDirfd, stripSlashes(oldPath), false);
+  const newResolved = resolve(t, newDirfd, stripSlashes(newPath), false);
+  requireNamed(oldResolved, false);
+  requireNamed(newResolved, false);
+  const from = requireExisting(oldResolved);
+  const to = newResolved.place;
+  const directory = typeOf(from) === S_IFDIR;
+  if (!directory && (oldPath.endsWith('/') || newPath.endsWith('/'))) return -ENOTDIR;
+  if (typeOf(to) !== 0 && flags & RENAME_NOREPLACE) return -EEXIST;
+  requireNotMounted(t, from.path);
+  requireNotMounted(t, to.path);
+  requireWritable(from);
+  requireWritable(to);
+  if (from.mount !== to.mount) return -EXDEV;
+  if (directory && to.path.startsWith(`${from.path}/`)) return -EINVAL;
+  if (from.path.startsWith(`${to.path}/`)) return -ENOTEMPTY;
+  withParent(from, (source) =>
+    withParent(to, (target) =>
+      hostCall(() => {
+        const [a, b] = [hostArgument(source), hostArgument(target)];
+        if (flags & RENAME_NOREPLACE && !directory) {
+          // link fails where something is: the check and the move are one step.
+          linkSync(a, b);
+          unlinkSync(a);
+        } else renameSync(a, b);
+      }),
+    ),
+  );
+  return 0;
+}
+
+function readlinkat(t: ThreadContext, dirfd: number, path: number, out: number, size: number): number {
+  if ((size | 0) <= 0) return -EINVAL;
+  const name = pathArgument(t, path);
+  const place =
+    name === ''
+      ? withFile(t, dirfd, (file) => locate(t, pathOf(t.mem, file)))
+      : existing(t, dirfd, name, false);
+  if (typeOf(place) !== S_IFLNK) return name === '' ? -ENOENT : -EINVAL;
+  const target = Buffer.from(readLink(t, place), 'latin1');
+  if (target.length === 0) return -ENOENT;
+  const length = Math.min(target.length, size | 0);
+  copyOut(t, out, target.subarray(0, length));
+  return length;
+}
+
+function truncate(t: ThreadContext, path: string, length: number): number {
+  if (length < 0) return -EINVAL;
+  const { mem, thread } = t;
+  const place = existing(t, AT_FDCWD, path, true);
+  if (typeOf(place) === S_IFDIR) return -EISDIR;
+  if (place.kind === 'made') return -EACCES;
+  requireWritable(place);
+  if (typeOf(place) !== S_IFREG) return -EINVAL;
+  const fd = openBeneath(place, constants.O_RDWR);
+  let hostFile = 0;
+  try {
+    hostFile = openHostFile(
+      mem,
+      thread,
+      fd,
+      true,
+      hostCall(() => fstatSync(fd)),
+    );
+    hostCall(() => ftruncateSync(fd, length));
+    noteFileTruncate(t, hostFile, length);
+    return 0;
+  } finally {
+    if (hostFile !== 0) releaseHostFile(mem, thread, hostFile);
+    else closeSync(fd);
+  }
+}
+
+function getcwd(t: ThreadContext, out: number, size: number): number {
+  const cwd = workingDirectory(t.mem, t.fs, t.thread);
+  if (typeOf(locate(t, cwd)) !== S_IFDIR) return -ENOENT;
+  if (cwd.length + 1 > size) return -ERANGE;
+  const bytes = Buffer.alloc(cwd.length + 1);
+  bytes.write(cwd, 'latin1');
+  copyOut(t, out, bytes);
+  return bytes.length;
+}
+
+/** Makes `place` the working directory. Throws ENOTDIR and EACCES. */
+function enterDirectory(t: ThreadContext, place: Place): number {
+  if (typeOf(place) !== S_IFDIR) return -ENOTDIR;
+  if (place.kind === 'host') hostCall(() => accessSync(hostArgument(place.hostPath), constants.X_OK));
+  setWorkingDirectory(t.mem, t.fs, place.path, t.thread);
+  return 0;
+}
+
+function fchdir(t: ThreadContext, fd: number): number {
+  return withFile(t, fd, (file) => {
+    const kind = t.mem.getU32(file + OpenFile.kind);
+    const place = locate(t, currentPath(t, file));
+    if (kind !== FILE_HOST_DIRECTORY && kind !== FILE_MADE_DIRECTORY && typeOf(place) !== S_IFDIR)
+      return -ENOTDIR;
+    if (typeOf(place) === 0) return -ENOENT;
+    return enterDirectory(t, place);
+  });
+}
+
+function umask(t: ThreadContext, mask: number): number {
+  return t.mem.atomicExchange(t.fs + Fs.umask, mask & 0o777);
+}
+
+/** Extended attributes are not passed on: the file systems that a guest sees have none. */
+const getXattr = (t: ThreadContext, path: number, follow: boolean): number => {
+  existing(t, AT_FDCWD, pathArgument(t, path), follow);
+  return -EOPNOTSUPP;
+};
+const xattrOf = (t: ThreadContext, fd: number): number => withRealFile(t, fd, () => -EOPNOTSUPP);
+
+export const pathCalls: SyscallTable = {
+  [SYS_newfstatat]: syscall(
+    'newfstatat',
+    ['dirfd', 'path', 'pointer', 'atFlags'],
+    (t, dirfd, path, out, flags) => newfstatat(t, dirfd, path, out, flags | 0),
+  ),
+  [SYS_statx]: syscall(
+    'statx',
+    ['dirfd', 'path', 'atFlags', 'hex', 'pointer'],
+    (t, dirfd, path, flags, mask, out) => statx(t, dirfd, path, flags | 0, mask | 0, out),
+  ),
+  [SYS_faccessat]: syscall('faccessat', ['dirfd', 'path', 'int'], (t, dirfd, path, mode) =>
+    accessAt(t, dirfd, pathArgument(t, path), mode | 0, 0),
+  ),
+  [SYS_faccessat2]: syscall(
+    'faccessat2',
+    ['dirfd', 'path', 'int', 'atFlags'],
+    (t, dirfd, path, mode, flags) =>
+      (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0
+        ? -EINVAL
+        : accessAt(t, dirfd, optionalPath(t, path, flags), mode | 0, flags | 0),
+  ),
+  [SYS_fchmod]: syscall('fchmod', ['fd', 'octal'], chmodDescriptor),
+  [SYS_fchmodat]: syscall('fchmodat', ['dirfd', 'path', 'octal'], (t, dirfd, path, mode) =>
+    chmodAt(t, dirfd, pathArgument(t, path), mode, 0),
+  ),
+  [SYS_fchmodat2]: syscall(
+    'fchmodat2',
+    ['dirfd', 'path', 'octal', 'atFlags'],
+    (t, dirfd, path, mode, flags) => chmodAt(t, dirfd, optionalPath(t, path, flags), mode, flags | 0),
+  ),
+  [SYS_fchown]: syscall('fchown', ['fd', 'uint', 'uint'], chownDescriptor),
+  [SYS_fchownat]: syscall(
+    'fchownat',
+    ['dirfd', 'path', 'uint', 'uint', 'atFlags'],
+    (t, dirfd, path, user, group, flags) =>
+      chownAt(t, dirfd, optionalPath(t, path, flags), user, group, flags | 0),
+  ),
+  [SYS_utimensat]: syscall(
+    'utimensat',
+    ['dirfd', 'path', 'pointer', 'atFlags'],
+    (t, dirfd, path, times, flags) => utimensat(t, dirfd, path, times, flags | 0),
+  ),
+  [SYS_mkdirat]: syscall('mkdirat', ['dirfd', 'path', 'octal'], (t, dirfd, path, mode) =>
+    mkdirat(t, dirfd, pathArgument(t, path), mode | 0),
+  ),
+  [SYS_mknodat]: syscall('mknodat', ['dirfd', 'path', 'octal', 'hex'], (t, dirfd, path, mode) =>
+    mknodat(t, dirfd, pathArgument(t, path), mode | 0),
+  ),
+  [SYS_symlinkat]: syscall('symlinkat', ['path', 'dirfd', 'path'], symlinkat),
+  [SYS_linkat]: syscall(
+    'linkat',
+    ['dirfd', 'path', 'dirfd', 'path', 'atFlags'],
+    (t, oldDirfd, oldPath, newDirfd, newPath, flags) =>
+      linkat(t, oldDirfd, pathArgument(t, oldPath), newDirfd, pathArgument(t, newPath), flags | 0),
+  ),
+  [SYS_unlinkat]: syscall('unlinkat', ['dirfd', 'path', 'atFlags'], (t, dirfd, path, flags) =>
+    unlinkat(t, dirfd, pathArgument(t, path), flags | 0),
+  ),
+  [SYS_renameat2]: syscall(
+    'renameat2',
+    ['dirfd', 'path', 'dirfd', 'path', 'hex'],
+    (t, oldDirfd, oldPath, newDirfd, newPath, flags) =>
+      renameat2(t, oldDirfd, pathArgument(t, oldPath), newDirfd, pathArgument(t, newPath), flags | 0),
+  ),
+  [SYS_readlinkat]: syscall('readlinkat', ['dirfd', 'path', 'pointer', 'size'], readlinkat),
+  [SYS_truncate]: syscall('truncate', ['path', 'long'], (t, path, length) =>
+    truncate(t, pathArgument(t, path), length),
+  ),
+  [SYS_statfs]: syscall('statfs', ['path', 'pointer'], (t, path, out) => {
+    copyOut(t, out, packStatfs(fileSystemOf(existing(t, AT_FDCWD, pathArgument(t, path), true))));
+    return 0;
+  }),
+  [SYS_fstatfs]: syscall('fstatfs', ['fd', 'pointer'], (t, fd, out) =>
+    withFile(t, fd, (file) => {
+      copyOut(t, out, packStatfs(fileSystemOf(locate(t, currentPath(t, file)))));
+      return 0;
+    }),
+  ),
+  [SYS_getcwd]: syscall('getcwd', ['pointer', 'size'], getcwd),
+  [SYS_chdir]: syscall('chdir', ['path'], (t, path) =>
+    enterDirectory(t, existing(t, AT_FDCWD, pathArgument(t, path), true)),
+  ),
+  [SYS_fchdir]: syscall('fchdir', ['fd'], fchdir),
+  [SYS_chroot]: syscall('chroot', ['path'], (t, path) => {
+    existing(t, AT_FDCWD, pathArgument(t, path), true);
+    return -EPERM;
+  }),
+  [SYS_umask]: syscall('umask', ['octal'], umask),
+  [SYS_getxattr]: syscall('getxattr', ['path', 'string', 'pointer', 'size'], (t, path) =>
+    getXattr(t, path, true),
+  ),
+  [SYS_lgetxattr]: syscall('lgetxattr', ['path', 'string', 'pointer', 'size'], (t, path) =>
+    getXattr(t, path, false),
+  ),
+  [SYS_fgetxattr]: syscall('fgetxattr', ['fd', 'string', 'pointer', 'size'], xattrOf),
+  [SYS_setxattr]: syscall('setxattr', ['path', 'string', 'buffer', 'size', 'int'], (t, path) =>
+    getXattr(t, path, true),
+  ),
+  [SYS_lsetxattr]: syscall('lsetxattr', ['path', 'string', 'buffer', 'size', 'int'], (t, path) =>
+    getXattr(t, path, false),
+  ),
+  [SYS_fsetxattr]: syscall('fsetxattr', ['fd', 'string', 'buffer', 'size', 'int'], xattrOf),
+  [SYS_listxattr]: syscall('listxattr', ['path', 'pointer', 'size'], (t, path) => getXattr(t, path, true)),
+  [SYS_llistxattr]: syscall('llistxattr', ['path', 'pointer', 'size'], (t, path) => getXattr(t, path, false)),
+  [SYS_flistxattr]: syscall('flistxattr', ['fd', 'pointer', 'size'], xattrOf),
+  [SYS_removexattr]: syscall('removexattr', ['path', 'string'], (t, path) => getXattr(t, path, true)),
+  [SYS_lremovexattr]: syscall('lremovexattr', ['path', 'string'], (t, path) => getXattr(t, path, false)),
+  [SYS_fremovexattr]: syscall('fremovexattr', ['fd', 'string'], xattrOf),
+};

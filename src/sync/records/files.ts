@@ -1,0 +1,79 @@
+import { Mutex } from '../mutex.js';
+import { embedded, i32, pointer, record, u32, u64 } from '../record.js';
+import { WaitQueue } from '../waitQueue.js';
+
+/** A descriptor table (Linux: files_struct), shared by the threads of a guest and by clones with CLONE_FILES. */
+export const Files = record({
+  /** Threads that use it. Atomic. */
+  refs: i32,
+  /** Guards everything below. A leaf but for the heap. */
+  lock: embedded(Mutex),
+  /** u32[capacity]: address of the OpenFile of each descriptor (the table holds a reference), or 0. */
+  table: pointer,
+  /** Bitmap of descriptors to close on exec. */
+  closeOnExec: pointer,
+  capacity: u32,
+  /** No descriptor below it is free. */
+  firstFree: u32,
+});
+
+/** Working directory, root and umask (Linux: fs_struct), shared by threads and by clones with CLONE_FS. */
+export const Fs = record({
+  /** Threads that use it. Atomic. */
+  refs: i32,
+  lock: embedded(Mutex),
+  /** Guest path of the working directory: absolute, without symbolic links (Text); lock. */
+  cwd: pointer,
+  umask: u32,
+  /** The MountTable; constant. */
+  mounts: pointer,
+});
+
+/** What of the host the guest sees; immutable, shared by all guests of one tree. */
+export const MountTable = record({
+  /** Atomic. */
+  refs: i32,
+  /** Unique in the machine, so that a worker can keep its parsed form; constant. */
+  id: u32,
+  /** JSON of MountOptions (Text); constant. */
+  options: pointer,
+});
+
+/** State of kernel/files that belongs to the machine. */
+export const FilesGlobal = record({
+  /** Last unique number given out (mount tables, inode numbers of objects without a file). Atomic. */
+  lastId: i32,
+  /** Guards who watches what among epoll sets and open files: taken to add, remove and destroy, never to wait. */
+  epollLock: embedded(Mutex),
+  /** Guards `fileLocks`. */
+  locksLock: embedded(Mutex),
+  /** First FileLock; locksLock. */
+  fileLocks: pointer,
+  /** Guards `fifos`. */
+  fifosLock: embedded(Mutex),
+  /** First named FIFO in use (Fifo); fifosLock. */
+  fifos: pointer,
+  /** Threads that wait for a file lock. */
+  lockWaiters: embedded(WaitQueue),
+});
+
+/** An advisory lock on a range of a file: fcntl (owner: the Files table), open file description or flock (owner: OpenFile). */
+export const FileLock = record({
+  next: pointer,
+  owner: pointer,
+  /** LOCK_POSIX, LOCK_OFD or LOCK_FLOCK. */
+  kind: u32,
+  /** F_RDLCK 0 or F_WRLCK 1. */
+  type: u32,
+  /** Process that took it, for F_GETLK. */
+  pid: u32,
+  /** Identity of the file. */
+  dev: u64,
+  ino: u64,
+  /** First byte, and the one after the last (2^53: to the end). */
+  start: u64,
+  end: u64,
+});
+export const LOCK_POSIX = 0;
+export const LOCK_OFD = 1;
+export const LOCK_FLOCK = 2;
