@@ -214,13 +214,15 @@ function formatArgument(t: ThreadContext, kind: ArgKind, value: number, next: nu
   }
 }
 
+/** A signal set as strace(1) shows it: `[INT TERM]`, or what is missing, `~[KILL]`. */
 function setNames(low: number, high: number): string {
-  const names: string[] = [];
+  const present: string[] = [];
+  const absent: string[] = [];
   for (let signal = 1; signal <= 64; signal++) {
-    const word = signal <= 32 ? low : high;
-    if ((word >>> ((signal - 1) & 31)) & 1) names.push(signalName(signal).slice(3));
+    const bit = ((signal <= 32 ? low : high) >>> ((signal - 1) & 31)) & 1;
+    (bit !== 0 ? present : absent).push(signalName(signal).slice(3));
   }
-  return names.length > 32 ? `~[${64 - names.length} more]` : `[${names.join(' ')}]`;
+  return present.length > 32 ? `~[${absent.join(' ')}]` : `[${present.join(' ')}]`;
 }
 
 function line(text: string): void {
