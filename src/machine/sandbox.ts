@@ -4,6 +4,7 @@ import { type DirectoryMount, SpawnError, type SpawnOptions } from './options.js
 import type { TemporaryFolder } from './temporaryFolder.js';
 
 const ENOENT = 2;
+const EACCES = 13;
 const ENOTDIR = 20;
 
 /** One host file or directory in the guest's tree. */
@@ -86,7 +87,7 @@ export function planSandbox(program: string, options: SpawnOptions, temporary: T
         guest: hostProgram,
         host: realpathSync(hostProgram),
         readOnly: true,
-        ...(stat.isDirectory() ? {} : { file: true }),
+        file: true,
       });
   } else if (mounts.some((m) => below(m.guest, program) !== undefined)) {
     // Only the guest's own view can tell, for instance a program in a mounted directory.

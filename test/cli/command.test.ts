@@ -1,9 +1,12 @@
 import { spawn } from 'node:child_process';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { buildElf } from '../loader/elfBuilder.js';
 import { testFile, tiny } from '../machine/tinyPrograms.js';
+
+// Generous, for machines that are busy with other things.
+vi.setConfig({ testTimeout: 30_000 });
 
 const command = fileURLToPath(new URL('../../bin/guesthouse.js', import.meta.url));
 

@@ -3,9 +3,12 @@ import { mkdtempSync, readdirSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createMachine, type Machine, SpawnError } from '../../src/index.js';
 import { testFile, tiny } from './tinyPrograms.js';
+
+// Generous, for machines that are busy with other things.
+vi.setConfig({ testTimeout: 30_000 });
 
 const machines: Machine[] = [];
 async function machine(options: Parameters<typeof createMachine>[0] = {}): Promise<Machine> {
