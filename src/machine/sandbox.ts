@@ -1,4 +1,4 @@
-import { realpathSync, statSync } from 'node:fs';
+import { lstatSync, realpathSync, statSync } from 'node:fs';
 import { basename, join, relative, resolve, sep } from 'node:path';
 import { type DirectoryMount, SpawnError, type SpawnOptions } from './options.js';
 import type { TemporaryFolder } from './temporaryFolder.js';
@@ -31,6 +31,11 @@ export interface Sandbox {
 function below(folder: string, host: string): string | undefined {
   const path = relative(folder, host);
   return path === '..' || path.startsWith(`..${sep}`) || path.startsWith(sep) ? undefined : path;
+}
+
+/** Whether there is something of this name; a symbolic link need not lead anywhere on the host. */
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 function isDirectory(path: string): boolean {
@@ -70,26 +75,17 @@ export function planSandbox(program: string, options: SpawnOptions, temporary: T
   const hostProgram = resolve(program);
   const stat = statSync(hostProgram, { throwIfNoEntry: false });
   const inRoot = root === null ? undefined : below(root, hostProgram);
+  if (stat?.isDirectory()) throw new SpawnError(EACCES, 'is a directory');
   if (stat !== undefined && inRoot !== undefined) guestProgram = `/${inRoot}`;
-  else if (
-    root !== null &&
-    program.startsWith('/') &&
-    statSync(join(root, program), { throwIfNoEntry: false })
-  )
-    guestProgram = program;
+  else if (root !== null && program.startsWith('/') && exists(join(root, program))) guestProgram = program;
   else if (stat !== undefined) {
     guestProgram = hostProgram;
-    if (
-      stat.isDirectory() ||
-      !mounts.some((m) => m.guest === m.host && below(m.host, hostProgram) !== undefined)
-    )
-      mounts.push({
-        guest: hostProgram,
-        host: realpathSync(hostProgram),
-        readOnly: true,
-        file: true,
-      });
-  } else if (mounts.some((m) => below(m.guest, program) !== undefined)) {
+    if (!mounts.some((m) => m.guest === m.host && below(m.host, hostProgram) !== undefined))
+      mounts.push({ guest: hostProgram, host: realpathSync(hostProgram), readOnly: true, file: true });
+  } else if (
+    program.startsWith('/') &&
+    (root !== null || mounts.some((m) => below(m.guest, program) !== undefined))
+  ) {
     // Only the guest's own view can tell, for instance a program in a mounted directory.
     guestProgram = program;
   }
