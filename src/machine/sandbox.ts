@@ -1,5 +1,5 @@
 import { lstatSync, realpathSync, statSync } from 'node:fs';
-import { basename, join, relative, resolve, sep } from 'node:path';
+import { join, relative, resolve, sep } from 'node:path';
 import { type DirectoryMount, SpawnError, type SpawnOptions } from './options.js';
 import type { TemporaryFolder } from './temporaryFolder.js';
 
@@ -103,9 +103,4 @@ function defaultCwd(root: string | null, mounts: readonly Mount[]): string {
   }
   const path = root === null ? undefined : below(root, cwd);
   return path === undefined ? '/' : `/${path}`;
-}
-
-/** What the guest gets as argv[0] by default, and the comm name's source. */
-export function programName(program: string): string {
-  return basename(program);
 }
