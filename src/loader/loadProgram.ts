@@ -208,9 +208,10 @@ function mapSegment(c: Caller, file: ProgramFile, segment: LoadSegment, bias: nu
     );
   }
   if (memoryEnd <= fileEnd) return;
-  // The rest of the last page of the file's part is zero too; in a segment that cannot be written, Linux leaves it.
+  // The rest of the last page of the file's part is zero too, to its very end: the dynamic linker allocates there. In a
+  // segment that cannot be written, Linux leaves it.
   if (mappedEnd > fileEnd && segment.fileSize > 0 && segment.flags & PF_W)
-    zeroUser(c, fileEnd, Math.min(mappedEnd, memoryEnd) - fileEnd);
+    zeroUser(c, fileEnd, mappedEnd - fileEnd);
   const zeroEnd = Math.ceil(memoryEnd / TARGET_PAGE) * TARGET_PAGE;
   if (zeroEnd > mappedEnd) {
     const flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS;
