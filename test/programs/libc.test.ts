@@ -1,9 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { compileGuest, crossCompiler, crossCompilerPlus } from '../../bench/compileGuest.js';
-import { qemu, repository, runGuest, runQemu } from '../../bench/hostProgram.js';
+import { findCommand, qemu, repository, runGuest, runQemu } from '../../bench/hostProgram.js';
 
 const sources = join(repository, 'test/guests/libc');
 const folder = mkdtempSync(join(tmpdir(), 'guesthouse-test-'));
@@ -76,6 +77,45 @@ describe('programs with the C library (needs riscv64-linux-gnu-gcc and g++)', ()
       const options = ['-L', root, '--dir', `${bin}:/programs:ro`];
       expect(await runInFolder(options, '/programs/program')).toEqual({ stdout: expected, code: 0 });
     });
+});
+
+/** The folder of a musl for riscv64: kept in .cache, or built once where that is possible; why not, otherwise. */
+function findMusl(): string | { missing: string } {
+  const cache = join(repository, '.cache/musl');
+  if (existsSync(join(cache, 'musl.specs'))) return cache;
+  if (crossCompiler === undefined || process.getuid?.() !== 0 || findCommand('apt-get') === undefined)
+    return { missing: 'needs riscv64-linux-gnu-gcc, apt and root' };
+  try {
+    execFileSync(join(repository, 'test/guests/build-musl.sh'), [cache], { stdio: 'pipe', timeout: 110_000 });
+    return cache;
+  } catch (error) {
+    return { missing: `could not be built: ${(error as Error).message.split('\n')[0]}` };
+  }
+}
+
+const musl = findMusl();
+const noMusl = typeof musl !== 'string';
+
+describe(`programs with musl${noMusl ? ` (${musl.missing})` : ''}`, () => {
+  const specs = noMusl ? '' : join(musl, 'musl.specs');
+  const allRight = /: (\d+) of \1 checks passed\n$/;
+  for (const [name, source] of programs.filter(([, file]) => file.endsWith('.c'))) {
+    it.skipIf(noMusl)(`${name}, static`, async () => {
+      const { stdout, code } = await runInFolder([], compile(source, [`-specs=${specs}`, '-static']));
+      expect(stdout).toMatch(allRight);
+      expect(code).toBe(0);
+    });
+  }
+
+  it.skipIf(noMusl)('threads, dynamic', async () => {
+    const bin = join(folder, 'bin-musl');
+    mkdirSync(bin);
+    copyFileSync(compile('threads.c', [`-specs=${specs}`]), join(bin, 'program'));
+    const options = ['-L', join(musl as string, 'root'), '--dir', `${bin}:/programs:ro`];
+    const { stdout, code } = await runInFolder(options, '/programs/program');
+    expect(stdout).toMatch(allRight);
+    expect(code).toBe(0);
+  });
 });
 
 describe('the programs of the benchmarks (needs riscv64-linux-gnu-gcc)', () => {
