@@ -4,7 +4,7 @@ import { withMutex } from '../../sync/mutex.js';
 import { FILE_MEMORY, OpenFile } from '../../sync/records/openFile.js';
 import { SharedObject } from '../../sync/records/sharedObject.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { EBADF, EBUSY, EFBIG, EINVAL, ENXIO, EPERM } from '../errno.js';
+import { EBADF, EBUSY, EFBIG, EINVAL, ENOSPC, ENXIO, EPERM } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import type { FileOperations } from './fileOperations.js';
 import { DEV_MEMORY, madeStatus, S_IFREG } from './fileStatus.js';
@@ -98,6 +98,8 @@ const memoryOperations: FileOperations = {
         if (seals & F_SEAL_GROW && end > sizeOf(mem, object)) return done > 0 ? done : -EPERM;
         const put = writeObject(mem, object, position + done, piece.subarray(0, had), t.thread);
         done += put;
+        // No frame is free.
+        if (put === 0 && had > 0 && done === 0) return -ENOSPC;
         if (put < piece.length) break;
       }
       moveTo(position + done);
