@@ -1,4 +1,4 @@
-import { readI64, write64 } from '../../memory/userAccess.js';
+import { copyOut, readI64 } from '../../memory/userAccess.js';
 import { EINVAL, SyscallError } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 
@@ -23,18 +23,26 @@ export function readTimeval(t: ThreadContext, va: number): number {
   return seconds * 1000 + microseconds / 1e3;
 }
 
+const pair = new Uint8Array(TIMESPEC_SIZE);
+const pairView = new DataView(pair.buffer);
+
+/** Writes two 64-bit integers, not negative, with one copy. */
+function writePair(t: ThreadContext, va: number, first: number, second: number): void {
+  pairView.setUint32(0, first >>> 0, true);
+  pairView.setUint32(4, Math.floor(first / 0x1_0000_0000), true);
+  pairView.setUint32(8, second, true);
+  copyOut(t, va, pair);
+}
+
 /** Writes milliseconds as a struct timespec. */
 export function writeTimespec(t: ThreadContext, va: number, milliseconds: number): void {
   const seconds = Math.floor(milliseconds / 1000);
   // A rounding up to the next second would show nanoseconds as 1e9.
-  const nanoseconds = Math.min(999_999_999, Math.floor((milliseconds - seconds * 1000) * 1e6));
-  write64(t, va, seconds);
-  write64(t, va + 8, nanoseconds);
+  writePair(t, va, seconds, Math.min(999_999_999, Math.floor((milliseconds - seconds * 1000) * 1e6)));
 }
 
 /** Writes milliseconds as a struct timeval. */
 export function writeTimeval(t: ThreadContext, va: number, milliseconds: number): void {
   const seconds = Math.floor(milliseconds / 1000);
-  write64(t, va, seconds);
-  write64(t, va + 8, Math.min(999_999, Math.floor((milliseconds - seconds * 1000) * 1e3)));
+  writePair(t, va, seconds, Math.min(999_999, Math.floor((milliseconds - seconds * 1000) * 1e3)));
 }

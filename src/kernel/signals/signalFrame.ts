@@ -20,6 +20,10 @@ import { SA_ONSTACK } from './signalNumbers.js';
 /** The signal trampoline that handlers return to: `li a7, 139; ecall`. Unwinders recognise these two instructions. */
 export const VDSO_RT_SIGRETURN = Uint8Array.of(0x93, 0x08, 0xb0, 0x08, 0x73, 0x00, 0x00, 0x00);
 
+/** One frame a worker, filled anew each time. */
+const frame = new Uint8Array(RtSigframe.SIZE);
+const view = new DataView(frame.buffer);
+
 const SP = 2;
 const RA = 1;
 const A0 = 10;
@@ -76,8 +80,7 @@ export function pushFrame(
   if (onAlternate && !onAltStack(t, at)) at = -1;
   else at -= ((at % 16) + 16) % 16;
 
-  const frame = new Uint8Array(RtSigframe.SIZE);
-  const view = new DataView(frame.buffer);
+  frame.fill(0);
   frame.set(info, RtSigframe.info);
   const context = RtSigframe.ucontext;
   frame.set(altStackBytes(t), context + Ucontext.stack);
@@ -122,9 +125,7 @@ export interface PoppedFrame {
  */
 export function popFrame(t: ThreadContext): PoppedFrame | undefined {
   const { mem, thread } = t;
-  const frame = new Uint8Array(RtSigframe.SIZE);
   copyIn(t, mem.getU64(thread + Thread.x + SP * 8), frame);
-  const view = new DataView(frame.buffer);
   const context = RtSigframe.ucontext;
   const machine = context + Ucontext.mcontext;
   // Reserved words and an extension list that does not end at once: unknown to this kernel.
