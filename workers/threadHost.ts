@@ -1,5 +1,5 @@
 import { type Endpoint, wrap } from 'comlink';
-import { instantiateInterpreter } from '../src/interpreter/interpreter.js';
+import { instantiateInterpreter } from '../src/interpreter/instantiate.js';
 import { createThreadRunner } from '../src/kernel/execution.js';
 import { setStreamDoorbell } from '../src/kernel/files/streamRequests.js';
 import type { HostControl, HostTask } from '../src/machine/hostControl.js';
