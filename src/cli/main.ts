@@ -32,6 +32,6 @@ export async function main(args: readonly string[]): Promise<void> {
     )
       process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
     process.stderr.write(`guesthouse: ${message.split('\n')[0]}\n`);
-    process.exitCode = error instanceof UsageError ? EXIT_USAGE : EXIT_INTERNAL;
+    process.exit(error instanceof UsageError ? EXIT_USAGE : EXIT_INTERNAL);
   }
 }

@@ -18,11 +18,12 @@ export async function run(options: RunOptions): Promise<void> {
   let status: number;
   try {
     status = await runGuest(machine, options);
-  } finally {
-    await machine.close();
+  } catch (error) {
+    machine.abandon();
+    throw error;
   }
-  process.exitCode = status;
-  // Standard output may be a pipe that Node writes to asynchronously; everything else is closed.
+  machine.abandon();
+  process.exit(status);
 }
 
 async function runGuest(machine: Machine, options: RunOptions): Promise<number> {

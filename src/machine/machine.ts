@@ -174,6 +174,15 @@ export class Machine {
     return this.closing;
   }
 
+  /**
+   * For a process that exits right now: gives the terminal back and removes the temporary files, and leaves the workers to
+   * the end of the process, which is some 30 ms sooner than `close`.
+   */
+  abandon(): void {
+    this.terminal?.close();
+    this.temporary.removeNow();
+  }
+
   private async shutDown(): Promise<void> {
     const running = [...this.guests.values()];
     for (const guest of running) guest.terminate();

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,12 @@ export class TemporaryFolder {
     const path = join(this.path, name);
     mkdirSync(path, { recursive: true, mode: 0o1777 });
     return path;
+  }
+
+  /** `remove` for a process that exits. */
+  removeNow(): void {
+    if (this.path !== undefined) rmSync(this.path, { recursive: true, force: true, maxRetries: 2 });
+    this.path = undefined;
   }
 
   /** Removes it and all it holds. */
