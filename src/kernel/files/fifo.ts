@@ -104,7 +104,9 @@ export function openFifo(t: ThreadContext, place: HostPlace, flags: number): num
 
 /** mknod(2) of a FIFO, by the host's mkfifo program, since Node has no such call. */
 export function createFifo(place: HostPlace, mode: number): void {
-  withParent(place, (path) => {
+  withParent(place, (own) => {
+    // The program has a /proc/self of its own.
+    const path = own.replace(/^\/proc\/self\//, `/proc/${process.pid}/`);
     const done = spawnSync(
       'mkfifo',
       ['-m', mode.toString(8), '--', Buffer.from(path, 'latin1').toString('utf8')],
