@@ -87,6 +87,7 @@ export function controlEpoll(
   const operations = operationsOf(mem, file);
   if (operations.eventSource === undefined) return -EPERM;
   if (set === file) return -EINVAL;
+  if (operation < EPOLL_CTL_ADD || operation > EPOLL_CTL_MOD) return -EINVAL;
   const topology = filesGlobal(mem, thread) + FilesGlobal.epollLock;
   lockMutex(mem, topology, thread);
   try {
@@ -105,7 +106,6 @@ export function controlEpoll(
       removeItem(mem, item, thread);
       return 0;
     }
-    if (operation !== EPOLL_CTL_ADD && operation !== EPOLL_CTL_MOD) return -EINVAL;
     withMutex(mem, epoll + Epoll.lock, thread, () => {
       mem.setU32(item + EpollItem.dataLow, interest.dataLow);
       mem.setU32(item + EpollItem.dataHigh, interest.dataHigh);

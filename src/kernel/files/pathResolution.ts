@@ -6,7 +6,7 @@ import {
   FILE_PATH,
   OpenFile,
 } from '../../sync/records/openFile.js';
-import { EACCES, EBADF, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS, SyscallError } from '../errno.js';
+import { EACCES, EBADF, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS, SyscallError } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { devRoot } from './devfs.js';
 import { DEV_ROOT, S_IFDIR, S_IFLNK, S_IFMT } from './fileStatus.js';
@@ -305,10 +305,13 @@ function checkSearch(place: Place): void {
   if (place.kind === 'opened') throw new SyscallError(EACCES);
 }
 
-/** Throws EROFS when the place is on a read-only mount, or made by Guesthouse. */
+/** Throws EROFS when the place is on a read-only mount, and what /proc and /sys give where Guesthouse makes it. */
 export function requireWritable(place: Place): asserts place is HostPlace {
   if (place.kind === 'host' && !place.mount.readOnly) return;
-  throw new SyscallError(place.kind === 'opened' ? EACCES : EROFS);
+  if (place.kind === 'opened') throw new SyscallError(EACCES);
+  if (place.kind === 'made' && place.path !== '/') throw new SyscallError(EPERM);
+  if (place.path.startsWith('/proc/')) throw new SyscallError(ENOENT);
+  throw new SyscallError(place.path.startsWith('/sys/') ? EPERM : EROFS);
 }
 
 /** Throws ENOENT when nothing is at the place, and ENOTDIR when a trailing slash asks for a directory. */

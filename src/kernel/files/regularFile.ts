@@ -1,4 +1,5 @@
 import { fdatasyncSync, fstatSync, fsyncSync, ftruncateSync, readSync, writeSync } from 'node:fs';
+import { UserFault } from '../../memory/caller.js';
 import { flushFileRange, noteFileTruncate, noteFileWrite, writeBack } from '../../memory/filePages.js';
 import { releaseHostFile } from '../../memory/hostFile.js';
 import { lockMutex, unlockMutex } from '../../sync/mutex.js';
@@ -64,6 +65,8 @@ function readAt(t: ThreadContext, file: number, into: ByteVector, position: numb
       readSync(fd, mem.u8, address, length, position + done),
     );
   } catch (error) {
+    // At the end of the file nothing is copied, wherever the buffer is.
+    if (error instanceof UserFault && position >= sizeOf(mem, file)) return 0;
     throw asSyscallError(error);
   }
 }

@@ -47,7 +47,14 @@ import {
   setCloseOnExec,
 } from '../files/filesTable.js';
 import { addSeals, createMemoryFile, getSeals } from '../files/memoryFile.js';
-import { createOpenFile, flagsOf, operationsOf, releaseOpenFile, retainOpenFile } from '../files/openFile.js';
+import {
+  createOpenFile,
+  flagsOf,
+  isPathOnly,
+  operationsOf,
+  releaseOpenFile,
+  retainOpenFile,
+} from '../files/openFile.js';
 import {
   O_ACCMODE,
   O_ASYNC,
@@ -209,7 +216,7 @@ function fcntl(t: ThreadContext, fd: number, command: number, argument: number):
       case F_SETFD:
         return setCloseOnExec(mem, t.files, fd | 0, (argument & 1) !== 0, thread) ? 0 : -EBADF;
       case F_GETFL:
-        return flagsOf(mem, file) | O_LARGEFILE;
+        return flagsOf(mem, file) | (isPathOnly(mem, file) ? 0 : O_LARGEFILE);
       case F_SETFL: {
         const kept = flagsOf(mem, file) & ~SETTABLE_FLAGS;
         mem.atomicStore(file + OpenFile.flags, kept | (argument & SETTABLE_FLAGS));
@@ -299,9 +306,12 @@ const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
+/** Mandatory share modes: the kernel has given them up and answers that all is well. */
+const LOCK_MAND = 32;
 
 function flock(t: ThreadContext, fd: number, operation: number): number {
   const types: Record<number, number> = { [LOCK_SH]: F_RDLCK, [LOCK_EX]: F_WRLCK, [LOCK_UN]: F_UNLCK };
+  if (operation & LOCK_MAND) return withRealFile(t, fd, () => 0);
   const type = types[operation & ~LOCK_NB];
   if (type === undefined) return -EINVAL;
   return withRealFile(t, fd, (file) => {

@@ -1,6 +1,15 @@
 import { readI64, write64 } from '../../memory/userAccess.js';
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
-import { FILE_HOST, FILE_MEMORY, FILE_PIPE, OpenFile } from '../../sync/records/openFile.js';
+import {
+  FILE_EPOLL,
+  FILE_EVENT,
+  FILE_HOST,
+  FILE_MEMORY,
+  FILE_PIPE,
+  FILE_SIGNAL,
+  FILE_TIMER,
+  OpenFile,
+} from '../../sync/records/openFile.js';
 import { EBADF, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE, SyscallError } from '../errno.js';
 import { withFile, withRealFile } from '../files/descriptors.js';
 import { S_IFDIR, S_IFMT } from '../files/fileStatus.js';
@@ -126,6 +135,7 @@ function sendfile(t: ThreadContext, out: number, input: number, offset: number, 
   if (count < 0) return -EINVAL;
   return withRealFile(t, input, (from) =>
     withRealFile(t, out, (to) => {
+      if (operationsOf(t.mem, from).list !== undefined) return -EINVAL;
       if (operationsOf(t.mem, from).seek === undefined) return offset === 0 ? -EINVAL : -ESPIPE;
       if (flagsOf(t.mem, to) & O_APPEND) return -EINVAL;
       return withOffset(t, offset, (position) =>
@@ -188,11 +198,15 @@ function splice(
   );
 }
 
+/** Kinds for which lseek does nothing and succeeds (noop_llseek). */
+const WITHOUT_POSITION = new Set([FILE_EVENT, FILE_EPOLL, FILE_TIMER, FILE_SIGNAL]);
+
 function lseek(t: ThreadContext, fd: number, offset: number, whence: number): number {
   return withRealFile(t, fd, (file) => {
     if ((whence | 0) < 0 || (whence | 0) > 4) return -EINVAL;
     const operations = operationsOf(t.mem, file);
-    return operations.seek === undefined ? -ESPIPE : operations.seek(t, file, offset, whence | 0);
+    if (operations.seek !== undefined) return operations.seek(t, file, offset, whence | 0);
+    return WITHOUT_POSITION.has(t.mem.getU32(file + OpenFile.kind)) ? 0 : -ESPIPE;
   });
 }
 
