@@ -1,10 +1,8 @@
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
-import { FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_SHARED } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
-import { quiesceOthers } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { zeroMemory } from './bulkMemory.js';
 import {
@@ -19,16 +17,16 @@ import {
   type FaultOutcome,
 } from './caller.js';
 import { LOAD_BEYOND_END, LOAD_NO_FRAME, loadFilePage } from './filePages.js';
-import { clearFrameCode, dropFrameCode } from './frameCode.js';
+import { installFragments, survey, surveyPage } from './fragments.js';
 import { allocateFrame, frameAddress, frameDescriptor, frameRefs, NO_FRAME, retainFrame } from './frames.js';
 import { releaseHostFile, retainHostFile } from './hostFile.js';
 import { PROT_EXEC, PROT_READ, PROT_WRITE, TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from './linuxMemory.js';
 import { growDown } from './mappings.js';
 import { type MappingSnapshot, snapshotMapping } from './mappingTree.js';
+import { forgetCode } from './pageCode.js';
 import {
   accessBits,
   addWriter,
-  clearCode,
   finishZap,
   growReach,
   lockPage,
@@ -93,7 +91,14 @@ export function lockFaultedPage(c: Caller, va: number, access: number): FaultOut
     try {
       if (!snapshotMapping(mem, mm, targetPage, seen)) outcome = FAULT_MAPERR;
       else if (!allows(seen.prot, access)) outcome = FAULT_ACCERR;
-      else outcome = installPage(c, page, access);
+      else if (shift === TARGET_PAGE_SHIFT) {
+        granted = seen.prot;
+        outcome = installPage(c, page, access);
+      } else {
+        surveyPage(c, page);
+        granted = survey.prot;
+        outcome = survey.uniform ? installPage(c, page, access) : installFragments(c, page);
+      }
       if (outcome === FAULT_HANDLED) return outcome;
       if (outcome === NEEDS_FILE_PAGE) {
         file = seen.file;
@@ -116,6 +121,9 @@ export function lockFaultedPage(c: Caller, va: number, access: number): FaultOut
     return outcome;
   }
 }
+
+/** What the page at hand may be used for: its mapping's protection, or the union when several share a host page. */
+let granted = 0;
 
 function allows(prot: number, access: number): boolean {
   if (access === ACCESS_WRITE) return (prot & PROT_WRITE) !== 0;
@@ -141,7 +149,7 @@ function installPage(c: Caller, page: number, access: number): FaultOutcome {
 
 /** The page is present and the mapping allows reading or executing: a fault in a race, or after mprotect. */
 function refreshPage(c: Caller, page: number, entry: number): FaultOutcome {
-  const bits = accessBits(seen.prot) | (entry & (PTE_OBJECT | PTE_WRITER | PTE_WRITE));
+  const bits = accessBits(granted) | (entry & (PTE_OBJECT | PTE_WRITER | PTE_WRITE));
   setPage(c.mem, c.mm, page, entry >>> 12, bits);
   return FAULT_HANDLED;
 }
@@ -153,7 +161,7 @@ function installAnonymous(c: Caller, page: number): FaultOutcome {
   const frame = allocateFrame(mem, mm, mm, page * size, thread);
   if (frame === NO_FRAME) return FAULT_NO_MEMORY;
   zeroMemory(mem, frameAddress(mem, frame), size);
-  setPage(mem, mm, page, frame, accessBits(seen.prot) | (seen.prot & PROT_WRITE ? PTE_WRITE : 0));
+  setPage(mem, mm, page, frame, accessBits(granted) | (granted & PROT_WRITE ? PTE_WRITE : 0));
   countPage(mem, mm, 1, 1);
   return FAULT_HANDLED;
 }
@@ -181,7 +189,7 @@ function installObjectPage(c: Caller, page: number, access: number): FaultOutcom
     unlockMutex(mem, object + SharedObject.lock, thread);
   }
   if (frame === NO_FRAME) return isFile ? NEEDS_FILE_PAGE : FAULT_NO_MEMORY;
-  setPage(mem, mm, page, frame, accessBits(seen.prot) | PTE_OBJECT);
+  setPage(mem, mm, page, frame, accessBits(granted) | PTE_OBJECT);
   countPage(mem, mm, 1, 0);
   if (access === ACCESS_WRITE) return makeWritable(c, page, pageEntry(mem, mm, page));
   if (isFile) installAround(c, page, index);
@@ -194,7 +202,7 @@ function installAround(c: Caller, page: number, index: number): void {
   const shift = mem.getU32(MACHINE + Machine.hostPageShift);
   const scale = shift - TARGET_PAGE_SHIFT;
   const window = Math.max(1, FAULT_AROUND >> shift);
-  const bits = accessBits(seen.prot) | PTE_OBJECT;
+  const bits = accessBits(granted) | PTE_OBJECT;
   // Whole host pages of the mapping only; windows are aligned, so they lie in one slice.
   const first = Math.max(Math.floor(page / window) * window, Math.ceil(seen.start / (1 << scale)));
   const end = Math.min(Math.floor(page / window) * window + window, seen.end >>> scale);
@@ -218,7 +226,7 @@ function makeWritable(c: Caller, page: number, entry: number): FaultOutcome {
   const { mem, mm } = c;
   const frame = entry >>> 12;
   const descriptor = frameDescriptor(mem, frame);
-  const bits = accessBits(seen.prot) | PTE_WRITE;
+  const bits = accessBits(granted) | PTE_WRITE;
   if (entry & PTE_OBJECT) {
     if ((seen.flags & MAPPING_SHARED) === 0) return copyPage(c, page, frame);
     let writer = entry & PTE_WRITER;
@@ -236,20 +244,6 @@ function makeWritable(c: Caller, page: number, entry: number): FaultOutcome {
   return FAULT_HANDLED;
 }
 
-/**
- * Drops what was decoded of a page that is about to be written. The page is not writable, so what is decoded cannot
- * be stale; it is out of the code table, and no thread uses it any more, before the write.
- */
-function forgetCode(c: Caller, page: number, descriptor: number, ofObject: boolean): void {
-  const { mem, mm, thread } = c;
-  if (mem.atomicLoad(descriptor + FrameDescriptor.code) === 0) return;
-  clearCode(mem, mm, page);
-  quiesceOthers(mem, mm, thread, thread);
-  // Other tables may refer to the code of an object's page: there it stays in use, empty.
-  if (ofObject) clearFrameCode(mem, descriptor, thread);
-  else dropFrameCode(mem, descriptor, thread);
-}
-
 /** Copy on write: a private frame takes the place of a shared one. */
 function copyPage(c: Caller, page: number, from: number): FaultOutcome {
   const { mem, mm, thread } = c;
@@ -260,7 +254,7 @@ function copyPage(c: Caller, page: number, from: number): FaultOutcome {
   // Nobody may read the old frame once somebody can write the new one.
   zapPages(c, page, page + 1);
   finishZap(c);
-  setPage(mem, mm, page, frame, accessBits(seen.prot) | PTE_WRITE);
+  setPage(mem, mm, page, frame, accessBits(granted) | PTE_WRITE);
   countPage(mem, mm, 1, 1);
   mem.atomicAdd(mm + Mm.copies, 1);
   return FAULT_HANDLED;

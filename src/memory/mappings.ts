@@ -8,6 +8,7 @@ import { quiesceOthers } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { Caller } from './caller.js';
 import { writeBack } from './filePages.js';
+import { copyPartialPage, settleEdge } from './fragments.js';
 import { frameRefs } from './frames.js';
 import { releaseHostFile, retainHostFile } from './hostFile.js';
 import { PROT_WRITE, TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from './linuxMemory.js';
@@ -337,18 +338,20 @@ export function mapRange(c: Caller, start: number, end: number, what: NewMapping
   const scale = hostScale(mem);
   const from = start >>> scale;
   const to = ((end - 1) >>> scale) + 1;
+  // In a host page that is mapped partly there may be something present without anything being replaced.
+  const locks = replaces || scale > 0;
   if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
-  if (replaces) lockPages(mem, mm, from, to, thread);
+  if (locks) lockPages(mem, mm, from, to, thread);
   beginChange(mem, mm);
   if (replaces) cutRange(mem, mm, start, end);
   placeMapping(mem, mm, start, end, what);
   endChange(mem, mm);
-  if (replaces) {
-    zapPages(c, from, to);
+  if (locks) {
+    settlePages(c, start, end, true);
     unlockPages(mem, mm, from, to, thread);
   }
   if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
-  if (replaces) finishZap(c);
+  if (locks) finishZap(c);
   if (retired !== 0) settleRetired(c);
 }
 
@@ -366,7 +369,7 @@ export function unmapRange(c: Caller, start: number, end: number): void {
   beginChange(mem, mm);
   cutRange(mem, mm, start, end);
   endChange(mem, mm);
-  zapPages(c, from, to);
+  settlePages(c, start, end, false);
   unlockPages(mem, mm, from, to, thread);
   if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   finishZap(c);
@@ -414,11 +417,51 @@ export function changeRange(c: Caller, start: number, end: number, change: Attri
     mapping = mem.getU32(mapping + Mapping.next);
   }
   endChange(mem, mm);
-  const withdrawn = change.prot >= 0 && applyProtection(c, from, to, change.prot);
+  const withdrawn = change.prot >= 0 && protectPages(c, start, end, change.prot);
   unlockPages(mem, mm, from, to, thread);
   if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   if (withdrawn) quiesceOthers(mem, mm, thread, thread);
   if (retired !== 0) settleRetired(c);
+}
+
+/**
+ * After the mappings of [start, end) have been replaced (`fresh`) or removed: takes the whole host pages of the range out of
+ * the tables, and brings those that it covers partly up to date. The pages' locks are held; finishZap follows.
+ */
+function settlePages(c: Caller, start: number, end: number, fresh: boolean): void {
+  const scale = hostScale(c.mem);
+  if (scale === 0) {
+    zapPages(c, start, end);
+    return;
+  }
+  const first = Math.ceil(start / (1 << scale));
+  const last = end >>> scale;
+  if (first < last) zapPages(c, first, last);
+  settleEdges(c, start, end, fresh);
+}
+
+/** settleEdge for the host pages at the ends of [start, end) that are covered partly. Quiesces when access was withdrawn. */
+function settleEdges(c: Caller, start: number, end: number, fresh: boolean): void {
+  const { mem, mm, thread } = c;
+  const scale = hostScale(mem);
+  const mask = (1 << scale) - 1;
+  const first = start >>> scale;
+  const last = end >>> scale;
+  let withdrawn = false;
+  if (start & mask) withdrawn = settleEdge(c, first, start, end, fresh);
+  if (end & mask && !(start & mask && last === first))
+    withdrawn = settleEdge(c, last, start, end, fresh) || withdrawn;
+  if (withdrawn) quiesceOthers(mem, mm, thread, thread);
+}
+
+/** applyProtection for the whole host pages of [start, end), settleEdge for the others. */
+function protectPages(c: Caller, start: number, end: number, prot: number): boolean {
+  const scale = hostScale(c.mem);
+  if (scale === 0) return applyProtection(c, start, end, prot);
+  const first = Math.ceil(start / (1 << scale));
+  const last = end >>> scale;
+  settleEdges(c, start, end, false);
+  return first < last && applyProtection(c, first, last, prot);
 }
 
 /** Gives present pages their new access; says whether any was withdrawn. The pages' locks are held. */
@@ -480,13 +523,23 @@ export function moveRange(
   endChange(mem, mm);
   let moved = 0;
   for (let page = nextPresent(mem, mm, from, to); page < to; page = nextPresent(mem, mm, page + 1, to)) {
+    if (scale > 0 && isPartial(page, scale, start, start + pages)) {
+      copyPartialPage(c, page, newFrom + (page - from), start, start + pages);
+      continue;
+    }
     movePage(mem, mm, page, newFrom + (page - from));
     moved++;
   }
   unlockTwoRanges(mem, mm, from, to, newFrom, newTo, thread);
   if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  finishZap(c);
   if (moved > 0) quiesceOthers(mem, mm, thread, thread);
   if (retired !== 0) settleRetired(c);
+}
+
+/** Whether host page `page` reaches beyond target pages [start, end). */
+function isPartial(page: number, scale: number, start: number, end: number): boolean {
+  return page << scale < start || (page + 1) << scale > end;
 }
 
 /** Moves one page's entry; the frame keeps its reference. */
@@ -511,7 +564,7 @@ export function dropPages(c: Caller, start: number, end: number): void {
   const from = start >>> scale;
   const to = ((end - 1) >>> scale) + 1;
   lockPages(mem, mm, from, to, thread);
-  zapPages(c, from, to);
+  settlePages(c, start, end, true);
   unlockPages(mem, mm, from, to, thread);
   finishZap(c);
 }
@@ -546,14 +599,24 @@ export function cleanRange(c: Caller, mapping: number, start: number, end: numbe
 export function extendMapping(c: Caller, mapping: number, end: number): void {
   const { mem, mm, thread } = c;
   const objects = mem.getU32(mapping + Mapping.object) !== 0;
+  const scale = hostScale(mem);
+  const from = mem.getU32(mapping + Mapping.end);
+  const page = from >>> scale;
   if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  if (scale > 0) lockPages(mem, mm, page, page + 1, thread);
   beginChange(mem, mm);
-  const pages = end - mem.getU32(mapping + Mapping.end);
+  const pages = end - from;
   account(mem, mm, mem.getU32(mapping + Mapping.prot), mem.getU32(mapping + Mapping.flags), pages);
   mem.setU32(mapping + Mapping.end, end);
   mappingResized(mem, mapping);
   joinNeighbours(mem, mm, mapping);
   endChange(mem, mm);
+  if (scale > 0) {
+    // The page in which the mapping ended may be present.
+    if (from % (1 << scale) !== 0) settleEdge(c, page, from, end, true);
+    unlockPages(mem, mm, page, page + 1, thread);
+    finishZap(c);
+  }
   if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   if (retired !== 0) settleRetired(c);
 }

@@ -36,7 +36,9 @@ function hostPage(mem: SharedMemory): number {
 /** mmapFindVma at a multiple of `align` (a power of two of at least a host page). mmapLock. */
 export function mmapFindVmaAligned(c: Caller, hint: number, size: number, align: number): number {
   const { mem, mm } = c;
-  const pages = size / TARGET_PAGE_SIZE;
+  // Whole host pages, so that only MAP_FIXED puts two mappings into one.
+  const host = hostPage(mem);
+  const pages = (Math.ceil(size / host) * host) / TARGET_PAGE_SIZE;
   if (hint > 0) {
     const at = Math.ceil(hint / align) * align;
     const most = Math.min(mem.getU64(mm + Mm.taskSize), Math.max(FARTHEST_HINT, mem.getU64(mm + Mm.reach)));

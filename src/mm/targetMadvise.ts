@@ -178,7 +178,7 @@ function adviseMapping(c: Caller, mapping: number, from: number, to: number, adv
 /** MADV_POPULATE_READ and _WRITE: faults everything in, and says what an access would have met. */
 function populateRange(c: Caller, from: number, end: number, access: number): number {
   const page = 1 << c.mem.getU32(MACHINE + Machine.hostPageShift);
-  for (let at = from; at < end; at += page) {
+  for (let at = from; at < end; at = Math.floor(at / page) * page + page) {
     const outcome = resolveFault(c, at, access);
     if (outcome === FAULT_HANDLED) continue;
     if (outcome === FAULT_BUSERR) return -EFAULT;

@@ -103,9 +103,13 @@ function lockedPages(c: Caller, from: number, to: number): number {
 function bringIn(c: Caller, from: number, to: number): boolean {
   const { mem, mm } = c;
   const page = 1 << mem.getU32(MACHINE + Machine.hostPageShift);
-  for (let at = from * TARGET_PAGE_SIZE; at < to * TARGET_PAGE_SIZE; at += page) {
+  for (
+    let at = from * TARGET_PAGE_SIZE;
+    at < to * TARGET_PAGE_SIZE;
+    at = Math.floor(at / page) * page + page
+  ) {
     mmapLock(c);
-    const mapping = firstEndingAfter(mem, mm, at / TARGET_PAGE_SIZE);
+    const mapping = firstEndingAfter(mem, mm, Math.floor(at / TARGET_PAGE_SIZE));
     const prot = mapping === 0 ? 0 : mem.getU32(mapping + Mapping.prot);
     mmapUnlock(c);
     if ((prot & (PROT_READ | PROT_WRITE)) === 0) continue;

@@ -147,8 +147,11 @@ function mapLocked(
     if (isUnaligned(start)) return -EINVAL;
     if (start / TARGET_PAGE_SIZE < mem.getU32(mm + Mm.mmapMinAddr)) return -EPERM;
   } else {
-    address = mmapFindVma(c, start, size);
+    // A file's pages lie in host pages as they lie in the file's.
+    const within = file === null ? 0 : offset % (1 << mem.getU32(MACHINE + Machine.hostPageShift));
+    address = mmapFindVma(c, start, size + within);
     if (address === NO_PLACE) return -ENOMEM;
+    address += within;
   }
   const from = address / TARGET_PAGE_SIZE;
   const to = from + size / TARGET_PAGE_SIZE;
@@ -181,7 +184,13 @@ function mapLocked(
       bits &= ~MAPPING_MAY_EXEC;
     }
     if (flags & MAP_GROWSDOWN) return -EINVAL;
-    if (offset % (1 << mem.getU32(MACHINE + Machine.hostPageShift)) !== 0) return -EINVAL;
+    // A host page that holds a copy cannot be shared for writing (QEMU: mmap_frag).
+    if (
+      bits & MAPPING_SHARED &&
+      prot & PROT_WRITE &&
+      (offset - address) % (1 << mem.getU32(MACHINE + Machine.hostPageShift)) !== 0
+    )
+      return -EINVAL;
     what.file = file.file;
     what.object = file.file !== 0 ? mem.getU32(file.file + HostFile.object) : file.object;
     what.offset = offset / TARGET_PAGE_SIZE;
@@ -234,7 +243,7 @@ export function populate(c: Caller, address: number, size: number, prot: number)
   if ((prot & (PROT_READ | PROT_WRITE)) === 0) return;
   const access = prot & PROT_WRITE ? ACCESS_WRITE : ACCESS_READ;
   const page = 1 << c.mem.getU32(MACHINE + Machine.hostPageShift);
-  for (let at = address; at < address + size; at += page) {
+  for (let at = address; at < address + size; at = Math.floor(at / page) * page + page) {
     if (resolveFault(c, at, access) !== FAULT_HANDLED) return;
   }
 }

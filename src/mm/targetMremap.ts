@@ -15,6 +15,7 @@ import { extendMapping, isData, isMapped, mapRange, moveRange, type NewMapping }
 import { mappingAt } from '../memory/mappingTree.js';
 import { growReach } from '../memory/pageTables.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_LOCKED, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { mmapFindVma, NO_PLACE } from './findVma.js';
@@ -117,9 +118,10 @@ function remapAnywhere(
     }
   }
   if (!(flags & MREMAP_MAYMOVE)) return -ENOMEM;
-  const target = mmapFindVma(c, 0, newLength);
+  const within = withinHostPage(c, old);
+  const target = mmapFindVma(c, 0, newLength + within);
   if (target === NO_PLACE) return -ENOMEM;
-  return move(c, mapping, old, oldLength, target, newLength, false);
+  return move(c, mapping, old, oldLength, target + within, newLength, false);
 }
 
 function remapTo(
@@ -137,6 +139,8 @@ function remapTo(
   if (isUnaligned(wantedAsGiven)) return -EINVAL;
   const taskSize = mem.getU64(mm + Mm.taskSize);
   if (newLength > taskSize || wanted > taskSize - newLength) return -EINVAL;
+  // Pages move whole: the new place must lie within its host page as the old one does.
+  if (fixed && withinHostPage(c, wanted) !== withinHostPage(c, old)) return -EINVAL;
   if (old + oldLength > wanted && wanted + newLength > old) return -EINVAL;
   if (!mayAddMappings(c, 5)) return -ENOMEM;
   const moved = Math.min(oldLength, newLength);
@@ -153,8 +157,10 @@ function remapTo(
     const failed = munmapLocked(c, wanted / TARGET_PAGE_SIZE, (wanted + newLength) / TARGET_PAGE_SIZE);
     if (failed < 0) return failed;
   } else {
-    target = mmapFindVma(c, wanted, newLength);
+    const within = withinHostPage(c, old);
+    target = mmapFindVma(c, wanted, newLength + within);
     if (target === NO_PLACE) return -ENOMEM;
+    target += within;
   }
   if (oldLength > newLength) {
     const failed = munmapLocked(
@@ -167,6 +173,10 @@ function remapTo(
   // Unmapping may have split or replaced the record.
   const now = mappingAt(mem, mm, old / TARGET_PAGE_SIZE);
   return move(c, now, old, moved, target, newLength, (flags & MREMAP_DONTUNMAP) !== 0);
+}
+
+function withinHostPage(c: Caller, address: number): number {
+  return address % (1 << c.mem.getU32(MACHINE + Machine.hostPageShift));
 }
 
 const copy: NewMapping = { prot: 0, flags: 0, file: 0, object: 0, offset: 0 };

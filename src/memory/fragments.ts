@@ -1,0 +1,241 @@
+import { lockMutex, unlockMutex } from '../sync/mutex.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { MAPPING_SHARED } from '../sync/records/mapping.js';
+import { Mm } from '../sync/records/mm.js';
+import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
+import { copyMemory, zeroMemory } from './bulkMemory.js';
+import { type Caller, FAULT_HANDLED, FAULT_NO_MEMORY, type FaultOutcome } from './caller.js';
+import { LOADED, loadFilePage } from './filePages.js';
+import { allocateFrame, frameAddress, frameDescriptor, frameRefs, hostPageSize, NO_FRAME } from './frames.js';
+import { PROT_WRITE, TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from './linuxMemory.js';
+import { type MappingSnapshot, snapshotMapping } from './mappingTree.js';
+import { forgetCode } from './pageCode.js';
+import {
+  accessBits,
+  finishZap,
+  PTE_EXEC,
+  PTE_OBJECT,
+  PTE_READ,
+  PTE_WRITE,
+  PTE_WRITER,
+  pageEntry,
+  setPage,
+  zapPages,
+} from './pageTables.js';
+import { copyFrame, objectFrame } from './sharedObject.js';
+
+/**
+ * Host pages larger than target pages: a host page that several mappings share, or one whose place in its file does not
+ * fit. As in QEMU, such a page gets the union of its mappings' protections and a private frame that holds a copy of
+ * what each of them shows (QEMU: mmap_frag). A page is uniform, and handled like any other, when everything mapped in
+ * it shows the same object at the same displacement, or is anonymous.
+ *
+ * Everything here is called with the page's page-table lock held, which keeps the mappings in the page as they are.
+ */
+const part: MappingSnapshot = { start: 0, end: 0, prot: 0, flags: 0, file: 0, object: 0, offset: 0 };
+
+/** What surveyPage found: the union of protections, and whether the page is uniform. One object a worker. */
+export const survey = { prot: 0, uniform: true, mapped: false };
+
+/** Target pages in a host page, as a power of two. */
+function scaleOf(c: Caller): number {
+  return c.mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+}
+
+/** Looks at everything mapped in host page `page`; the answer is in `survey`. */
+export function surveyPage(c: Caller, page: number): void {
+  const { mem, mm } = c;
+  const scale = scaleOf(c);
+  const end = (page + 1) << scale;
+  survey.prot = 0;
+  survey.uniform = true;
+  survey.mapped = false;
+  let object = 0;
+  let displacement = 0;
+  let shared = 0;
+  for (let at = page << scale; at < end; at++) {
+    if (!snapshotMapping(mem, mm, at, part)) continue;
+    survey.prot |= part.prot;
+    if (!survey.mapped) {
+      survey.mapped = true;
+      object = part.object;
+      displacement = part.offset - part.start;
+      shared = part.flags & MAPPING_SHARED;
+      if (object !== 0 && displacement % (1 << scale) !== 0) survey.uniform = false;
+    } else if (
+      part.object !== object ||
+      (object !== 0 &&
+        (part.offset - part.start !== displacement || (part.flags & MAPPING_SHARED) !== shared))
+    ) {
+      survey.uniform = false;
+    }
+    at = Math.min(part.end, end) - 1;
+  }
+}
+
+/** A fault on a page that is not uniform (as `survey` says): makes it present with what its mappings allow. */
+export function installFragments(c: Caller, page: number): FaultOutcome {
+  const { mem, mm } = c;
+  const entry = pageEntry(mem, mm, page);
+  if (entry === 0) {
+    const frame = newFrame(c, page);
+    if (frame === NO_FRAME) return FAULT_NO_MEMORY;
+    const size = hostPageSize(mem);
+    zeroMemory(mem, frameAddress(mem, frame), size);
+    const scale = scaleOf(c);
+    fill(c, page, frame, page << scale, (page + 1) << scale);
+    setPrivate(c, page, frame);
+    return FAULT_HANDLED;
+  }
+  if (!makePrivate(c, page, entry)) return FAULT_NO_MEMORY;
+  setPage(mem, mm, page, pageEntry(mem, mm, page) >>> 12, privateBits());
+  return FAULT_HANDLED;
+}
+
+function privateBits(): number {
+  return accessBits(survey.prot) | (survey.prot & PROT_WRITE ? PTE_WRITE : 0);
+}
+
+function newFrame(c: Caller, page: number): number {
+  return allocateFrame(c.mem, c.mm, c.mm, page * hostPageSize(c.mem), c.thread);
+}
+
+function setPrivate(c: Caller, page: number, frame: number): void {
+  const { mem, mm } = c;
+  setPage(mem, mm, page, frame, privateBits());
+  mem.atomicAdd(mm + Mm.residentPages, 1);
+  mem.atomicAdd(mm + Mm.framesHeld, 1);
+}
+
+/** Sees to it that the present page's frame is its own and holds no code. */
+function makePrivate(c: Caller, page: number, entry: number): boolean {
+  const { mem } = c;
+  const frame = entry >>> 12;
+  if ((entry & PTE_OBJECT) === 0 && frameRefs(mem, frame) === 1) {
+    forgetCode(c, page, frameDescriptor(mem, frame), false);
+    return true;
+  }
+  const own = newFrame(c, page);
+  if (own === NO_FRAME) return false;
+  copyFrame(mem, own, frame);
+  zapPages(c, page, page + 1);
+  finishZap(c);
+  setPrivate(c, page, own);
+  return true;
+}
+
+/** Writes what the mappings of target pages [from, to) show into a private frame of `page`; the rest is left. */
+function fill(c: Caller, page: number, frame: number, from: number, to: number): void {
+  const { mem, mm } = c;
+  const base = frameAddress(mem, frame) - (page << scaleOf(c)) * TARGET_PAGE_SIZE;
+  for (let at = from; at < to; ) {
+    if (!snapshotMapping(mem, mm, at, part)) {
+      at++;
+      continue;
+    }
+    const end = Math.min(part.end, to);
+    const address = base + at * TARGET_PAGE_SIZE;
+    const length = (end - at) * TARGET_PAGE_SIZE;
+    zeroMemory(mem, address, length);
+    const position = (part.offset + (at - part.start)) * TARGET_PAGE_SIZE;
+    if (part.object !== 0) copyFromObject(c, part.file, part.object, position, address, length);
+    at = end;
+  }
+}
+
+/** Copies what an object holds at [position, position+length); what lies beyond its end is left as it is. */
+function copyFromObject(
+  c: Caller,
+  file: number,
+  object: number,
+  position: number,
+  to: number,
+  length: number,
+): void {
+  const { mem, mm, thread } = c;
+  const size = hostPageSize(mem);
+  const isFile = mem.getU32(object + SharedObject.kind) === OBJECT_FILE;
+  for (let done = 0; done < length; ) {
+    const index = Math.floor((position + done) / size);
+    const within = (position + done) % size;
+    const n = Math.min(length - done, size - within);
+    if (!isFile || loadFilePage(mem, file, index, mm, -Infinity, thread) === LOADED) {
+      lockMutex(mem, object + SharedObject.lock, thread);
+      const frame = objectFrame(mem, object, index);
+      if (frame !== NO_FRAME) copyMemory(mem, to + done, frameAddress(mem, frame) + within, n);
+      unlockMutex(mem, object + SharedObject.lock, thread);
+    }
+    done += n;
+  }
+}
+
+/**
+ * After mappings have changed in target pages [start, end), which cover host page `page` partly: brings a present page up
+ * to date. `fresh`: what the range shows now is new (map, MADV_DONTNEED) rather than what was there (unmap, mprotect).
+ * Says whether access was withdrawn; the caller then lets the others pass a safepoint.
+ */
+export function settleEdge(c: Caller, page: number, start: number, end: number, fresh: boolean): boolean {
+  const { mem, mm } = c;
+  const entry = pageEntry(mem, mm, page);
+  if (entry === 0) return false;
+  surveyPage(c, page);
+  if (!survey.mapped) {
+    zapPages(c, page, page + 1);
+    return true;
+  }
+  const scale = scaleOf(c);
+  const from = Math.max(start, page << scale);
+  const to = Math.min(end, (page + 1) << scale);
+  const keepsObject = (entry & PTE_OBJECT) !== 0 && survey.uniform;
+  if (keepsObject && !fresh) {
+    // Still the object's page.
+    const keep = entry & (survey.prot & PROT_WRITE ? PTE_WRITE | PTE_WRITER : PTE_WRITER);
+    setPage(mem, mm, page, entry >>> 12, accessBits(survey.prot) | PTE_OBJECT | keep);
+    return true;
+  }
+  if (keepsObject && objectThere(c, from)) {
+    // The whole page shows one object, and holds nothing else: the next fault finds it.
+    zapPages(c, page, page + 1);
+    return true;
+  }
+  let bits = privateBits();
+  if (fresh || entry & PTE_OBJECT) {
+    if (!makePrivate(c, page, entry)) {
+      // No frame for a copy: what was private in the page is lost, as it is when the guest is killed.
+      zapPages(c, page, page + 1);
+      return true;
+    }
+    if (fresh) fill(c, page, pageEntry(mem, mm, page) >>> 12, from, to);
+  } else if (frameRefs(mem, entry >>> 12) > 1) bits &= ~PTE_WRITE;
+  setPage(mem, mm, page, pageEntry(mem, mm, page) >>> 12, bits);
+  return (entry & ~bits & (PTE_READ | PTE_WRITE | PTE_EXEC)) !== 0;
+}
+
+function objectThere(c: Caller, at: number): boolean {
+  return snapshotMapping(c.mem, c.mm, at, part) && part.object !== 0;
+}
+
+/**
+ * mremap moves target pages [start, end), which cover host page `from` partly: copies their bytes to host page `to`, which
+ * is empty and mapped anew, and leaves the rest of `from` to its other mappings. `start` and its new place lie alike
+ * within their host pages. The locks of both pages are held.
+ */
+export function copyPartialPage(c: Caller, from: number, to: number, start: number, end: number): void {
+  const { mem, mm } = c;
+  const scale = scaleOf(c);
+  const entry = pageEntry(mem, mm, from);
+  const own = newFrame(c, to);
+  if (own !== NO_FRAME) {
+    const first = Math.max(start, from << scale) - (from << scale);
+    const last = Math.min(end, (from + 1) << scale) - (from << scale);
+    const source = frameAddress(mem, entry >>> 12);
+    const target = frameAddress(mem, own);
+    zeroMemory(mem, target, hostPageSize(mem));
+    const bytes = (last - first) * TARGET_PAGE_SIZE;
+    copyMemory(mem, target + first * TARGET_PAGE_SIZE, source + first * TARGET_PAGE_SIZE, bytes);
+    surveyPage(c, to);
+    if (pageEntry(mem, mm, to) !== 0) zapPages(c, to, to + 1);
+    setPrivate(c, to, own);
+  }
+  settleEdge(c, from, start, end, true);
+}
