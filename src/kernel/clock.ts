@@ -89,8 +89,20 @@ export function guestCpuLocked(mem: SharedMemory, guest: number): number {
   return sum;
 }
 
+/** What the worker had used up when its last thread ended: what it uses while parked is nothing. */
+let usedBefore: number | undefined;
+
 /** Notes the CPU time at which the worker begins with the thread. */
 export function beginCpuTime(t: ThreadContext, hostTid: number): void {
   t.mem.setU32(t.thread + Thread.hostTid, hostTid);
-  t.mem.f64[(t.thread + Thread.cpuBase) >>> 3] = workerCpuNow();
+  usedBefore ??= workerCpuNow();
+  t.mem.f64[(t.thread + Thread.cpuBase) >>> 3] = usedBefore;
+}
+
+/** CPU time of the calling thread, which ends, milliseconds. */
+export function endCpuTime(t: ThreadContext): number {
+  const now = workerCpuNow();
+  const used = now - t.mem.f64[(t.thread + Thread.cpuBase) >>> 3];
+  usedBefore = now;
+  return Math.max(0, used);
 }

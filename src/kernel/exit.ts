@@ -11,7 +11,7 @@ import { ATTENTION_EXIT, Thread } from '../sync/records/thread.js';
 import { pushRequest, RequestKind } from '../sync/ring.js';
 import { removeThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { ownCpu } from './clock.js';
+import { endCpuTime } from './clock.js';
 import { SyscallError } from './errno.js';
 import { releaseFiles } from './files/filesTable.js';
 import { releaseFs } from './files/fsRecord.js';
@@ -94,7 +94,7 @@ export function endThread(t: ThreadContext): void {
   walkRobustList(t);
   clearChildTid(t);
 
-  const cpu = Math.round(ownCpu(t) * 1000);
+  const cpu = Math.round(endCpuTime(t) * 1000);
   lockMutex(mem, guest + Guest.threadsLock, thread);
   let link = guest + Guest.threads;
   while (mem.getU32(link) !== thread) link = mem.getU32(link) + Thread.nextInGuest;

@@ -174,23 +174,33 @@ export function futexWait(
   }
 }
 
-/** Wakes up to `count` waiters of `key` whose bitset meets `bitset`; the bucket's lock is held. */
-function wakeLocked(mem: SharedMemory, key: FutexKey, count: number, bitset: number): number {
+/** Threads taken out of their queues whose wake-up is due once the bucket's lock has been given back. */
+const due: number[] = [];
+
+/** Takes up to `count` waiters of `key` whose bitset meets `bitset` off the queue; the bucket's lock is held. */
+function takeLocked(mem: SharedMemory, key: FutexKey, count: number, bitset: number): number {
   const { bucket } = key;
-  let woken = 0;
+  let taken = 0;
   let next = 0;
-  for (let w = mem.getU32(bucket + FutexBucket.first); w !== 0 && woken < count; w = next) {
+  for (let w = mem.getU32(bucket + FutexBucket.first); w !== 0 && taken < count; w = next) {
     next = mem.getU32(w + FutexWaiter.next);
     if (!matches(mem, w, key) || (mem.getU32(w + FutexWaiter.bitset) & bitset) === 0) continue;
-    const thread = mem.getU32(w + FutexWaiter.thread);
+    due.push(mem.getU32(w + FutexWaiter.thread));
     unlinkLocked(mem, bucket, w);
     mem.atomicAdd(bucket + FutexBucket.waiters, -1);
     mem.atomicStore(w + FutexWaiter.bucket, 0);
-    // The thread may be gone by now; its record is never anything but a Thread, so a late unpark does no harm.
-    unpark(mem, thread);
-    woken++;
+    taken++;
   }
-  return woken;
+  return taken;
+}
+
+/**
+ * Wakes the threads taken, with no bucket locked: a wake-up takes longer than all the rest. A thread may be gone by now;
+ * its record is never anything but a Thread, so a late unpark does no harm.
+ */
+function wakeDue(mem: SharedMemory): void {
+  for (const thread of due) unpark(mem, thread);
+  due.length = 0;
 }
 
 /** FUTEX_WAKE and FUTEX_WAKE_BITSET. Returns how many were woken. */
@@ -207,8 +217,9 @@ export function futexWake(
   if (mem.atomicLoad(key.bucket + FutexBucket.waiters) === 0) return 0;
   const lock = key.bucket + FutexBucket.lock;
   lockMutex(mem, lock, t.thread);
-  const woken = wakeLocked(mem, key, Math.max(count, 1), bitset);
+  const woken = takeLocked(mem, key, Math.max(count, 1), bitset);
   unlockMutex(mem, lock, t.thread);
+  wakeDue(mem);
   return woken;
 }
 
@@ -243,7 +254,7 @@ export function futexRequeue(
   lockTwo(mem, from.bucket, to.bucket, thread);
   try {
     if (expected !== undefined && loadU32(t, va) !== expected >>> 0) return -EAGAIN;
-    const woken = wakeCount === 0 ? 0 : wakeLocked(mem, from, wakeCount, ~0);
+    const woken = wakeCount === 0 ? 0 : takeLocked(mem, from, wakeCount, ~0);
     let next = 0;
     for (let w = mem.getU32(from.bucket + FutexBucket.first); w !== 0 && moved < requeueCount; w = next) {
       next = mem.getU32(w + FutexWaiter.next);
@@ -261,6 +272,7 @@ export function futexRequeue(
     return woken + moved;
   } finally {
     unlockTwo(mem, from.bucket, to.bucket, thread);
+    wakeDue(mem);
   }
 }
 
@@ -325,11 +337,12 @@ export function futexWakeOp(
     wakeOpCompares(comparison, 0, 0);
     wakeOpResult(op, 0, 0);
     const old = atomicUpdateU32(t, second, (word) => wakeOpResult(op, operand, word | 0)) | 0;
-    let woken = wakeLocked(mem, key, Math.max(wakeCount, 1), ~0);
+    let woken = takeLocked(mem, key, Math.max(wakeCount, 1), ~0);
     if (wakeOpCompares(comparison, old, compareWith))
-      woken += wakeLocked(mem, key2, Math.max(wakeCount2, 1), ~0);
+      woken += takeLocked(mem, key2, Math.max(wakeCount2, 1), ~0);
     return woken;
   } finally {
     unlockTwo(mem, key.bucket, key2.bucket, thread);
+    wakeDue(mem);
   }
 }
