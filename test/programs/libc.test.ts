@@ -23,6 +23,7 @@ const programs: [string, string][] = [
   ['numbers', 'numbers.c'],
   ['heap', 'heap.c'],
   ['stdio', 'stdio.c'],
+  ['files', 'files.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],
 ];
@@ -36,14 +37,14 @@ function compile(source: string, linking: string[]): string {
 }
 
 let folders = 0;
-/** Runs a program with a folder that it may write, seen as /work. */
+/** Runs a program with a folder that it may write, seen as /scratch. */
 async function runInFolder(
   options: string[],
   program: string,
 ): Promise<{ stdout: string; code: number | null }> {
   const work = join(folder, String(folders++));
   mkdirSync(work);
-  const { stdout, code } = await runGuest([...options, '--dir', `${work}:/work`], program, ['/work']);
+  const { stdout, code } = await runGuest([...options, '--dir', `${work}:/scratch`], program, ['/scratch']);
   return { stdout, code };
 }
 
@@ -99,7 +100,9 @@ const noMusl = typeof musl !== 'string';
 describe(`programs with musl${noMusl ? ` (${musl.missing})` : ''}`, () => {
   const specs = noMusl ? '' : join(musl, 'musl.specs');
   const allRight = /: (\d+) of \1 checks passed\n$/;
-  for (const [name, source] of programs.filter(([, file]) => file.endsWith('.c'))) {
+  // files.c compares error names, which only glibc has a function for.
+  const ofC = programs.filter(([name, file]) => file.endsWith('.c') && name !== 'files');
+  for (const [name, source] of ofC) {
     it.skipIf(noMusl)(`${name}, static`, async () => {
       const { stdout, code } = await runInFolder([], compile(source, [`-specs=${specs}`, '-static']));
       expect(stdout).toMatch(allRight);
