@@ -10,11 +10,11 @@ const guest = join(repository, 'test/guests/freestanding.elf');
 const folder = mkdtempSync(join(tmpdir(), 'guesthouse-test-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A host folder for one guest, as an option that shows it as /work. */
+/** A host folder for one guest, as an option that shows it as /scratch. */
 function workFolder(name: string): string {
   const path = join(folder, name);
   mkdirSync(path);
-  return `${path}:/work`;
+  return `${path}:/scratch`;
 }
 
 const run = (args: string[], settings?: RunSettings) => runGuest([], guest, args, settings);
@@ -156,13 +156,13 @@ describe('guests that check themselves', () => {
 
   it('memory, with a folder', async () => {
     const options = ['--dir', workFolder('memory')];
-    const { stdout, code } = await runGuest(options, guest, ['memory', '/work', 'strict']);
+    const { stdout, code } = await runGuest(options, guest, ['memory', '/scratch', 'strict']);
     expect(stdout).toMatch(/^memory: \d+ checks passed\n$/);
     expect(code).toBe(0);
   });
 
   it('files, with a folder', async () => {
-    const { stdout, code } = await runGuest(['--dir', workFolder('files')], guest, ['files', '/work']);
+    const { stdout, code } = await runGuest(['--dir', workFolder('files')], guest, ['files', '/scratch']);
     expect(stdout).toMatch(/^files: \d+ checks passed\n$/);
     expect(code).toBe(0);
   });

@@ -29,7 +29,7 @@ describe(`the Go runtime${go === undefined ? ' (needs go)' : ''}`, () => {
       });
       const work = join(folder, 'work');
       mkdirSync(work);
-      const { stdout, stderr, code } = await runGuest(['--dir', `${work}:/work`], program, ['/work']);
+      const { stdout, stderr, code } = await runGuest(['--dir', `${work}:/scratch`], program, ['/scratch']);
       expect(stderr).toBe('');
       expect(stdout.split('\n')).toEqual([
         'pipeline 2668667000',

@@ -77,9 +77,9 @@ export class UserVector implements ByteVector {
     readonly length: number,
   ) {}
 
-  /** A buffer of read(2) or write(2). Throws SyscallError(EINVAL) for a length that is negative as ssize_t. */
+  /** A buffer of read(2) or write(2). Throws UserFault for a length beyond any address space, as access_ok does. */
   static single(address: number, length: number): UserVector {
-    if (length < 0) throw new SyscallError(EINVAL);
+    if (length < 0) throw new UserFault(address, FAULT_MAPERR);
     const bytes = Math.min(length, MAX_TRANSFER);
     return new UserVector([address], [bytes], bytes);
   }

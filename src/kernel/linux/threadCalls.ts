@@ -8,7 +8,16 @@ import { ATTENTION_EXIT, Thread } from '../../sync/records/thread.js';
 import { quiesceOthers } from '../../sync/safepoint.js';
 import { realtimeOffset } from '../clock.js';
 import { cloneThread } from '../clone.js';
-import { E2BIG, EINVAL, ENOSYS, EPERM, ESRCH, SyscallError } from '../errno.js';
+import {
+  E2BIG,
+  EINVAL,
+  ENOSYS,
+  EPERM,
+  ERESTART_RESTARTBLOCK,
+  ERESTARTSYS,
+  ESRCH,
+  SyscallError,
+} from '../errno.js';
 import { exitGroup } from '../exit.js';
 import { futexRequeue, futexWait, futexWake, futexWakeOp } from '../futex.js';
 import { threadByTidLocked } from '../guestRecords.js';
@@ -29,6 +38,9 @@ const FUTEX_WAKE_OP = 5;
 const FUTEX_WAIT_BITSET = 9;
 const FUTEX_WAKE_BITSET = 10;
 const ANY = 0xffff_ffff | 0;
+
+/** Value of Thread.restartKind: a futex wait with a deadline. (RESTART_SLEEP of timeCalls.ts is 1.) */
+export const RESTART_FUTEX = 2;
 
 /** clone(flags, stack, parent_tid, tls, child_tid): RISC-V has CLONE_BACKWARDS. */
 function clone(
@@ -106,6 +118,36 @@ function exitGroupCall(t: ThreadContext, code: number): number {
   return 0;
 }
 
+/** FUTEX_WAIT and FUTEX_WAIT_BITSET: with a deadline, a call that a signal interrupts keeps it when it goes on. */
+function waitOrRestart(
+  t: ThreadContext,
+  va: number,
+  op: number,
+  value: number,
+  value3: number,
+  deadline: number,
+): number {
+  const bitset = (op & FUTEX_CMD_MASK) === FUTEX_WAIT ? ANY : value3 | 0;
+  const result = futexWait(t, va, value | 0, deadline, bitset, (op & FUTEX_PRIVATE_FLAG) === 0);
+  if (result !== -ERESTARTSYS || deadline === Infinity) return result;
+  const { mem, thread } = t;
+  mem.setU32(thread + Thread.restartKind, RESTART_FUTEX);
+  mem.f64[(thread + Thread.restartDeadline) >>> 3] = deadline;
+  return -ERESTART_RESTARTBLOCK;
+}
+
+/** restart_syscall of a futex wait: the argument registers are still those of the futex call. */
+export function restartFutexWait(
+  t: ThreadContext,
+  va: number,
+  operation: number,
+  value: number,
+  value3: number,
+): number {
+  const deadline = t.mem.f64[(t.thread + Thread.restartDeadline) >>> 3];
+  return waitOrRestart(t, va, operation | 0, value, value3, deadline);
+}
+
 function futex(
   t: ThreadContext,
   va: number,
@@ -135,8 +177,7 @@ function futex(
         if (command === FUTEX_WAIT) deadline += monotonicNow();
         else if ((op & FUTEX_CLOCK_REALTIME) !== 0) deadline -= realtimeOffset(t.mem);
       }
-      const bitset = command === FUTEX_WAIT ? ANY : value3 | 0;
-      return futexWait(t, va, value | 0, deadline, bitset, shared);
+      return waitOrRestart(t, va, op, value, value3, deadline);
     }
     case FUTEX_WAKE:
       return futexWake(t, va, value | 0, ANY, shared);

@@ -50,6 +50,7 @@ import { SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, Sigevent } fro
 import { ItimerSpec, readTimespec, readTimeval, writeTimespec, writeTimeval } from './structsTime.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
+import { RESTART_FUTEX, restartFutexWait } from './threadCalls.js';
 
 /** Clocks, sleeping and timers. */
 const TIMER_ABSTIME = 1;
@@ -178,10 +179,20 @@ function clockNanosleep(
   return sleepUntil(t, deadline) ? 0 : -ERESTARTNOHAND;
 }
 
-function restartSyscall(t: ThreadContext): number {
+function restartSyscall(
+  t: ThreadContext,
+  a0: number,
+  a1: number,
+  a2: number,
+  _a3: number,
+  _a4: number,
+  a5: number,
+): number {
   const { mem, thread } = t;
-  if (mem.getU32(thread + Thread.restartKind) !== RESTART_SLEEP) return -EINTR;
+  const kind = mem.getU32(thread + Thread.restartKind);
   mem.setU32(thread + Thread.restartKind, 0);
+  if (kind === RESTART_FUTEX) return restartFutexWait(t, a0, a1, a2, a5);
+  if (kind !== RESTART_SLEEP) return -EINTR;
   const deadline = mem.f64[(thread + Thread.restartDeadline) >>> 3];
   return sleepFor(t, deadline, mem.getU64(thread + Thread.restartArgument));
 }
