@@ -26,8 +26,9 @@ import { populate } from './targetMmap.js';
 import { munmapLocked } from './targetMunmap.js';
 
 /**
- * mremap(2): the address or −errno. Grows in place when what follows is free, moves otherwise; a range over several
- * mappings is EFAULT. Unlike Linux before 6.17, MREMAP_FIXED unmaps its target only when nothing else can fail.
+ * mremap(2): the address or −errno; checks in the order of Linux 6.18. Grows in place when what follows is free, moves otherwise; a range over several
+ * mappings is EFAULT (Linux moves such a range since 6.17). MREMAP_FIXED unmaps its target only when nothing else
+ * can fail.
  */
 export function targetMremap(
   c: Caller,
@@ -46,6 +47,15 @@ export function targetMremap(
   if (newLength === 0) return -EINVAL;
   const { mem, mm } = c;
   const old = unsigned(oldAddress);
+  const wanted = unsigned(newAddress);
+  if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) {
+    if (isUnaligned(newAddress)) return -EINVAL;
+    const taskSize = mem.getU64(mm + Mm.taskSize);
+    if (newLength > taskSize || wanted > taskSize - newLength) return -EINVAL;
+    if (old + oldLength > wanted && wanted + newLength > old) return -EINVAL;
+    // Pages move whole: the new place must lie within its host page as the old one does.
+    if (flags & MREMAP_FIXED && withinHostPage(c, wanted) !== withinHostPage(c, old)) return -EINVAL;
+  }
   if (old >= mem.getU64(mm + Mm.taskSize)) return -EFAULT;
   let result: number;
   let locked = false;
@@ -56,7 +66,7 @@ export function targetMremap(
     locked = (mem.getU32(mapping + Mapping.flags) & MAPPING_LOCKED) !== 0;
     result =
       flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)
-        ? remapTo(c, mapping, old, oldLength, newLength, flags, unsigned(newAddress), newAddress)
+        ? remapTo(c, mapping, old, oldLength, newLength, flags, wanted)
         : remapAnywhere(c, mapping, old, oldLength, newLength, flags);
   } catch (error) {
     if (!(error instanceof OutOfKernelMemory)) throw error;
@@ -132,16 +142,9 @@ function remapTo(
   newLength: number,
   flags: number,
   wanted: number,
-  wantedAsGiven: number,
 ): number {
   const { mem, mm } = c;
   const fixed = (flags & MREMAP_FIXED) !== 0;
-  if (isUnaligned(wantedAsGiven)) return -EINVAL;
-  const taskSize = mem.getU64(mm + Mm.taskSize);
-  if (newLength > taskSize || wanted > taskSize - newLength) return -EINVAL;
-  // Pages move whole: the new place must lie within its host page as the old one does.
-  if (fixed && withinHostPage(c, wanted) !== withinHostPage(c, old)) return -EINVAL;
-  if (old + oldLength > wanted && wanted + newLength > old) return -EINVAL;
   if (!mayAddMappings(c, 5)) return -ENOMEM;
   const moved = Math.min(oldLength, newLength);
   const error = checkResize(c, mapping, old, moved, newLength);
@@ -170,8 +173,9 @@ function remapTo(
     );
     if (failed < 0) return failed;
   }
-  // Unmapping may have split or replaced the record.
+  // Unmapping may have replaced the record, and with old_size 0 taken it away (Linux answers EFAULT too).
   const now = mappingAt(mem, mm, old / TARGET_PAGE_SIZE);
+  if (now === 0) return -EFAULT;
   return move(c, now, old, moved, target, newLength, (flags & MREMAP_DONTUNMAP) !== 0);
 }
 

@@ -222,12 +222,14 @@ class System {
     const { model } = this;
     if (m === 0) return -22;
     if (flags & 4 && n !== m) return -22;
+    if (flags & 6) {
+      if (flags & 2 && (old - target) % this.hostPages !== 0) return -22;
+      if (old + n > target && target + m > old) return -22;
+    }
     const first = model.pages.get(old);
     if (first === undefined) return -14;
     const inRange = (k: number) => model.run(old) >= k;
     if (flags & 6) {
-      if (flags & 2 && (old - target) % this.hostPages !== 0) return -22;
-      if (old + n > target && target + m > old) return -22;
       if (n === 0 && !first.shared) return -22;
       if (!inRange(Math.min(n, m))) return -14;
       if (flags & 2) return target * PAGE;
