@@ -4,9 +4,9 @@ import { CodePage } from '../sync/records/codePage.js';
 import { EXIT_ATTENTION, EXIT_FETCH, EXIT_ILLEGAL, Thread } from '../sync/records/thread.js';
 import { call, type FunctionRef, i32, i64, type Label, ModuleBuilder } from '../wasm/index.js';
 import { ExactBuilder } from './exactBuilder.js';
+import { EXIT_BUDGET } from './exitBudget.js';
 import { countedInstructions, currentPc, FastBuilder, ONE, type RunFrame } from './fastBuilder.js';
 import {
-  EXIT_BUDGET,
   HANDLERS,
   type Handler,
   OP_CONTINUE,
@@ -18,6 +18,7 @@ import {
 import { HelperTable } from './helperTable.js';
 import type { Frame } from './interpreterBuilder.js';
 import { defineMemoryHelpers, type MemoryHelpers, tableOffset } from './memoryHelpers.js';
+import { definePredecoder, type Predecoder } from './predecoder.js';
 import { OPCODE_SHIFT, RD_SHIFT, SLOT_SCALE_SHIFT } from './slot.js';
 import { STRADDLES, Straddle } from './straddles.js';
 
@@ -28,16 +29,8 @@ export interface GeneratorOptions {
   readonly fused: boolean;
 }
 
-interface Imports {
-  /** (code page, slot index): decodes a run of slots. */
-  readonly decode: FunctionRef;
-  /** (address of the slot, instruction word): decodes a straddling instruction. */
-  readonly decodeStraddle: FunctionRef;
-  readonly time: FunctionRef;
-}
-
 /**
- * Generates the interpreter: a module that exports `run(thread, budget) → EXIT_*` and imports the machine's memory,
+ * Generates the interpreter: a module that exports `run(thread, budget) → EXIT_*` (and, for tests, the predecoder) and imports the machine's memory,
  * `engine` and `helpers`.
  */
 export function generateInterpreter(options: GeneratorOptions): Uint8Array {
@@ -57,23 +50,19 @@ function writeModule(
   imported: Iterable<Helper>,
 ): HelperTable {
   module.importMemory({ module: 'engine', name: 'memory', minimum: 1, maximum: 65536, shared: true });
-  const imports: Imports = {
-    decode: module.importFunction('engine', 'decode', { params: ['i32', 'i32'], results: [] }),
-    decodeStraddle: module.importFunction('engine', 'decodeStraddle', {
-      params: ['i32', 'i32'],
-      results: [],
-    }),
-    time: module.importFunction('engine', 'time', { params: [], results: ['f64'] }),
-  };
+  const importedTime = module.importFunction('engine', 'time', { params: [], results: ['f64'] });
   const helpers = new HelperTable(module, imported);
   const time = module.function({ params: [], results: ['i64'] });
-  time.builder.return(i64.trunc_f64_u(call(imports.time, 'f64')));
+  time.builder.return(i64.trunc_f64_u(call(importedTime, 'f64')));
   const memory = defineMemoryHelpers(module, options.hostPageShift);
+  const predecoder = definePredecoder(module);
 
   const run = module.function({ params: ['i32', 'i32'], results: ['i32'] });
   const exact = module.function({ params: ['i32', 'i64', 'i64'], results: ['i32'] });
   module.exportFunction('run', run);
-  const givesUp = writeRun(run, exact, options, imports, time, helpers);
+  module.exportFunction('predecodeRun', predecoder.run);
+  module.exportFunction('predecodeInstruction', predecoder.instruction);
+  const givesUp = writeRun(run, exact, options, predecoder, time, helpers);
   writeExact(exact, givesUp, options, time, helpers, memory);
   return helpers;
 }
@@ -96,7 +85,7 @@ function writeRun(
   { builder: f }: { builder: ReturnType<ModuleBuilder['function']>['builder'] },
   exact: FunctionRef,
   { hostPageShift, fused }: GeneratorOptions,
-  imports: Imports,
+  predecoder: Predecoder,
   time: FunctionRef,
   helpers: HelperTable,
 ): Set<number> {
@@ -195,14 +184,14 @@ function writeRun(
   const special: Record<number, () => void> = {
     [OP_DECODE]: () => {
       const index = i32.shr_u(i32.sub(slotAt(), i32.add(page, i32.const(CodePage.slots))), i32.const(3));
-      f.call(imports.decode, page, index);
+      f.call(predecoder.run, page, index);
       run.dispatch();
     },
     [OP_CONTINUE]: () => {
       f.set(target, currentPc(run));
       run.goFar();
     },
-    [OP_STRADDLE]: () => writeStraddle(run, page, imports),
+    [OP_STRADDLE]: () => writeStraddle(run, page, predecoder),
     [OP_ILLEGAL]: () => {
       const length = i32.and(i32.shr_u(low, i32.const(RD_SHIFT + 3)), i32.const(63));
       f.store('i64.store', thread, i64.shr_u(slot, i64.const(32)), Thread.exitAddress);
@@ -245,7 +234,7 @@ function writeRun(
 }
 
 /** The handler of OP_STRADDLE; see straddles.ts. */
-function writeStraddle(run: RunFrame, page: RunFrame['entry'], imports: Imports): void {
+function writeStraddle(run: RunFrame, page: RunFrame['entry'], predecoder: Predecoder): void {
   const { f, thread, state, pcDelta, target } = run;
   const pc = f.hold(currentPc(run));
   const next = f.hold(i64.add(pc, i64.const(2)));
@@ -268,7 +257,10 @@ function writeStraddle(run: RunFrame, page: RunFrame['entry'], imports: Imports)
   );
   const known = i64.or(i64.extend_i32_u(word), i64.const(ONE));
   f.if(i64.ne(i64.load(straddle, Straddle.word), known), () => {
-    f.call(imports.decodeStraddle, i32.add(straddle, i32.const(Straddle.slot)), word);
+    f.store('i64.store', straddle, call(predecoder.instruction, 'i64', word, i32.const(-1)), Straddle.slot);
+    const goOn = i64.const((OP_CONTINUE << OPCODE_SHIFT) >>> 0);
+    f.store('i64.store', straddle, goOn, Straddle.end2);
+    f.store('i64.store', straddle, goOn, Straddle.end4);
     f.store('i64.store', straddle, known, Straddle.word);
   });
   const slotAddress = f.hold(i64.extend_i32_u(i32.add(straddle, i32.const(Straddle.slot))));

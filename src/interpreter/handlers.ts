@@ -1,4 +1,4 @@
-import type { Decoded, Instruction } from '../isa/instruction.js';
+import type { Instruction } from '../isa/instruction.js';
 import { INSTRUCTIONS, instructionNamed } from '../isa/instructions.js';
 
 /**
@@ -21,9 +21,6 @@ export interface Handler {
 
 export type Target = 'none' | 'forward' | 'backward' | 'far';
 
-/** run's result when its budget is used up: enter it again. */
-export const EXIT_BUDGET = 0;
-
 /** Not decoded yet. */
 export const OP_DECODE = 0;
 /** Behind the page's last halfword: goes on at the next page. Not an instruction. */
@@ -42,34 +39,39 @@ const COMPRESSIBLE = new Set(
   ).split(' '),
 );
 
+/** The handlers of one instruction: opcodes from `first` on, in the order of `opcodeOf`. */
+export interface Variants {
+  readonly first: number;
+  /** Whether there is one set for two bytes and one for four. */
+  readonly compressible: boolean;
+  readonly targets: readonly Target[];
+  /** [true, false] where linking makes a difference; so with dynamic rounding. */
+  readonly links: readonly boolean[];
+  readonly dynamics: readonly boolean[];
+}
+
 const handlers: Handler[] = [];
-const byKey = new Map<number, Handler>();
 
-const TARGETS: readonly Target[] = ['none', 'forward', 'backward', 'far'];
-
-/** A number that is unique to a variant. */
-function keyOf(index: number, length: number, target: Target, links: boolean, dynamic: boolean): number {
-  return (index << 5) | (TARGETS.indexOf(target) << 3) | (length & 4) | (links ? 2 : 0) | (dynamic ? 1 : 0);
-}
-
-for (const instruction of INSTRUCTIONS) {
-  if (!instruction.semantics) continue;
-  const { flow, index } = instruction;
-  const lengths = COMPRESSIBLE.has(instruction.mnemonic) ? [2, 4] : [4];
-  const targets: readonly Target[] =
-    flow === 'branch' || flow === 'jump' ? ['forward', 'backward', 'far'] : ['none'];
-  const links = flow === 'jump' || flow === 'jumpRegister' ? [true, false] : [false];
-  const dynamics = instruction.usesRm ? [true, false] : [false];
-  for (const length of lengths)
-    for (const target of targets)
-      for (const link of links)
-        for (const dynamicRounding of dynamics) {
+/** Variants by Instruction.index. */
+export const VARIANTS: readonly Variants[] = INSTRUCTIONS.map((instruction) => {
+  const { flow, mnemonic, usesRm } = instruction;
+  const relative = flow === 'branch' || flow === 'jump';
+  const variants: Variants = {
+    first: FIRST_HANDLER + handlers.length,
+    compressible: COMPRESSIBLE.has(mnemonic),
+    targets: relative ? ['forward', 'backward', 'far'] : ['none'],
+    links: flow === 'jump' || flow === 'jumpRegister' ? [true, false] : [false],
+    dynamics: usesRm ? [true, false] : [false],
+  };
+  for (const length of variants.compressible ? [2, 4] : [4])
+    for (const target of variants.targets)
+      for (const links of variants.links)
+        for (const dynamicRounding of variants.dynamics) {
           const opcode = FIRST_HANDLER + handlers.length;
-          const handler = { opcode, instruction, length, target, links: link, dynamicRounding };
-          handlers.push(handler);
-          byKey.set(keyOf(index, length, target, link, dynamicRounding), handler);
+          handlers.push({ opcode, instruction, length, target, links, dynamicRounding });
         }
-}
+  return variants;
+});
 
 /** All handlers, in order of opcode, the first one being opcode FIRST_HANDLER. */
 export const HANDLERS: readonly Handler[] = handlers;
@@ -80,12 +82,7 @@ const LUI = instructionNamed('lui');
 const ADDI = instructionNamed('addi');
 
 /**
- * The handler for `decoded` with its target where `target` says; undefined when nothing implements it. `addi rd, x0, imm`
- * is done as lui, whose meaning it shares: load the immediate.
+ * Instructions that are done as another one when their rs1 is x0: `addi rd, x0, imm` as lui, whose meaning it shares then
+ * (load the immediate).
  */
-export function handlerFor(decoded: Decoded, target: Target): Handler | undefined {
-  const { length, rd, rm, instruction } = decoded;
-  const row = instruction === ADDI && decoded.rs1 === 0 ? LUI : instruction;
-  const linking = row.flow === 'jump' || row.flow === 'jumpRegister';
-  return byKey.get(keyOf(row.index, length, target, linking && rd !== 0, row.usesRm && rm === 7));
-}
+export const WITHOUT_SOURCE: ReadonlyMap<Instruction, Instruction> = new Map([[ADDI, LUI]]);

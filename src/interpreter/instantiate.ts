@@ -2,8 +2,7 @@ import { floatingPointHelpers } from '../isa/floatingPointHelpers.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { EXIT_ILLEGAL, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { EXIT_BUDGET } from './handlers.js';
-import { predecodeRun, predecodeStraddle } from './predecode.js';
+import { EXIT_BUDGET } from './exitBudget.js';
 
 /** Runs guest threads; what kernel/ knows of an engine. */
 export interface Interpreter {
@@ -30,8 +29,6 @@ export function instantiateInterpreter(mem: SharedMemory, module: WebAssembly.Mo
   const instance = new WebAssembly.Instance(module, {
     engine: {
       memory: mem.wasm,
-      decode: (codePage: number, index: number) => predecodeRun(mem, codePage >>> 0, index),
-      decodeStraddle: (slot: number, word: number) => predecodeStraddle(mem, slot >>> 0, word),
       time: () => Math.floor(timeNow() * TICKS_PER_MILLISECOND),
     },
     helpers: { ...floatingPointHelpers() },

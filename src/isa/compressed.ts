@@ -1,215 +1,256 @@
 /**
- * The C extension of RV64: every compressed instruction as the 32-bit instruction it stands for (unprivileged ISA manual,
- * chapter "C"). Reserved encodings have none; HINTs expand to instructions that write x0.
+ * The C extension of RV64, as a table: each compressed instruction is some fixed bits of the 32-bit instruction it stands
+ * for, plus bits moved from one place to another (unprivileged ISA manual, chapter "C"). The decoder here and the
+ * interpreter's predecoder, which is generated, read the same rows.
  */
+export interface CompressedRow {
+  readonly mask: number;
+  readonly match: number;
+  /** Fixed bits of the expansion; 0 when the encoding is reserved. */
+  readonly base: number;
+  /** Bits `from` … `from + width − 1` of the halfword go to `to` … of the word. */
+  readonly moves: readonly Move[];
+  /** Bits of the word that are set where bit 12 of the halfword is. */
+  readonly sign: number;
+}
+export interface Move {
+  readonly from: number;
+  readonly width: number;
+  readonly to: number;
+}
 
-/** Encoders of the 32-bit formats. */
-const iType = (opcode: number, funct3: number, rd: number, rs1: number, immediate: number): number =>
-  (opcode | (rd << 7) | (funct3 << 12) | (rs1 << 15) | (immediate << 20)) >>> 0;
-const rType = (
-  opcode: number,
-  funct3: number,
-  funct7: number,
-  rd: number,
-  rs1: number,
-  rs2: number,
-): number => (opcode | (rd << 7) | (funct3 << 12) | (rs1 << 15) | (rs2 << 20) | (funct7 << 25)) >>> 0;
-const sType = (opcode: number, funct3: number, rs1: number, rs2: number, immediate: number): number =>
-  (opcode |
-    ((immediate & 31) << 7) |
-    (funct3 << 12) |
-    (rs1 << 15) |
-    (rs2 << 20) |
-    ((immediate >> 5) << 25)) >>>
-  0;
-const uType = (opcode: number, rd: number, immediate: number): number =>
-  (opcode | (rd << 7) | (immediate & 0xffff_f000)) >>> 0;
-const bType = (funct3: number, rs1: number, rs2: number, offset: number): number =>
-  (0x63 |
-    (((offset >> 11) & 1) << 7) |
-    (((offset >> 1) & 15) << 8) |
-    (funct3 << 12) |
-    (rs1 << 15) |
-    (rs2 << 20) |
-    (((offset >> 5) & 63) << 25) |
-    (((offset >> 12) & 1) << 31)) >>>
-  0;
-const jType = (rd: number, offset: number): number =>
-  (0x6f |
-    (rd << 7) |
-    (((offset >> 12) & 0xff) << 12) |
-    (((offset >> 11) & 1) << 20) |
-    (((offset >> 1) & 0x3ff) << 21) |
-    (((offset >> 20) & 1) << 31)) >>>
-  0;
+/** A piece of an immediate: bits `high` … `low` of the halfword are its bits from `at` on, as in the manual's figures. */
+type Piece = readonly [high: number, low: number, at: number];
+/** Where bit `i` of an immediate stands in a format. */
+type Format = (i: number) => number;
 
-const LOAD = 0x03;
-const LOAD_FP = 0x07;
-const OP_IMM = 0x13;
-const OP_IMM_32 = 0x1b;
-const STORE = 0x23;
-const STORE_FP = 0x27;
-const OP = 0x33;
+const I: Format = (i) => 20 + i;
+const S: Format = (i) => (i < 5 ? 7 + i : 20 + i);
+const U: Format = (i) => i;
+const B: Format = (i) => (i === 12 ? 31 : i === 11 ? 7 : i < 5 ? 7 + i : 20 + i);
+const J: Format = (i) => (i === 20 ? 31 : i === 11 ? 20 : i < 11 ? 20 + i : i);
+
+/** Immediate bits `from` … `to` that bit 12 fills in format `format`. */
+function signBits(format: Format, from: number, to: number): number {
+  let bits = 0;
+  for (let i = from; i <= to; i++) bits |= 1 << format(i);
+  return bits;
+}
+
+/** The moves that put `pieces` into `format`, adjacent bits together. */
+function immediate(format: Format, pieces: readonly Piece[]): Move[] {
+  const moves: { from: number; width: number; to: number }[] = [];
+  for (const [high, low, at] of pieces) {
+    for (let bit = low; bit <= high; bit++) {
+      const to = format(at + bit - low);
+      const last = moves.at(-1);
+      if (last && bit > low && last.from + last.width === bit && last.to + last.width === to) last.width++;
+      else moves.push({ from: bit, width: 1, to });
+    }
+  }
+  return moves;
+}
+
+/** Register fields of the halfword (low bit, width) and of the word. */
+const RD = 7;
+const RS1 = 15;
+const RS2 = 20;
+/** A five-bit register number at bit `from`, to each of the fields. */
+const full = (from: number, ...fields: number[]): Move[] => fields.map((to) => ({ from, width: 5, to }));
+/** A three-bit one (x8 … x15): the fourth bit is in `base`, by `popular`. */
+const short = (from: number, ...fields: number[]): Move[] => fields.map((to) => ({ from, width: 3, to }));
+const popular = (...fields: number[]): number => fields.reduce((bits, at) => bits | (8 << at), 0);
+const SP = 2 << RS1;
+const RA = 1 << RD;
+
+/** Fixed bits of the 32-bit instructions that occur. */
+const ADDI = 0x13;
+const SLLI = 0x1013;
+const SRLI = 0x5013;
+const SRAI = 0x4000_5013;
+const ANDI = 0x7013;
+const ADDIW = 0x1b;
 const LUI = 0x37;
-const OP_32 = 0x3b;
+const ADD = 0x33;
+const SUB = 0x4000_0033;
+const XOR = 0x4033;
+const OR = 0x6033;
+const AND = 0x7033;
+const ADDW = 0x3b;
+const SUBW = 0x4000_003b;
+const LW = 0x2003;
+const LD = 0x3003;
+const FLD = 0x3007;
+const SW = 0x2023;
+const SD = 0x3023;
+const FSD = 0x3027;
+const BEQ = 0x63;
+const BNE = 0x1063;
+const JAL = 0x6f;
+const JALR = 0x67;
 const EBREAK = 0x0010_0073;
 
-/** Bits `high`…`low` of `half`, moved to stand at bit `at`. */
-const field = (half: number, high: number, low: number, at: number): number =>
-  ((half >> low) & ((1 << (high - low + 1)) - 1)) << at;
-const signExtend = (value: number, bits: number): number => (value << (32 - bits)) >> (32 - bits);
+/** Immediates of more than one row. */
+const WORD: readonly Piece[] = [
+  [12, 10, 3],
+  [6, 6, 2],
+  [5, 5, 6],
+];
+const DOUBLE: readonly Piece[] = [
+  [12, 10, 3],
+  [6, 5, 6],
+];
+const WORD_STACK: readonly Piece[] = [
+  [12, 12, 5],
+  [6, 4, 2],
+  [3, 2, 6],
+];
+const DOUBLE_STACK: readonly Piece[] = [
+  [12, 12, 5],
+  [6, 5, 3],
+  [4, 2, 6],
+];
+const WORD_STACK_STORE: readonly Piece[] = [
+  [12, 9, 2],
+  [8, 7, 6],
+];
+const DOUBLE_STACK_STORE: readonly Piece[] = [
+  [12, 10, 3],
+  [9, 7, 6],
+];
+const SHIFT = immediate(I, [
+  [12, 12, 5],
+  [6, 2, 0],
+]);
+const SIX = immediate(I, [[6, 2, 0]]);
+const SIX_SIGN = signBits(I, 5, 11);
+const BRANCH = immediate(B, [
+  [11, 10, 3],
+  [6, 5, 6],
+  [4, 3, 1],
+  [2, 2, 5],
+]);
+const JUMP = immediate(J, [
+  [11, 11, 4],
+  [10, 9, 8],
+  [8, 8, 10],
+  [7, 7, 6],
+  [6, 6, 7],
+  [5, 3, 1],
+  [2, 2, 5],
+]);
 
-/** The immediates of the formats, named as in the manual's figures. */
-const imm6 = (h: number): number => signExtend(field(h, 12, 12, 5) | field(h, 6, 2, 0), 6);
-const shamt = (h: number): number => field(h, 12, 12, 5) | field(h, 6, 2, 0);
-const wordOffset = (h: number): number => field(h, 12, 10, 3) | field(h, 6, 6, 2) | field(h, 5, 5, 6);
-const doubleOffset = (h: number): number => field(h, 12, 10, 3) | field(h, 6, 5, 6);
-const wordStackLoad = (h: number): number => field(h, 12, 12, 5) | field(h, 6, 4, 2) | field(h, 3, 2, 6);
-const doubleStackLoad = (h: number): number => field(h, 12, 12, 5) | field(h, 6, 5, 3) | field(h, 4, 2, 6);
-const wordStackStore = (h: number): number => field(h, 12, 9, 2) | field(h, 8, 7, 6);
-const doubleStackStore = (h: number): number => field(h, 12, 10, 3) | field(h, 9, 7, 6);
-const jumpOffset = (h: number): number =>
-  signExtend(
-    field(h, 12, 12, 11) |
-      field(h, 11, 11, 4) |
-      field(h, 10, 9, 8) |
-      field(h, 8, 8, 10) |
-      field(h, 7, 7, 6) |
-      field(h, 6, 6, 7) |
-      field(h, 5, 3, 1) |
-      field(h, 2, 2, 5),
-    12,
-  );
-const branchOffset = (h: number): number =>
-  signExtend(
-    field(h, 12, 12, 8) | field(h, 11, 10, 3) | field(h, 6, 5, 6) | field(h, 4, 3, 1) | field(h, 2, 2, 5),
-    9,
-  );
+/** Masks: quadrant and funct3, and what else must be fixed. */
+const OPCODE = 0xe003;
+const FIELD_RD = 0x0f80;
+const FIELD_RS2 = 0x007c;
+const IMMEDIATE = 0x107c;
+
+type Row = [mask: number, match: number, base: number, moves?: readonly Move[], sign?: number];
+
+/** Where two rows match, the first one counts: reserved encodings and special registers stand before the general rule. */
+const ROWS: readonly Row[] = [
+  // --- quadrant 0 ---
+  [OPCODE | 0x1fe0, 0x0000, 0], // c.addi4spn of 0
+  [
+    OPCODE,
+    0x0000,
+    ADDI | SP | popular(RD), // c.addi4spn
+    [
+      ...short(2, RD),
+      ...immediate(I, [
+        [12, 11, 4],
+        [10, 7, 6],
+        [6, 6, 2],
+        [5, 5, 3],
+      ]),
+    ],
+  ],
+  [OPCODE, 0x2000, FLD | popular(RD, RS1), [...short(2, RD), ...short(7, RS1), ...immediate(I, DOUBLE)]],
+  [OPCODE, 0x4000, LW | popular(RD, RS1), [...short(2, RD), ...short(7, RS1), ...immediate(I, WORD)]],
+  [OPCODE, 0x6000, LD | popular(RD, RS1), [...short(2, RD), ...short(7, RS1), ...immediate(I, DOUBLE)]],
+  [OPCODE, 0xa000, FSD | popular(RS2, RS1), [...short(2, RS2), ...short(7, RS1), ...immediate(S, DOUBLE)]],
+  [OPCODE, 0xc000, SW | popular(RS2, RS1), [...short(2, RS2), ...short(7, RS1), ...immediate(S, WORD)]],
+  [OPCODE, 0xe000, SD | popular(RS2, RS1), [...short(2, RS2), ...short(7, RS1), ...immediate(S, DOUBLE)]],
+
+  // --- quadrant 1 ---
+  [OPCODE, 0x0001, ADDI, [...full(7, RD, RS1), ...SIX], SIX_SIGN], // c.addi, c.nop
+  [OPCODE | FIELD_RD, 0x2001, 0], // c.addiw to x0
+  [OPCODE, 0x2001, ADDIW, [...full(7, RD, RS1), ...SIX], SIX_SIGN],
+  [OPCODE, 0x4001, ADDI, [...full(7, RD), ...SIX], SIX_SIGN], // c.li
+  [OPCODE | IMMEDIATE, 0x6001, 0], // c.lui and c.addi16sp of 0
+  [
+    OPCODE | FIELD_RD,
+    0x6101,
+    ADDI | SP | (2 << RD), // c.addi16sp
+    immediate(I, [
+      [6, 6, 4],
+      [5, 5, 6],
+      [4, 3, 7],
+      [2, 2, 5],
+    ]),
+    signBits(I, 9, 11),
+  ],
+  [OPCODE, 0x6001, LUI, [...full(7, RD), ...immediate(U, [[6, 2, 12]])], signBits(U, 17, 31)],
+  [OPCODE | 0x0c00, 0x8001, SRLI | popular(RD, RS1), [...short(7, RD, RS1), ...SHIFT]],
+  [OPCODE | 0x0c00, 0x8401, SRAI | popular(RD, RS1), [...short(7, RD, RS1), ...SHIFT]],
+  [OPCODE | 0x0c00, 0x8801, ANDI | popular(RD, RS1), [...short(7, RD, RS1), ...SIX], SIX_SIGN],
+  ...[SUB, XOR, OR, AND, SUBW, ADDW].map((base, i): Row => {
+    const match = 0x8c01 | ((i >> 2) << 12) | ((i & 3) << 5);
+    const moves = [...short(7, RD, RS1), ...short(2, RS2)];
+    return [OPCODE | 0x1c60, match, base | popular(RD, RS1, RS2), moves];
+  }),
+  [OPCODE, 0xa001, JAL, JUMP, signBits(J, 11, 20)], // c.j
+  [OPCODE, 0xc001, BEQ | popular(RS1), [...short(7, RS1), ...BRANCH], signBits(B, 8, 12)],
+  [OPCODE, 0xe001, BNE | popular(RS1), [...short(7, RS1), ...BRANCH], signBits(B, 8, 12)],
+
+  // --- quadrant 2 ---
+  [OPCODE, 0x0002, SLLI, [...full(7, RD, RS1), ...SHIFT]],
+  [OPCODE, 0x2002, FLD | SP, [...full(7, RD), ...immediate(I, DOUBLE_STACK)]],
+  [OPCODE | FIELD_RD, 0x4002, 0], // c.lwsp to x0
+  [OPCODE, 0x4002, LW | SP, [...full(7, RD), ...immediate(I, WORD_STACK)]],
+  [OPCODE | FIELD_RD, 0x6002, 0], // c.ldsp to x0
+  [OPCODE, 0x6002, LD | SP, [...full(7, RD), ...immediate(I, DOUBLE_STACK)]],
+  [OPCODE | 0x1000 | FIELD_RD | FIELD_RS2, 0x8002, 0], // c.jr x0
+  [OPCODE | 0x1000 | FIELD_RS2, 0x8002, JALR, full(7, RS1)], // c.jr
+  [OPCODE | 0x1000, 0x8002, ADDI, [...full(7, RD), ...full(2, RS1)]], // c.mv, as the addi that mv also is
+  [OPCODE | 0x1000 | FIELD_RD | FIELD_RS2, 0x9002, EBREAK],
+  [OPCODE | 0x1000 | FIELD_RS2, 0x9002, JALR | RA, full(7, RS1)], // c.jalr
+  [OPCODE | 0x1000, 0x9002, ADD, [...full(7, RD, RS1), ...full(2, RS2)]],
+  [OPCODE, 0xa002, FSD | SP, [...full(2, RS2), ...immediate(S, DOUBLE_STACK_STORE)]],
+  [OPCODE, 0xc002, SW | SP, [...full(2, RS2), ...immediate(S, WORD_STACK_STORE)]],
+  [OPCODE, 0xe002, SD | SP, [...full(2, RS2), ...immediate(S, DOUBLE_STACK_STORE)]],
+];
+
+/** The table, in order of precedence. */
+export const COMPRESSED: readonly CompressedRow[] = ROWS.map(([mask, match, base, moves = [], sign = 0]) => ({
+  mask,
+  match,
+  base,
+  moves,
+  sign,
+}));
+
+/** The bucket of a halfword: funct3 and quadrant. */
+export const compressedBucket = (half: number): number => ((half >> 11) & 0x1c) | (half & 3);
+
+const buckets: CompressedRow[][] = Array.from({ length: 32 }, () => []);
+for (const row of COMPRESSED) buckets[compressedBucket(row.match)].push(row);
+
+/** Rows by bucket. */
+export const COMPRESSED_BUCKETS: readonly (readonly CompressedRow[])[] = buckets;
 
 /**
  * The 32-bit instruction that the compressed instruction `half` (low two bits not 11) stands for, or 0 when it is
- * reserved.
+ * reserved. HINTs expand to instructions that write x0.
  */
 export function expandCompressed(half: number): number {
-  switch (half & 3) {
-    case 0:
-      return expandQuadrant0(half);
-    case 1:
-      return expandQuadrant1(half);
-    default:
-      return expandQuadrant2(half);
+  for (const { mask, match, base, moves, sign } of buckets[compressedBucket(half)]) {
+    if ((half & mask) !== match) continue;
+    let word = base;
+    for (const { from, width, to } of moves) word |= ((half >> from) & ((1 << width) - 1)) << to;
+    if (half & 0x1000) word |= sign;
+    return word >>> 0;
   }
-}
-
-function expandQuadrant0(h: number): number {
-  const rd = 8 + ((h >> 2) & 7);
-  const rs1 = 8 + ((h >> 7) & 7);
-  switch (h >> 13) {
-    case 0: {
-      const immediate = field(h, 12, 11, 4) | field(h, 10, 7, 6) | field(h, 6, 6, 2) | field(h, 5, 5, 3);
-      return immediate === 0 ? 0 : iType(OP_IMM, 0, rd, 2, immediate); // c.addi4spn
-    }
-    case 1:
-      return iType(LOAD_FP, 3, rd, rs1, doubleOffset(h)); // c.fld
-    case 2:
-      return iType(LOAD, 2, rd, rs1, wordOffset(h)); // c.lw
-    case 3:
-      return iType(LOAD, 3, rd, rs1, doubleOffset(h)); // c.ld
-    case 5:
-      return sType(STORE_FP, 3, rs1, rd, doubleOffset(h)); // c.fsd
-    case 6:
-      return sType(STORE, 2, rs1, rd, wordOffset(h)); // c.sw
-    case 7:
-      return sType(STORE, 3, rs1, rd, doubleOffset(h)); // c.sd
-    default:
-      return 0;
-  }
-}
-
-function expandQuadrant1(h: number): number {
-  const rd = (h >> 7) & 31;
-  switch (h >> 13) {
-    case 0:
-      return iType(OP_IMM, 0, rd, rd, imm6(h)); // c.addi, c.nop
-    case 1:
-      return rd === 0 ? 0 : iType(OP_IMM_32, 0, rd, rd, imm6(h)); // c.addiw
-    case 2:
-      return iType(OP_IMM, 0, rd, 0, imm6(h)); // c.li
-    case 3: {
-      if (rd === 2) {
-        const immediate = signExtend(
-          field(h, 12, 12, 9) | field(h, 6, 6, 4) | field(h, 5, 5, 6) | field(h, 4, 3, 7) | field(h, 2, 2, 5),
-          10,
-        );
-        return immediate === 0 ? 0 : iType(OP_IMM, 0, 2, 2, immediate); // c.addi16sp
-      }
-      const immediate = imm6(h);
-      return immediate === 0 ? 0 : uType(LUI, rd, immediate << 12); // c.lui
-    }
-    case 4:
-      return expandArithmetic(h);
-    case 5:
-      return jType(0, jumpOffset(h)); // c.j
-    case 6:
-      return bType(0, 8 + (rd & 7), 0, branchOffset(h)); // c.beqz
-    default:
-      return bType(1, 8 + (rd & 7), 0, branchOffset(h)); // c.bnez
-  }
-}
-
-function expandArithmetic(h: number): number {
-  const rd = 8 + ((h >> 7) & 7);
-  const rs2 = 8 + ((h >> 2) & 7);
-  switch ((h >> 10) & 3) {
-    case 0:
-      return iType(OP_IMM, 5, rd, rd, shamt(h)); // c.srli
-    case 1:
-      return iType(OP_IMM, 5, rd, rd, shamt(h) | 0x400); // c.srai
-    case 2:
-      return iType(OP_IMM, 7, rd, rd, imm6(h)); // c.andi
-  }
-  switch (((h >> 10) & 4) | ((h >> 5) & 3)) {
-    case 0:
-      return rType(OP, 0, 0x20, rd, rd, rs2); // c.sub
-    case 1:
-      return rType(OP, 4, 0, rd, rd, rs2); // c.xor
-    case 2:
-      return rType(OP, 6, 0, rd, rd, rs2); // c.or
-    case 3:
-      return rType(OP, 7, 0, rd, rd, rs2); // c.and
-    case 4:
-      return rType(OP_32, 0, 0x20, rd, rd, rs2); // c.subw
-    case 5:
-      return rType(OP_32, 0, 0, rd, rd, rs2); // c.addw
-    default:
-      return 0;
-  }
-}
-
-function expandQuadrant2(h: number): number {
-  const rd = (h >> 7) & 31;
-  const rs2 = (h >> 2) & 31;
-  switch (h >> 13) {
-    case 0:
-      return iType(OP_IMM, 1, rd, rd, shamt(h)); // c.slli
-    case 1:
-      return iType(LOAD_FP, 3, rd, 2, doubleStackLoad(h)); // c.fldsp
-    case 2:
-      return rd === 0 ? 0 : iType(LOAD, 2, rd, 2, wordStackLoad(h)); // c.lwsp
-    case 3:
-      return rd === 0 ? 0 : iType(LOAD, 3, rd, 2, doubleStackLoad(h)); // c.ldsp
-    case 4:
-      if (((h >> 12) & 1) === 0) {
-        if (rs2 !== 0) return iType(OP_IMM, 0, rd, rs2, 0); // c.mv, as the addi that mv also is
-        return rd === 0 ? 0 : iType(0x67, 0, 0, rd, 0); // c.jr
-      }
-      if (rs2 !== 0) return rType(OP, 0, 0, rd, rd, rs2); // c.add
-      return rd === 0 ? EBREAK : iType(0x67, 0, 1, rd, 0); // c.ebreak, c.jalr
-    case 5:
-      return sType(STORE_FP, 3, 2, rs2, doubleStackStore(h)); // c.fsdsp
-    case 6:
-      return sType(STORE, 2, 2, rs2, wordStackStore(h)); // c.swsp
-    default:
-      return sType(STORE, 3, 2, rs2, doubleStackStore(h)); // c.sdsp
-  }
+  return 0;
 }
