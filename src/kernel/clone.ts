@@ -77,10 +77,10 @@ function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): 
     mem.setU32(signals + ThreadSignals.blockedLow, mem.getU32(t.signals + ThreadSignals.blockedLow));
     mem.setU32(signals + ThreadSignals.blockedHigh, mem.getU32(t.signals + ThreadSignals.blockedHigh));
 
+    shareFiles(t, child, flags);
     mem.setU32(child + Thread.sighand, t.sighand);
     retainSighand(mem, t.sighand);
     retainMm(mem, mm);
-    shareFiles(t, child, flags);
     addThread(mem, mm, child, parent);
     if (!joinGuest(mem, t.guest, child, parent)) {
       // The guest is ending; the caller never sees this result.

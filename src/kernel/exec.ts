@@ -7,11 +7,12 @@ import {
   prepareProgram,
 } from '../loader/loadProgram.js';
 import { parseScript, SCRIPT_HEAD_BYTES } from '../loader/script.js';
+import { UserFault } from '../memory/caller.js';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
 import { copyOut } from '../memory/userAccess.js';
 import { targetMmap } from '../mm/targetMmap.js';
 import { targetMprotect } from '../mm/targetMprotect.js';
-import { allocateBlock, freeBlock } from '../sync/heap.js';
+import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { pointer, record, u32 } from '../sync/record.js';
 import { Guest } from '../sync/records/guest.js';
 import { Mm } from '../sync/records/mm.js';
@@ -93,6 +94,8 @@ export function startProgram(t: ThreadContext): boolean {
     if (error instanceof LoadError) ({ errno, message } = error);
     else if (error instanceof SyscallError) {
       errno = error.errno;
+      message = errnoText(errno);
+    } else if (error instanceof OutOfKernelMemory || error instanceof UserFault) {
       message = errnoText(errno);
     } else throw error;
     setGuestText(mem, guest, Guest.execMessage, Guest.execMessageLength, message, thread);

@@ -3,6 +3,8 @@ import {
   ACCESS_READ,
   ACCESS_WRITE,
   FAULT_HANDLED,
+  FAULT_NO_MEMORY,
+  type FaultOutcome,
   faultCode,
   faultSignal,
   UserFault,
@@ -11,6 +13,7 @@ import { fetchFault, flushCode } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
 import { traceCall, traceResult, traceUnknown } from '../observe/strace.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
+import { Guest } from '../sync/records/guest.js';
 import {
   ATTENTION_EXIT,
   ATTENTION_SIGNAL,
@@ -33,7 +36,7 @@ import { beginCpuTime, hostThreadId } from './clock.js';
 import type { Engine } from './engine.js';
 import { EFAULT, EIO, ENOMEM, ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTSYS, SyscallError } from './errno.js';
 import { startProgram } from './exec.js';
-import { endThread } from './exit.js';
+import { endThread, setGuestText } from './exit.js';
 import { linuxSyscalls } from './linux/syscallTable.js';
 import { deliverSignals, forceSignal } from './signals/deliverSignals.js';
 import { faultInfo } from './signals/sigInfo.js';
@@ -139,12 +142,26 @@ function pageFault(t: ThreadContext, access: number): boolean {
   const fault = thread + Thread.exitAddress;
   // Addresses are numbers below; those of 2^53 and more are rounded, and never mapped.
   const address = mem.getU64(fault);
-  const outcome = access === ACCESS_FETCH ? fetchFault(t, address) : resolveFault(t, address, access);
+  let outcome: FaultOutcome;
+  try {
+    outcome = access === ACCESS_FETCH ? fetchFault(t, address) : resolveFault(t, address, access);
+  } catch (error) {
+    // No room for page tables or code.
+    if (!(error instanceof OutOfKernelMemory)) throw error;
+    outcome = FAULT_NO_MEMORY;
+  }
   if (outcome === FAULT_HANDLED) {
     mem.setU32(thread + Thread.faultCount, mem.getU32(thread + Thread.faultCount) + 1);
     return true;
   }
+  if (outcome === FAULT_NO_MEMORY) noteOutOfMemory(t);
   return trap(t, faultSignal(outcome), faultCode(outcome), exitAddressOf(t));
+}
+
+/** The guest will die of SIGKILL, as by Linux's OOM killer; the embedder is told why. */
+function noteOutOfMemory(t: ThreadContext): void {
+  const text = `guesthouse: guest ${t.mem.getU32(t.guest + Guest.pid)} killed: out of memory\n`;
+  setGuestText(t.mem, t.guest, Guest.crashMessage, Guest.crashMessageLength, text, t.thread);
 }
 
 /** A synchronous signal; false: the thread must end. */

@@ -357,3 +357,17 @@ export function fillTimerInfo(t: ThreadContext, taken: TakenSignal): void {
     }
   });
 }
+
+/** The pending instances of `signal` have been dropped: the guest's timers that sent one may send again. */
+export function forgetTimerSignals(t: ThreadContext, signal: number): void {
+  const { mem, guest, thread } = t;
+  if (mem.getU32(guest + Guest.timers) === 0) return;
+  withTimers(mem, thread, () => {
+    for (
+      let timer = mem.getU32(guest + Guest.timers);
+      timer !== 0;
+      timer = mem.getU32(timer + Timer.nextInGuest)
+    )
+      if (mem.getU32(timer + Timer.signal) === signal) mem.setU32(timer + Timer.pending, 0);
+  });
+}

@@ -37,7 +37,7 @@ import {
 } from '../signals/signalNumbers.js';
 import { replaceMask } from '../signals/temporaryMask.js';
 import type { ThreadContext } from '../threadContext.js';
-import { fillTimerInfo } from '../timers.js';
+import { fillTimerInfo, forgetTimerSignals } from '../timers.js';
 import {
   KernelSigaction,
   MINSIGSTKSZ,
@@ -68,6 +68,7 @@ function rtSigaction(t: ThreadContext, signalNumber: number, act: number, old: n
   const action = actionOf(sighand, signal);
   // The record is laid out as the guest's structure.
   let before: Uint8Array;
+  let dropped = false;
   lockMutex(mem, guest + Guest.threadsLock, thread);
   lockMutex(mem, sighand + Sighand.lock, thread);
   try {
@@ -76,13 +77,14 @@ function rtSigaction(t: ThreadContext, signalNumber: number, act: number, old: n
       mem.u8.set(fresh, action);
       mem.set64(action + SignalAction.flags, (mem.getU32(action + SignalAction.flags) & SA_KNOWN) >>> 0);
       mem.setU32(action + SignalAction.maskLow, mem.getU32(action + SignalAction.maskLow) & ~UNBLOCKABLE_LOW);
-      dropIgnoredLocked(mem, guest, sighand, signal, thread);
+      dropped = dropIgnoredLocked(mem, guest, sighand, signal, thread);
       recalculateAttention(mem, thread);
     }
   } finally {
     unlockMutex(mem, sighand + Sighand.lock, thread);
     unlockMutex(mem, guest + Guest.threadsLock, thread);
   }
+  if (dropped) forgetTimerSignals(t, signal);
   if (old !== 0) copyOut(t, old, before);
   return 0;
 }

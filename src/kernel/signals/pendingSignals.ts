@@ -326,8 +326,8 @@ export function discardSignals(mem: SharedMemory, pending: number, owner: number
 }
 
 /**
- * Drops the pending instances of a signal whose action now ignores it (POSIX 3.3.1.3). The caller holds
- * Guest.threadsLock and the Sighand's lock.
+ * Drops the pending instances of a signal whose action now ignores it (POSIX 3.3.1.3), and says whether it does. The
+ * caller holds Guest.threadsLock and the Sighand's lock.
  */
 export function dropIgnoredLocked(
   mem: SharedMemory,
@@ -335,8 +335,8 @@ export function dropIgnoredLocked(
   sighand: number,
   signal: number,
   owner: number,
-): void {
-  if (!ignoredLocked(mem, sighand, signal)) return;
+): boolean {
+  if (!ignoredLocked(mem, sighand, signal)) return false;
   flushLocked(
     mem,
     mem.getU32(guest + Guest.signals) + GuestSignals.pending,
@@ -348,6 +348,7 @@ export function dropIgnoredLocked(
     const own = mem.getU32(t + Thread.signals) + ThreadSignals.pending;
     flushLocked(mem, own, lowBit(signal), highBit(signal), owner);
   }
+  return true;
 }
 
 /**
