@@ -17,7 +17,7 @@ import type { SharedMemory } from './sharedMemory.js';
  */
 
 /** The most hosts kept parked ahead of need. */
-const MOST_SPARES = 8;
+const MOST_SPARES = 4;
 /** What Host.thread holds when the host is to leave. */
 const LEAVE = -1;
 
@@ -76,7 +76,7 @@ export function startThread(mem: SharedMemory, thread: number, owner: number, ri
   // thread is a new guest's first thread.
   if (owner !== COORDINATOR) {
     const committed = mem.getI32(MACHINE + Machine.hostsCommitted);
-    const spares = Math.min(MOST_SPARES, Math.max(2, committed));
+    const spares = Math.min(MOST_SPARES, Math.max(1, committed >> 2));
     if (spares > mem.getI32(MACHINE + Machine.spareHosts)) mem.setI32(MACHINE + Machine.spareHosts, spares);
   }
   const missing = countMissingLocked(mem);
