@@ -220,12 +220,15 @@ export function lookup(t: ThreadContext, start: string, path: string, options: L
 
   const shortcut = rest.length > 2 && rest.every((part) => part !== '.' && part !== '..');
   if (shortcut) place = skipPlainDirectories(mounts, absolute ? '/' : start, rest);
-  if (place === undefined) place = absolute ? placeOfMount(mounts, mounts.root) : locate(t, start);
+  if (place === undefined) place = directoryAt(t, mounts, absolute ? '/' : start);
+  // Where the walk starts was a directory a moment ago: it is only looked at when a child is not there.
+  const assumed = place.kind === 'host' && place.stats === undefined ? place : undefined;
 
   while (rest.length > 0) {
     const name = rest.shift() as string;
     const last = rest.length === 0;
-    if (typeOf(place) !== S_IFDIR) throw new SyscallError(typeOf(place) === 0 ? ENOENT : ENOTDIR);
+    if (place !== assumed && typeOf(place) !== S_IFDIR)
+      throw new SyscallError(typeOf(place) === 0 ? ENOENT : ENOTDIR);
     if (name === '.' || name === '..') {
       if (name === '..') {
         if (options.beneath && place.path === start) throw new SyscallError(18 /* EXDEV */);
@@ -238,6 +241,11 @@ export function lookup(t: ThreadContext, start: string, path: string, options: L
     checkSearch(place);
     const next = child(t, mounts, place, name);
     const type = typeOf(next);
+    if (type === 0 && place === assumed) {
+      const stats = lstatHost(assumed.hostPath);
+      if (stats === undefined) throw new SyscallError(ENOENT);
+      if ((Number(stats.mode) & S_IFMT) !== S_IFDIR) throw new SyscallError(ENOTDIR);
+    }
     if (type === S_IFLNK && (!last || options.follow || trailingSlash)) {
       if (options.noLinks || ++links > MAX_LINKS) throw new SyscallError(ELOOP);
       if (last && next.kind === 'made') {
@@ -262,12 +270,26 @@ export function lookup(t: ThreadContext, start: string, path: string, options: L
     if (type === 0 && !last) throw new SyscallError(ENOENT);
     place = next;
   }
+  if (place === assumed) place = { ...assumed, stats: lstatHost(assumed.hostPath) };
   return { place, trailingSlash, unnamed };
+}
+
+/** The place of a directory that the walk starts from; on the host without looking at it. */
+function directoryAt(t: ThreadContext, mounts: ParsedMounts, path: string): Place {
+  for (let prefix = path; ; prefix = parentPath(prefix)) {
+    const mount = mounts.byPath.get(prefix);
+    if (mount === undefined) continue;
+    // A directory made up on the way to a mount point is not on the host.
+    if (mount.host === undefined || (prefix !== path && mounts.children.has(path))) return locate(t, path);
+    const rest = prefix === '/' ? path : path.slice(prefix.length);
+    const hostPath = rest === '/' ? mount.host : mount.host + rest;
+    return { kind: 'host', path, mount, hostPath, stats: undefined };
+  }
 }
 
 /**
  * The usual case made cheap: all of a path's directories lie in one host mount and are no links. One realpath instead of
- * an lstat for each; on success the directories are taken out of `rest`.
+ * an lstat for each; on success the directories are taken out of `rest`. The place is there, but perhaps no directory.
  */
 function skipPlainDirectories(mounts: ParsedMounts, start: string, rest: string[]): Place | undefined {
   const directories = rest.slice(0, -1);
@@ -294,10 +316,8 @@ function skipPlainDirectories(mounts: ParsedMounts, start: string, rest: string[
   } finally {
     Error.stackTraceLimit = limit;
   }
-  const stats = lstatHost(hostPath);
-  if (stats === undefined) return undefined;
   rest.splice(0, rest.length - 1);
-  return { kind: 'host', path, mount, hostPath, stats };
+  return { kind: 'host', path, mount, hostPath, stats: undefined };
 }
 
 /** A host directory that the host lets nobody of us search is noticed by lstat's EACCES; made ones are all open. */
