@@ -18,6 +18,7 @@ import { releaseFs } from './files/fsRecord.js';
 import { futexWake } from './futex.js';
 import { orderExitLocked } from './guestRecords.js';
 import { walkRobustList } from './robustList.js';
+import { retargetLocked } from './signals/pendingSignals.js';
 import { infoAddress, infoCode, type SigInfo } from './signals/sigInfo.js';
 import type { ThreadContext } from './threadContext.js';
 import { freeThread, releaseSighand } from './threadRecords.js';
@@ -101,6 +102,7 @@ export function endThread(t: ThreadContext): void {
   mem.setU32(link, mem.getU32(thread + Thread.nextInGuest));
   const left = mem.getI32(guest + Guest.threadCount) - 1;
   mem.setI32(guest + Guest.threadCount, left);
+  retargetLocked(mem, guest, thread, thread);
   if (mem.atomicLoad(guest + Guest.phase) === GUEST_RUNNING) {
     // A guest whose threads all end by exit(2) has the status of its first one, whenever that ended.
     if (mem.getU32(thread + Thread.tid) === mem.getU32(guest + Guest.pid))

@@ -26,6 +26,7 @@ import {
   SIGRTMIN,
   STOP_LOW,
   SYNCHRONOUS_LOW,
+  UNBLOCKABLE_LOW,
 } from './signalNumbers.js';
 
 /**
@@ -352,30 +353,42 @@ export function dropIgnoredLocked(
 }
 
 /**
- * Sets the blocked mask of the thread that `owner` is (SIGKILL and SIGSTOP stay out of it). A signal of the guest that
- * only this thread would have taken goes to another one.
+ * Sets the blocked mask of the calling thread (SIGKILL and SIGSTOP stay out of it). A signal of the guest that it was to
+ * take and now blocks goes to the others.
  */
 export function setBlocked(mem: SharedMemory, thread: number, low: number, high: number): void {
   const guest = mem.getU32(thread + Thread.guest);
   const sighand = mem.getU32(thread + Thread.sighand);
   const signals = mem.getU32(thread + Thread.signals);
-  low &= ~((1 << (SIGKILL - 1)) | (1 << 18));
   const shared = mem.getU32(guest + Guest.signals) + GuestSignals.pending;
-  const newly =
-    (mem.getU32(shared + PendingSignals.low) & low) | (mem.getU32(shared + PendingSignals.high) & high);
-  const retarget = newly !== 0 && mem.getI32(guest + Guest.threadCount) > 1;
-  if (retarget) lockMutex(mem, guest + Guest.threadsLock, thread);
+  low &= ~UNBLOCKABLE_LOW;
   lockMutex(mem, sighand + Sighand.lock, thread);
   mem.setU32(signals + ThreadSignals.blockedLow, low);
   mem.setU32(signals + ThreadSignals.blockedHigh, high);
   recalculateAttention(mem, thread);
-  if (retarget) {
+  const handedOn =
+    (mem.getU32(shared + PendingSignals.low) & low) | (mem.getU32(shared + PendingSignals.high) & high);
+  unlockMutex(mem, sighand + Sighand.lock, thread);
+  if (handedOn === 0 || mem.getI32(guest + Guest.threadCount) === 1) return;
+  lockMutex(mem, guest + Guest.threadsLock, thread);
+  retargetLocked(mem, guest, thread, thread);
+  unlockMutex(mem, guest + Guest.threadsLock, thread);
+}
+
+/**
+ * Tells every thread of the guest but `except` of the guest's pending signals that it does not block: `except`, which was
+ * told of them, blocks them now or ends. The caller holds Guest.threadsLock.
+ */
+export function retargetLocked(mem: SharedMemory, guest: number, except: number, owner: number): void {
+  const shared = mem.getU32(guest + Guest.signals) + GuestSignals.pending;
+  const sighand = mem.getU32(guest + Guest.sighand);
+  lockMutex(mem, sighand + Sighand.lock, owner);
+  if ((mem.getU32(shared + PendingSignals.low) | mem.getU32(shared + PendingSignals.high)) !== 0) {
     for (let t = mem.getU32(guest + Guest.threads); t !== 0; t = mem.getU32(t + Thread.nextInGuest)) {
-      if (t === thread) continue;
+      if (t === except) continue;
       recalculateAttention(mem, t);
       if ((mem.atomicLoad(t + Thread.attention) & ATTENTION_SIGNAL) !== 0) unpark(mem, t);
     }
   }
-  unlockMutex(mem, sighand + Sighand.lock, thread);
-  if (retarget) unlockMutex(mem, guest + Guest.threadsLock, thread);
+  unlockMutex(mem, sighand + Sighand.lock, owner);
 }
