@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { probeFusedMultiplyAdd } from '../isa/floatingPointProbe.js';
-import { enableRelaxedSimd } from './hostPool.js';
+import { prepareV8 } from './hostPool.js';
 import { type InterpreterVariant, interpreterFile } from './packageFiles.js';
 
 const compiled = new Map<number, Promise<WebAssembly.Module>>();
@@ -9,7 +9,7 @@ const compiled = new Map<number, Promise<WebAssembly.Module>>();
 export function compileInterpreter(hostPageSize: number): Promise<WebAssembly.Module> {
   let module = compiled.get(hostPageSize);
   if (module === undefined) {
-    enableRelaxedSimd();
+    prepareV8();
     const options = { hostPageShift: Math.log2(hostPageSize), fused: probeFusedMultiplyAdd() };
     module = builtInterpreter(options).then((bytes) => WebAssembly.compile(bytes as BufferSource));
     module.catch(() => {});
