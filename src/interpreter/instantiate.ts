@@ -1,4 +1,5 @@
 import { floatingPointHelpers } from '../isa/floatingPointHelpers.js';
+import { monotonicNow } from '../sync/park.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { EXIT_ILLEGAL, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
@@ -24,12 +25,15 @@ const QUICK = 100_000;
 const STEADY = 4_000_000;
 const QUICK_RUNS = 300;
 
-/** Makes an interpreter over `mem` from the compiled module. One per worker; state lives in the Thread records. */
+/**
+ * Makes an interpreter over `mem` from the compiled module. One per worker; state lives in the Thread records. `now` is the
+ * clock behind the time CSR, in milliseconds.
+ */
 export function instantiateInterpreter(mem: SharedMemory, module: WebAssembly.Module): Interpreter {
   const instance = new WebAssembly.Instance(module, {
     engine: {
       memory: mem.wasm,
-      time: () => Math.floor(timeNow() * TICKS_PER_MILLISECOND),
+      time: () => Math.floor(now() * TICKS_PER_MILLISECOND),
     },
     helpers: { ...floatingPointHelpers() },
   });
@@ -47,12 +51,6 @@ export function instantiateInterpreter(mem: SharedMemory, module: WebAssembly.Mo
       }
     },
   };
-}
-
-/** Milliseconds since some fixed moment, the same in every worker. */
-function timeNow(): number {
-  const [seconds, nanoseconds] = process.hrtime();
-  return seconds * 1e3 + nanoseconds / 1e6;
 }
 
 /** Fills in exitAddress where an instruction that decoded well turned out illegal as it ran (a reserved frm). */
