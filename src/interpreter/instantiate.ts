@@ -29,7 +29,11 @@ const QUICK_RUNS = 300;
  * Makes an interpreter over `mem` from the compiled module. One per worker; state lives in the Thread records. `now` is the
  * clock behind the time CSR, in milliseconds.
  */
-export function instantiateInterpreter(mem: SharedMemory, module: WebAssembly.Module): Interpreter {
+export function instantiateInterpreter(
+  mem: SharedMemory,
+  module: WebAssembly.Module,
+  now: () => number = monotonicNow,
+): Interpreter {
   const instance = new WebAssembly.Instance(module, {
     engine: {
       memory: mem.wasm,
