@@ -64,6 +64,7 @@ describe('/proc', () => {
     writeFileSync(join(host, 'gone'), 'still here');
     const fd = c.open('/gone');
     expect(c.call('unlinkat', -100, '/gone', 0)).toBe(0);
+    expect(c.readlink(`/proc/self/fd/${fd}`)).toBe('/gone (deleted)');
     expect(c.readAll(`/proc/self/fd/${fd}`)).toBe('still here');
     expect(c.readAll(`/dev/fd/${fd}`)).toBe('still here');
     const [r, w] = c.pipe();

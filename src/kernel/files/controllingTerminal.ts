@@ -21,3 +21,15 @@ export function openTerminal(t: ThreadContext, flags: number): number {
   }
   throw new SyscallError(ENXIO);
 }
+
+/** Says whether the guest has a terminal. */
+export function hasTerminal(t: ThreadContext): boolean {
+  for (const fd of [0, 1, 2]) {
+    const file = acquireFile(t.mem, t.files, fd, t.thread);
+    if (file === 0) continue;
+    const terminal = (t.mem.getU32(file + OpenFile.attributes) & OPEN_TERMINAL) !== 0;
+    releaseOpenFile(t.mem, file, t.thread);
+    if (terminal) return true;
+  }
+  return false;
+}

@@ -1,16 +1,19 @@
+import { hasTerminal } from './controllingTerminal.js';
 import {
   DEVICE_FULL,
   DEVICE_NULL,
+  DEVICE_PTS,
   DEVICE_RANDOM,
   DEVICE_TTY,
   DEVICE_URANDOM,
   DEVICE_ZERO,
+  deviceInode,
 } from './devices.js';
 import { DEV_DEV, S_IFCHR } from './fileStatus.js';
-import { fixedDirectory, type MadeNode, madeLink } from './madeNode.js';
+import { fixedDirectory, type MadeNode, madeDirectory, madeLink } from './madeNode.js';
 
-function device(number: number): MadeNode {
-  return { mode: S_IFCHR | 0o666, dev: DEV_DEV, ino: BigInt(number + 16), device: number };
+function device(number: number, mode = 0o666): MadeNode {
+  return { mode: S_IFCHR | mode, dev: DEV_DEV, ino: deviceInode(number), device: number };
 }
 
 function link(name: string, target: string): MadeNode {
@@ -25,6 +28,12 @@ export const devRoot: MadeNode = fixedDirectory('/dev', DEV_DEV, {
   random: device(DEVICE_RANDOM),
   urandom: device(DEVICE_URANDOM),
   tty: device(DEVICE_TTY),
+  pts: madeDirectory(
+    '/dev/pts',
+    DEV_DEV,
+    (t) => (hasTerminal(t) ? ['0'] : []),
+    (t, name) => (name === '0' && hasTerminal(t) ? device(DEVICE_PTS, 0o620) : undefined),
+  ),
   stdin: link('stdin', '/proc/self/fd/0'),
   stdout: link('stdout', '/proc/self/fd/1'),
   stderr: link('stderr', '/proc/self/fd/2'),

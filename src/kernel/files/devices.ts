@@ -13,6 +13,8 @@ export const DEVICE_FULL = 3;
 export const DEVICE_RANDOM = 4;
 export const DEVICE_URANDOM = 5;
 export const DEVICE_TTY = 6;
+/** The terminal by its own name, /dev/pts/0. */
+export const DEVICE_PTS = 7;
 
 const NUMBERS: Readonly<Record<number, bigint>> = {
   [DEVICE_NULL]: 0x103n,
@@ -21,11 +23,17 @@ const NUMBERS: Readonly<Record<number, bigint>> = {
   [DEVICE_RANDOM]: 0x108n,
   [DEVICE_URANDOM]: 0x109n,
   [DEVICE_TTY]: 0x500n,
+  [DEVICE_PTS]: 0x8800n,
 };
 
 /** st_rdev of a device: major number 1 or 5, minor number as Linux has it. */
 export function deviceNumber(device: number): bigint {
   return NUMBERS[device] ?? 0n;
+}
+
+/** Inode number of a device in /dev. */
+export function deviceInode(device: number): bigint {
+  return BigInt(device + 16);
 }
 
 /** Which device an open FILE_DEVICE is. */
@@ -63,7 +71,7 @@ const deviceOperations: FileOperations = {
     const device = deviceOf(t.mem, file);
     return madeStatus({
       dev: DEV_DEV,
-      ino: BigInt(device + 16),
+      ino: deviceInode(device),
       mode: S_IFCHR | 0o666,
       rdev: deviceNumber(device),
     });

@@ -37,6 +37,4 @@ export interface FileOperations {
   available?(mem: SharedMemory, file: number): number;
   /** The last reference is gone: frees what the kind owns. Also runs on the main thread; `owner` is the lock token. */
   release?(mem: SharedMemory, file: number, owner: number): void;
-  /** What /proc/PID/fd/N links to; missing: the path at open. */
-  linkText?(mem: SharedMemory, file: number): string;
 }

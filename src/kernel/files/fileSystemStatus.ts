@@ -25,7 +25,9 @@ function made(type: number): FileSystemStatus {
 /** What statfs(2) tells of the file system at a place. */
 export function fileSystemOf(place: Place): FileSystemStatus {
   if (place.kind === 'host') {
-    const host = hostCall(() => statfsSync(hostArgument(place.hostPath), { bigint: true }));
+    // Of a file that has lost its name, its mount tells.
+    const path = place.stats === undefined ? (place.mount.host ?? '/') : place.hostPath;
+    const host = hostCall(() => statfsSync(hostArgument(path), { bigint: true }));
     return {
       type: Number(host.type),
       blockSize: Number(host.bsize),

@@ -1,7 +1,9 @@
 import { realpathSync } from 'node:fs';
 import { Fs } from '../../sync/records/files.js';
+import { HostFile } from '../../sync/records/hostFile.js';
 import {
   FILE_HOST_DIRECTORY,
+  FILE_HOST_STREAM,
   FILE_MADE_DIRECTORY,
   FILE_PATH,
   OpenFile,
@@ -187,8 +189,10 @@ export function startDirectory(t: ThreadContext, dirfd: number): string {
  */
 export function currentPath(t: ThreadContext, file: number): string {
   const path = pathOf(t.mem, file);
-  const fd = t.mem.getI32(file + OpenFile.hostFd);
-  if (fd < 0 || !hasProcFd) return path;
+  const hostFile = t.mem.getU32(file + OpenFile.hostFile);
+  const fd = t.mem.getI32(hostFile !== 0 ? hostFile + HostFile.hostFd : file + OpenFile.hostFd);
+  // A host stream's path is not the guest's to see.
+  if (fd < 0 || !hasProcFd || t.mem.getU32(file + OpenFile.kind) === FILE_HOST_STREAM) return path;
   const mounts = mountsOf(t);
   for (let prefix = path; ; prefix = parentPath(prefix)) {
     const mount = mounts.byPath.get(prefix);

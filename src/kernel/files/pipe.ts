@@ -352,12 +352,6 @@ const pipeOperations: FileOperations = {
     askCoordinator(mem, stream, owner);
     dropPipe(mem, pipe, owner);
   },
-  linkText(mem, file) {
-    const pipe = objectOf(mem, file);
-    return mem.getU32(pipe + Pipe.stream) !== 0 && mem.getU32(file + OpenFile.attributes) & 4
-      ? '/dev/tty'
-      : `pipe:[${mem.getU32(pipe + Pipe.id)}]`;
-  },
 };
 
 function objectOf(mem: SharedMemory, file: number): number {

@@ -34,7 +34,8 @@ import { workingDirectory } from './fsRecord.js';
 import { hasProcFd } from './hostAccess.js';
 import { fixedDirectory, type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
 import { type MountOptions, toByteString } from './mountTable.js';
-import { flagsOf, operationsOf, pathOf, releaseOpenFile } from './openFile.js';
+import { flagsOf, pathOf, releaseOpenFile } from './openFile.js';
+import { currentPath } from './pathResolution.js';
 
 /**
  * /proc/PID. Everything is shown for the calling guest itself; for others what does not need their memory or
@@ -409,7 +410,7 @@ function descriptorLink(pid: number, fd: number): MadeNode {
   return madeLink(
     path,
     DEV_PROC,
-    (t) => withFile(t, (file) => operationsOf(t.mem, file).linkText?.(t.mem, file) ?? pathOf(t.mem, file)),
+    (t) => withFile(t, (file) => currentPath(t, file)),
     (t) =>
       withFile(t, (file) => {
         const kind = t.mem.getU32(file + OpenFile.kind);

@@ -14,7 +14,7 @@ import { createOpenFile } from './openFile.js';
 import { O_RDONLY, O_RDWR, O_WRONLY } from './openFlags.js';
 import './fileKinds.js';
 import { openStream } from './stream.js';
-import { retainTty } from './tty.js';
+import { retainTty, TERMINAL_PATH } from './tty.js';
 
 /** Where one of a guest's standard streams leads. */
 export type StandardStream =
@@ -66,7 +66,7 @@ function makeStandardFile(mem: SharedMemory, stream: StandardStream, access: num
           kind: FILE_HOST_STREAM,
           // A terminal's descriptors are open for both on every system.
           flags: terminal !== 0 ? O_RDWR : access,
-          path: terminal !== 0 ? '/dev/tty' : hostName(stream.fd),
+          path: terminal !== 0 ? TERMINAL_PATH : hostName(stream.fd),
           hostFd: own ?? stream.fd,
           object: terminal,
           attributes: (own === undefined ? OPEN_BORROWED_FD : 0) | (terminal !== 0 ? OPEN_TERMINAL : 0),

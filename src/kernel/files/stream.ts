@@ -16,7 +16,7 @@ import {
   putBytes,
   takeBytes,
 } from './pipe.js';
-import { retainTty } from './tty.js';
+import { retainTty, TERMINAL_PATH } from './tty.js';
 
 /**
  * Streams: pipes whose other end is the main thread, for a host stdin that is no regular file and for an embedder's
@@ -56,7 +56,7 @@ export function openStream(mem: SharedMemory, stream: number, owner: number): nu
     {
       kind: FILE_PIPE,
       flags: access,
-      path: terminal ? '/dev/tty' : `pipe:[${mem.getU32(pipe + Pipe.id)}]`,
+      path: terminal ? TERMINAL_PATH : `pipe:[${mem.getU32(pipe + Pipe.id)}]`,
       object: pipe,
       attributes: terminal ? OPEN_TERMINAL : 0,
     },

@@ -9,6 +9,7 @@ import { pushRequest, RequestKind } from '../../sync/ring.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { EINVAL, ENOTTY } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
+import { DEVICE_PTS, deviceInode, deviceNumber } from './devices.js';
 import { DEV_DEV, type FileStatus, madeStatus, S_IFCHR } from './fileStatus.js';
 
 /**
@@ -34,6 +35,9 @@ const TIOCGSID = 0x5429;
 const TCGETS2 = 0x802c542a;
 const TCSETS2 = 0x402c542b;
 const TCSETSF2 = 0x402c542d;
+
+/** Guest path of the terminal. */
+export const TERMINAL_PATH = '/dev/pts/0';
 
 /** Bytes of struct termios without the speeds of termios2. */
 const TERMIOS1_BYTES = 36;
@@ -121,7 +125,12 @@ export function terminalOf(mem: SharedMemory, file: number): number {
 /** fstat of a terminal; undefined when the file is none. */
 export function terminalStatus(mem: SharedMemory, file: number): FileStatus | undefined {
   if (terminalOf(mem, file) === 0) return undefined;
-  return madeStatus({ dev: DEV_DEV, ino: 3n, mode: S_IFCHR | 0o620, rdev: 0x8800n });
+  return madeStatus({
+    dev: DEV_DEV,
+    ino: deviceInode(DEVICE_PTS),
+    mode: S_IFCHR | 0o620,
+    rdev: deviceNumber(DEVICE_PTS),
+  });
 }
 
 /** Terminal ioctls; undefined (ENOTTY) when the file is no terminal or the request is not known. */
