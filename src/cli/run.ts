@@ -1,8 +1,10 @@
+import { statSync } from 'node:fs';
 import { createMachine, type Machine } from '../machine/machine.js';
 import { SpawnError } from '../machine/options.js';
 import { formatStatistics } from '../observe/statistics.js';
 import { forwardSignals } from './hostSignals.js';
 import type { RunOptions } from './runOptions.js';
+import { UsageError } from './usageError.js';
 
 const ENOENT = 2;
 const EXIT_CANNOT_RUN = 126;
@@ -10,6 +12,7 @@ const EXIT_NOT_FOUND = 127;
 
 /** Runs a program to its end and exits with its status. */
 export async function run(options: RunOptions): Promise<void> {
+  checkFolders(options);
   const machine = await createMachine({
     ...(options.memory !== undefined && { memory: options.memory }),
     ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
@@ -58,6 +61,15 @@ async function runGuest(machine: Machine, options: RunOptions): Promise<number> 
     process.stderr.write(`guesthouse: ${program}: ${error.message}\n`);
     return error.errno === ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
   }
+}
+
+/** What the options name must be there: that is no fault of the program's. Throws UsageError. */
+function checkFolders(options: RunOptions): void {
+  if (options.root !== undefined && !statSync(options.root, { throwIfNoEntry: false })?.isDirectory())
+    throw new UsageError(`option --root: ${options.root} is not a directory`);
+  for (const { host } of options.dirs)
+    if (statSync(host, { throwIfNoEntry: false }) === undefined)
+      throw new UsageError(`option --dir: ${host} not found`);
 }
 
 /** The host's environment, without what --unset names, with what --env sets. */

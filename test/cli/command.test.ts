@@ -63,6 +63,9 @@ describe('exit status', () => {
   });
 
   it('is 2 for a wrong command line', async () => {
+    const path = testFile('exit0', tiny.exit(0));
+    expectRefusal(await guesthouse(['run', '-L', '/no/such/folder', path]), 2, /--root: .* not a directory/);
+    expectRefusal(await guesthouse(['run', '--dir', '/no/such/folder:/x', path]), 2, /--dir: .* not found/);
     expectRefusal(await guesthouse(['run', '--nonsense', 'x']), 2, /nonsense/);
     expectRefusal(await guesthouse(['run']), 2, /program/);
   });
@@ -97,6 +100,38 @@ describe('what cannot be run', () => {
   ];
   it.each(cases)('%s', async (_name, status, reason, path) => {
     expectRefusal(await guesthouse(['run', path()]), status, reason);
+  });
+});
+
+describe('what the program is given', () => {
+  const guests = fileURLToPath(new URL('../guests', import.meta.url));
+  const lines = (outcome: Outcome) => outcome.stdout.split('\n');
+
+  it('has the name, the arguments and the environment asked for', async () => {
+    const program = `${guests}/freestanding.elf`;
+    const outcome = await guesthouse([
+      ...['run', '-0', 'args', '-E', 'GREETING=good day=yes', '-U', 'HOME', program],
+      ...['--strace', '', 'two words'],
+    ]);
+    expect(outcome.stderr).toBe('');
+    expect(lines(outcome).slice(0, 4)).toEqual([
+      'argv[0]=args',
+      'argv[1]=--strace',
+      'argv[2]=',
+      'argv[3]=two words',
+    ]);
+    expect(lines(outcome)).toContain('env GREETING=good day=yes');
+    expect(lines(outcome)).toContain(`env PATH=${process.env.PATH}`);
+    expect(outcome.stdout).not.toMatch(/^env HOME=/m);
+  });
+
+  it('is found in the root, by host path and by guest path', async () => {
+    for (const path of ['/freestanding.elf', `${guests}/freestanding.elf`]) {
+      expect((await guesthouse(['run', '-L', guests, path, 'hello'])).stdout).toBe(
+        'Hello from a RISC-V guest\n',
+      );
+    }
+    expectRefusal(await guesthouse(['run', '-L', guests, '/nothing']), 127, /No such file/);
   });
 });
 
