@@ -1,8 +1,8 @@
 import type { Readable, Writable } from 'node:stream';
 import { signalName, signalNumber } from '../kernel/signals/signalNumbers.js';
 import { killGuest, terminateGuest } from '../kernel/spawn.js';
-import { type GuestStatistics, guestStatistics } from '../observe/statistics.js';
-import { COORDINATOR } from '../sync/mutex.js';
+import { type GuestStatistics, guestStatistics, NOTHING_USED } from '../observe/statistics.js';
+import { COORDINATOR, tryLockMutex, unlockMutex } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { type ExitStatus, SpawnError } from './options.js';
@@ -110,10 +110,18 @@ export class GuestProcess {
     };
   }
 
-  /** @internal Guesthouse has failed to run the guest. */
+  /**
+   * @internal Guesthouse has failed to run the guest. Whoever failed may hold any lock, so that none is waited for here;
+   * the guest's other threads are told to end if that is possible.
+   */
   async fail(error: Error): Promise<void> {
     if (this.settled) return;
-    this.last = guestStatistics(this.mem, this.record);
+    const lock = this.record + Guest.threadsLock;
+    if (tryLockMutex(this.mem, lock, COORDINATOR)) {
+      unlockMutex(this.mem, lock, COORDINATOR);
+      this.last = guestStatistics(this.mem, this.record);
+      this.terminate();
+    } else this.last = { ...NOTHING_USED, pid: this.pid };
     this.settled = true;
     await Promise.race([
       Promise.all(this.pumps.map((pump) => pump.close())),

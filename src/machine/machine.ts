@@ -220,8 +220,7 @@ export class Machine {
     const guests = record === 0 ? [...this.guests.values()] : [this.guests.get(record)];
     for (const guest of guests) {
       if (guest === undefined) continue;
-      // The other threads of the guest end; the one that failed can't, so that the guest is given up here.
-      guest.terminate();
+      // The thread that failed cannot end properly, so that the guest is given up here.
       this.guests.delete(guest.record);
       void guest.fail(failure);
     }

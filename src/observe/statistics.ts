@@ -24,6 +24,19 @@ export interface GuestStatistics {
   readonly elapsed: number;
 }
 
+/** The statistics of a guest that cannot be asked. */
+export const NOTHING_USED: GuestStatistics = {
+  pid: 0,
+  threads: 0,
+  threadsPeak: 0,
+  instructions: 0,
+  systemCalls: 0,
+  faults: 0,
+  lockWaits: 0,
+  residentPeak: 0,
+  elapsed: 0,
+};
+
 /** What the machine holds at the moment. All sizes in bytes. */
 export interface MachineMemory {
   /** Size of the machine's memory. */
