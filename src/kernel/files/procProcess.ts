@@ -1,7 +1,7 @@
 import { copyIn } from '../../memory/userAccess.js';
 import { formatMaps } from '../../mm/pageDump.js';
 import { withMutex } from '../../sync/mutex.js';
-import { Fs, MountTable } from '../../sync/records/files.js';
+import { Fs } from '../../sync/records/files.js';
 import { GUEST_ZOMBIE, Guest } from '../../sync/records/guest.js';
 import { HostFile } from '../../sync/records/hostFile.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
@@ -33,9 +33,9 @@ import { acquireFile, getCloseOnExec, listDescriptors } from './filesTable.js';
 import { workingDirectory } from './fsRecord.js';
 import { hasProcFd } from './hostAccess.js';
 import { fixedDirectory, type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
-import { type MountOptions, toByteString } from './mountTable.js';
 import { flagsOf, pathOf, releaseOpenFile } from './openFile.js';
 import { currentPath } from './pathResolution.js';
+import { renderMountInfo, renderMounts } from './procMounts.js';
 
 /**
  * /proc/PID. Everything is shown for the calling guest itself; for others what does not need their memory or
@@ -363,26 +363,6 @@ function storeComm(t: ThreadContext, pid: number, tid: number, name: string): nu
   return name.length;
 }
 
-function renderMounts(t: ThreadContext): string {
-  const options = JSON.parse(
-    Buffer.from(
-      textString(t.mem, t.mem.getU32(t.mem.getU32(t.fs + Fs.mounts) + MountTable.options)),
-      'latin1',
-    ).toString('utf8'),
-  ) as MountOptions;
-  const lines = [
-    `guesthouse / ${options.root === null ? 'tmpfs ro' : options.rootReadOnly ? 'ext4 ro' : 'ext4 rw'},relatime 0 0`,
-    'proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0',
-    'sysfs /sys sysfs ro,nosuid,nodev,noexec,relatime 0 0',
-    'devtmpfs /dev devtmpfs rw,nosuid,relatime 0 0',
-    ...options.mounts.map(
-      ({ guest, readOnly }) =>
-        `guesthouse ${toByteString(guest).replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`)} ext4 ${readOnly ? 'ro' : 'rw'},relatime 0 0`,
-    ),
-  ];
-  return `${lines.join('\n')}\n`;
-}
-
 function renderFdInfo(t: ThreadContext, fd: number): string {
   const file = acquireFile(t.mem, t.files, fd, t.thread);
   if (file === 0) throw new SyscallError(ENOENT);
@@ -469,6 +449,7 @@ function taskEntries(path: string, pid: number, tid: number): Record<string, Mad
     auxv: text('auxv', (t) => renderAuxv(t, pid), 0o400),
     limits: text('limits', (t) => renderLimits(t, pid)),
     mounts: text('mounts', renderMounts),
+    mountinfo: text('mountinfo', renderMountInfo),
     cgroup: text('cgroup', () => '0::/\n'),
     oom_score: text('oom_score', () => '0\n'),
     oom_score_adj: { ...text('oom_score_adj', () => '0\n', 0o644), store: (_t, value) => value.length },
