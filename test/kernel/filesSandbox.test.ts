@@ -3,13 +3,16 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, posix } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -106,12 +109,62 @@ describe('escapes', () => {
     expect(c.readAll('/proc/self/environ')).toBe('');
   });
 
-  it('follows no link that was put in the way between the look and the open', () => {
-    // The race itself cannot be timed; what guards against it can be asked directly.
-    symlinkSync(base, join(root, 'swap'));
-    expect(c.open('/swap', O_NOFOLLOW)).toBe(-ELOOP);
-    expect(c.open('/swap', O_NOFOLLOW | O_DIRECTORY)).toBe(-ENOTDIR);
-    expect(c.open('/swap', O_NOFOLLOW | O_PATH)).toBeGreaterThan(2);
+  it('follows no link that is put in the way between the look and the call', async () => {
+    // Somebody outside swaps a directory for a link to the outside and back, as fast as it goes.
+    const swap = join(root, 'swap');
+    const parked = join(root, 'parked');
+    const link = join(root, 'link');
+    mkdirSync(swap);
+    symlinkSync(base, link);
+    const stop = new Int32Array(new SharedArrayBuffer(8));
+    const swapper = new Worker(
+      `const { renameSync } = require('node:fs');
+       const { workerData: { swap, parked, link, stop } } = require('node:worker_threads');
+       while (Atomics.load(stop, 0) === 0) {
+         renameSync(swap, parked); renameSync(link, swap);
+         renameSync(swap, link); renameSync(parked, swap);
+         Atomics.add(stop, 1, 1);
+       }`,
+      { eval: true, workerData: { swap, parked, link, stop } },
+    );
+    const outside = readdirSync(base).sort();
+    try {
+      while (Atomics.load(stop, 1) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      let inside = 0;
+      const until = Date.now() + 1500;
+      for (let i = 0; Date.now() < until; i++) {
+        const secret = c.readAll('/swap/secret');
+        expect(typeof secret).toBe('number');
+        const fd = c.open(`/swap/new${i % 7}`, O_CREAT | O_WRONLY);
+        if (fd >= 0) {
+          c.write(fd, 'made by the guest');
+          c.call('close', fd);
+          inside++;
+        }
+        c.call('mkdirat', AT_FDCWD, `/swap/dir${i % 7}`, 0o755);
+        c.call('symlinkat', 'x', AT_FDCWD, `/swap/sym${i % 7}`);
+        c.call('fchmodat', AT_FDCWD, '/swap/secret', 0);
+        c.call('truncate', '/swap/secret', 0);
+        c.call('utimensat', AT_FDCWD, '/swap/secret', 0, 0);
+        c.call('renameat2', AT_FDCWD, '/swap/secret', AT_FDCWD, '/d/stolen', 0);
+        c.call('linkat', AT_FDCWD, '/swap/secret', AT_FDCWD, '/d/stolen', 0);
+        c.call('unlinkat', AT_FDCWD, '/swap/secret', 0);
+        c.call('unlinkat', AT_FDCWD, `/swap/new${i % 7}`, 0);
+      }
+      // The race was on: some calls met the directory.
+      expect(inside).toBeGreaterThan(0);
+      expect(Atomics.load(stop, 1)).toBeGreaterThan(100);
+    } finally {
+      Atomics.store(stop, 0, 1);
+      await new Promise((resolve) => swapper.once('exit', resolve));
+    }
+    expect(readdirSync(base).sort()).toEqual(outside);
+    expect(readFileSync(join(base, 'secret'), 'latin1')).toBe(SECRET);
+    expect(statSync(join(base, 'secret')).mode & 0o777).not.toBe(0);
+    expect(existsSync(join(root, 'd', 'stolen'))).toBe(false);
+    expect(c.open('/link', O_NOFOLLOW)).toBe(-ELOOP);
+    expect(c.open('/link', O_NOFOLLOW | O_DIRECTORY)).toBe(-ENOTDIR);
+    expect(c.open('/link', O_NOFOLLOW | O_PATH)).toBeGreaterThan(2);
   });
 
   it('holds for any tree of links', () => {
