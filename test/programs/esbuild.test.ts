@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { transformSync } from 'esbuild';
 import { afterAll, describe, expect, it } from 'vitest';
 import { compareFolders } from '../../bench/demo/compareFolders.js';
 import { guestEsbuild } from '../../bench/demo/guestProgram.js';
@@ -29,11 +30,8 @@ describe(`esbuild for riscv64${missing ? ` (${fetched})` : ''}`, () => {
     const args = ['--loader=ts', '--minify'];
     const stdin = 'export const answer: number = 6 * 7; enum E { A, B } console.log(E.B as E)';
     const { stdout, stderr, code } = await runGuest([], program, args, { stdin });
-    expect(stderr).toBe('');
-    expect(code).toBe(0);
-    expect(stdout).toBe(
-      'export const answer=6*7;var E=(o=>(o[o.A=0]="A",o[o.B=1]="B",o))(E||{});console.log(1);\n',
-    );
+    expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
+    expect(stdout).toBe(transformSync(stdin, { loader: 'ts', minify: true }).code);
   });
 
   it.skipIf(missing)('reports an error and ends with 1', async () => {
