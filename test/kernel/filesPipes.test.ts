@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,7 +22,9 @@ import { sendSignal } from '../../src/kernel/signals/pendingSignals.js';
 import { sentInfo } from '../../src/kernel/signals/sigInfo.js';
 import { COORDINATOR } from '../../src/sync/mutex.js';
 import { monotonicNow } from '../../src/sync/park.js';
+import { Guest } from '../../src/sync/records/guest.js';
 import { MACHINE, Machine } from '../../src/sync/records/machine.js';
+import { Sighand, SignalAction } from '../../src/sync/records/signals.js';
 import { ATTENTION_SIGNAL, Thread } from '../../src/sync/records/thread.js';
 import { RequestKind, takeRequest } from '../../src/sync/ring.js';
 import { AT_FDCWD, createFileMachine, createFileThread, FileCaller, type FileMachine } from './fileCaller.js';
@@ -87,7 +89,8 @@ function start(
     worker.once('message', resolve);
     worker.once('error', reject);
   });
-  return { thread, result };
+  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  return { thread, result, ended };
 }
 
 function event(events: number, data: number): Buffer {
@@ -208,6 +211,35 @@ describe('pipes', () => {
     expect(c.call('splice', r, 0, file, 0, 7, 0)).toBe(7);
     expect(readFileSync(join(host, 'spliced'), 'latin1')).toBe('spliced');
     expect(c.call('splice', file, 0, file, 0, 7, 0)).toBe(-EINVAL);
+  });
+});
+
+describe('descriptors under threads', () => {
+  it('are opened, closed and replaced at once without a trace', async () => {
+    const { mem } = machine;
+    const used = () => mem.getU64(MACHINE + Machine.heapUsed);
+    // SIGPIPE is ignored: it would stay pending with threads that never look.
+    const actions = mem.getU32(machine.guest + Guest.sighand) + Sighand.actions;
+    mem.set64(actions + 13 * SignalAction.SIZE + SignalAction.handler, 1);
+    // What is made at first use and stays, and files that stay on the host.
+    for (let i = 0; i < 4; i++) c.call('close', c.open(`/f${i}`, 0o102));
+    c.call('close', c.call('eventfd2', 0, 0));
+    const hostDescriptors = () => readdirSync('/proc/self/fd').length;
+    const threads = [1, 2, 3].map((area) => ({ area, seed: area * 7919 }));
+    const descriptors = hostDescriptors();
+    const runs = threads.map(({ area, seed }) => start(area, 'churn', 0, { count: 12_000, seed }));
+    await Promise.all(runs.map((run) => run.result));
+    await Promise.all(runs.map((run) => run.ended));
+    c.call('close_range', 3, 0xffff_ffff, 0);
+    expect(c.list('/proc/self/fd')).toEqual(['.', '..', '0', '1', '2', '3']);
+    const after = used();
+    // A second round on the same machine must end with the same memory in use.
+    const more = threads.map(({ area, seed }) => start(area, 'churn', 0, { count: 3000, seed: seed + 1 }));
+    const records = used() - after;
+    await Promise.all(more.map((run) => run.ended));
+    c.call('close_range', 3, 0xffff_ffff, 0);
+    expect(used() - after - records).toBe(0);
+    expect(hostDescriptors()).toBe(descriptors);
   });
 });
 

@@ -8,7 +8,7 @@ export interface PipeTask {
   readonly memory: WebAssembly.Memory;
   readonly thread: number;
   readonly area: number;
-  readonly kind: 'write' | 'read' | 'records' | 'signal' | 'epoll' | 'append';
+  readonly kind: 'write' | 'read' | 'records' | 'signal' | 'epoll' | 'append' | 'churn';
   readonly fd: number;
   readonly other: number;
   readonly count: number;
@@ -86,6 +86,65 @@ function run(): unknown {
         while (c.call('read', task.other, value, 8) === 8) sum += c.mem.getU32(value);
       }
       return sum;
+    }
+    case 'churn': {
+      // Random calls on a few descriptors that other threads use, close and replace at the same time. Everything is
+      // non-blocking; what matters is that nothing breaks.
+      const at = c.buffer(4096);
+      const event = c.buffer(16);
+      const fd = () => 3 + random(24);
+      for (let i = 0; i < task.count; i++) {
+        switch (random(16)) {
+          case 0:
+            c.open(`/f${random(4)}`, 0o102);
+            break;
+          case 1:
+            c.call('pipe2', at, 0o4000);
+            break;
+          case 2:
+            c.call('eventfd2', random(2), 0o4000);
+            break;
+          case 3:
+            c.call('epoll_create1', 0);
+            break;
+          case 4:
+          case 5:
+            c.mem.setU32(event, 5 | (random(2) === 0 ? 0x8000_0000 : 0) | (random(3) === 0 ? 1 << 30 : 0));
+            c.call('epoll_ctl', fd(), 1 + random(3), fd(), event);
+            break;
+          case 6:
+            c.call('epoll_pwait', fd(), at, 8, 0, 0, 8);
+            break;
+          case 7:
+            c.call('dup3', fd(), fd(), random(2) * 0o2000000);
+            break;
+          case 8:
+            c.call('dup', fd());
+            break;
+          case 9:
+            c.call('read', fd(), at, 1 + random(4000));
+            break;
+          case 10:
+            c.call('write', fd(), at, 1 + random(4000));
+            break;
+          case 11:
+            c.mem.setI32(at, fd());
+            c.mem.setU32(at + 4, 5);
+            c.call('ppoll', at, 1, Buffer.alloc(16), 0, 8);
+            break;
+          case 12:
+            c.open(`/proc/self/fd/${fd()}`, 0o4000);
+            break;
+          case 13:
+            c.open('/', 0o200000);
+            break;
+          default:
+            c.call('close', fd());
+        }
+        // Keep within few descriptors, so that the threads meet.
+        if (i % 64 === 0) c.call('close_range', 27, 0xffff_ffff, 0);
+      }
+      return task.count;
     }
     case 'append': {
       for (let i = 0; i < task.count; i++) c.write(task.fd, `${task.seed}:${i}\n`);
