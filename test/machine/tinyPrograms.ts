@@ -51,6 +51,20 @@ const BUFFER = 0x20; // as lui takes it
 const call = (number: number) => [addi(a7, zero, number), ECALL];
 const exit = (code: number) => [addi(a0, zero, code), ...call(SYS_exit_group)];
 
+/** Writes `length` bytes of the program's data on descriptor `fd`. */
+const write = (fd: number, length: number) => [
+  ...[addi(a0, zero, fd), lui(a1, CODE >> 12), addi(a1, a1, 0x400), addi(a2, zero, length)],
+  ...call(SYS_write),
+];
+
+/** Copies stdin to stdout until its end, and exits with 0. */
+function copyInput(): number[] {
+  const body = [addi(a0, zero, 0), lui(a1, BUFFER), lui(a2, 1), ...call(SYS_read)];
+  const out = [addi(a2, a0, 0), addi(a0, zero, 1), lui(a1, BUFFER), ...call(SYS_write)];
+  const whole = [...body, bge(zero, a0, (out.length + 2) * 4), ...out];
+  return [...whole, jal(-whole.length * 4), ...exit(0)];
+}
+
 /** Programs of a few instructions, so that the tests need no compiler. */
 export const tiny = {
   /** Exits with `code`. */
@@ -58,21 +72,14 @@ export const tiny = {
   /** Writes `text` on descriptor `fd` and exits with `code`. */
   print: (text: string, fd = 1, code = 0): Uint8Array => {
     const bytes = new TextEncoder().encode(text);
-    return program(
-      [
-        ...[addi(a0, zero, fd), lui(a1, CODE >> 12), addi(a1, a1, 0x400), addi(a2, zero, bytes.length)],
-        ...call(SYS_write),
-        ...exit(code),
-      ],
-      bytes,
-    );
+    return program([...write(fd, bytes.length), ...exit(code)], bytes);
   },
   /** Copies stdin to stdout; exits with 0 at the end. */
-  cat: (): Uint8Array => {
-    const body = [addi(a0, zero, 0), lui(a1, BUFFER), lui(a2, 1), ...call(SYS_read)];
-    const out = [addi(a2, a0, 0), addi(a0, zero, 1), lui(a1, BUFFER), ...call(SYS_write)];
-    const whole = [...body, bge(zero, a0, (out.length + 2) * 4), ...out];
-    return program([...whole, jal(-whole.length * 4), ...exit(0)]);
+  cat: (): Uint8Array => program(copyInput()),
+  /** Writes `text`, then does as `cat`. */
+  greetAndCat: (text: string): Uint8Array => {
+    const bytes = new TextEncoder().encode(text);
+    return program([...write(1, bytes.length), ...copyInput()], bytes);
   },
   /** Runs for ever. */
   spin: (): Uint8Array => program([jal(0)]),
