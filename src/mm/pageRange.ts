@@ -10,8 +10,9 @@ export function unsigned(value: number): number {
 
 /** Rounds an unsigned length up to whole target pages; 0 when that overflows 64 bits, as PAGE_ALIGN does. */
 export function pageAlign(value: number): number {
-  const aligned = Math.ceil(unsigned(value) / TARGET_PAGE_SIZE) * TARGET_PAGE_SIZE;
-  return aligned >= TWO_64 ? 0 : aligned;
+  // On the signed number, which is exact near 2^64: −4095 … −1 overflow to 0.
+  const aligned = Math.ceil(value / TARGET_PAGE_SIZE) * TARGET_PAGE_SIZE;
+  return aligned === 0 ? 0 : unsigned(aligned);
 }
 
 /** Whether an address or offset does not lie on a target page boundary. */

@@ -1,4 +1,12 @@
-import { ACCESS_READ, ACCESS_WRITE, type Caller, FAULT_BUSERR, FAULT_HANDLED } from '../memory/caller.js';
+import {
+  ACCESS_READ,
+  ACCESS_WRITE,
+  type Caller,
+  FAULT_ACCERR,
+  FAULT_BUSERR,
+  FAULT_HANDLED,
+  FAULT_MAPERR,
+} from '../memory/caller.js';
 import { resolveFault } from '../memory/faults.js';
 import {
   EACCES,
@@ -7,11 +15,12 @@ import {
   ENOMEM,
   EOPNOTSUPP,
   EPERM,
+  PROT_READ,
   PROT_WRITE,
   TARGET_PAGE_SIZE,
 } from '../memory/linuxMemory.js';
 import { changeRange, dropPages } from '../memory/mappings.js';
-import { firstEndingAfter } from '../memory/mappingTree.js';
+import { firstEndingAfter, mappingAt } from '../memory/mappingTree.js';
 import { zeroObjectRange } from '../memory/sharedObject.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
@@ -175,18 +184,27 @@ function adviseMapping(c: Caller, mapping: number, from: number, to: number, adv
   }
 }
 
-/** MADV_POPULATE_READ and _WRITE: faults everything in, and says what an access would have met. */
+/** MADV_POPULATE_READ and _WRITE: faults everything in, mapping by mapping, and says what an access would have met. */
 function populateRange(c: Caller, from: number, end: number, access: number): number {
-  const page = 1 << c.mem.getU32(MACHINE + Machine.hostPageShift);
-  for (let at = from; at < end; at = Math.floor(at / page) * page + page) {
-    const outcome = resolveFault(c, at, access);
-    if (outcome === FAULT_HANDLED) continue;
-    if (outcome === FAULT_BUSERR) return -EFAULT;
+  const { mem, mm } = c;
+  const page = 1 << mem.getU32(MACHINE + Machine.hostPageShift);
+  const needed = access === ACCESS_WRITE ? PROT_WRITE : PROT_READ;
+  for (let at = from; at < end; ) {
     mmapLock(c);
-    const mapping = firstEndingAfter(c.mem, c.mm, at / TARGET_PAGE_SIZE);
-    const mapped = mapping !== 0 && c.mem.getU32(mapping + Mapping.start) <= at / TARGET_PAGE_SIZE;
+    const mapping = mappingAt(mem, mm, at / TARGET_PAGE_SIZE);
+    const stop = mapping === 0 ? 0 : Math.min(end, mem.getU32(mapping + Mapping.end) * TARGET_PAGE_SIZE);
+    const prot = mapping === 0 ? 0 : mem.getU32(mapping + Mapping.prot);
     mmapUnlock(c);
-    return mapped ? -EINVAL : -ENOMEM;
+    if (stop === 0) return -ENOMEM;
+    if (!(prot & needed)) return -EINVAL;
+    while (at < stop) {
+      const outcome = resolveFault(c, at, access);
+      if (outcome === FAULT_BUSERR) return -EFAULT;
+      // Another thread has changed the mapping: look again.
+      if (outcome === FAULT_MAPERR || outcome === FAULT_ACCERR) break;
+      if (outcome !== FAULT_HANDLED) return -ENOMEM;
+      at = Math.min(Math.floor(at / page) * page + page, stop);
+    }
   }
   return 0;
 }

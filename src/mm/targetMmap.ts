@@ -112,6 +112,10 @@ export function targetMmap(
   const size = pageAlign(length);
   if (size === 0) return -ENOMEM;
   if (file !== null && unsigned(offset) + size >= 2 ** 64) return -EOVERFLOW;
+  if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && start < 0 && start >= -4095) {
+    // In Linux a fixed address in the last page passes for an error number.
+    return size > c.mem.getU64(c.mm + Mm.taskSize) ? -ENOMEM : start;
+  }
   mmapLock(c);
   let address: number;
   try {

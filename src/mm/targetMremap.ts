@@ -44,14 +44,14 @@ export function targetMremap(
   if (isUnaligned(oldAddress)) return -EINVAL;
   const oldLength = pageAlign(oldSize);
   const newLength = pageAlign(newSize);
-  if (newLength === 0) return -EINVAL;
+  if (newLength === 0 || newLength > c.mem.getU64(c.mm + Mm.taskSize)) return -EINVAL;
   const { mem, mm } = c;
   const old = unsigned(oldAddress);
   const wanted = unsigned(newAddress);
   if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) {
     if (isUnaligned(newAddress)) return -EINVAL;
     const taskSize = mem.getU64(mm + Mm.taskSize);
-    if (newLength > taskSize || wanted > taskSize - newLength) return -EINVAL;
+    if (wanted > taskSize - newLength) return -EINVAL;
     if (old + oldLength > wanted && wanted + newLength > old) return -EINVAL;
     // Pages move whole: the new place must lie within its host page as the old one does.
     if (flags & MREMAP_FIXED && withinHostPage(c, wanted) !== withinHostPage(c, old)) return -EINVAL;
@@ -86,7 +86,6 @@ function checkResize(c: Caller, mapping: number, old: number, oldLength: number,
   if (oldLength === 0 && (flags & MAPPING_SHARED) === 0) return -EINVAL;
   if (oldLength > mem.getU32(mapping + Mapping.end) * TARGET_PAGE_SIZE - old) return -EFAULT;
   if (newLength <= oldLength) return 0;
-  if (newLength > c.mem.getU64(c.mm + Mm.taskSize)) return -ENOMEM;
   const more = (newLength - oldLength) / TARGET_PAGE_SIZE;
   const data = isData(mem.getU32(mapping + Mapping.prot), flags);
   if (flags & MAPPING_LOCKED && !mayLock(c, more)) return -EAGAIN;
@@ -107,11 +106,9 @@ function remapAnywhere(
   const from = old / TARGET_PAGE_SIZE;
   if (oldLength >= newLength) {
     if (oldLength > newLength) {
-      const error = munmapLocked(
-        c,
-        from + newLength / TARGET_PAGE_SIZE,
-        Math.min(old + oldLength, mem.getU64(mm + Mm.taskSize)) / TARGET_PAGE_SIZE,
-      );
+      if (old + oldLength > mem.getU64(mm + Mm.taskSize)) return -EINVAL;
+      const end = from + oldLength / TARGET_PAGE_SIZE;
+      const error = munmapLocked(c, from + newLength / TARGET_PAGE_SIZE, end);
       if (error < 0) return error;
     }
     return old;

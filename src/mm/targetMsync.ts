@@ -29,7 +29,7 @@ export function targetMsync(c: Caller, start: number, length: number, flags: num
   const size = pageAlign(length);
   const from = unsigned(start);
   if (from + size >= 2 ** 64) return -ENOMEM;
-  if (size === 0) return length === 0 ? 0 : -ENOMEM;
+  if (size === 0) return 0; // also for a length that overflows
   const end = Math.min(from + size, mem.getU64(mm + Mm.taskSize)) / TARGET_PAGE_SIZE;
   let at = from / TARGET_PAGE_SIZE;
   let result = from + size > mem.getU64(mm + Mm.taskSize) ? -ENOMEM : 0;
