@@ -90,5 +90,10 @@ function destroyMm(c: Caller): void {
   destroyTables(mem, mm, thread);
   returnFrames(mem, mm, Infinity);
   returnHomeWindow(mem, mm, thread);
+  // What the loader and exec noted of the program.
+  for (const field of [Mm.auxv, Mm.exe]) {
+    const block = mem.getU32(mm + field);
+    if (block !== 0) freeBlock(mem, block, thread);
+  }
   freeBlock(mem, mm, thread);
 }
