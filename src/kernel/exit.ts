@@ -95,6 +95,13 @@ export function endThread(t: ThreadContext): void {
   walkRobustList(t);
   clearChildTid(t);
 
+  // Resources go first, so that the guest is a zombie only when nothing of it is left.
+  noteAddressSpace(t);
+  removeThread(mem, thread, thread);
+  releaseFiles(mem, t.files, thread);
+  releaseFs(mem, t.fs, thread);
+  releaseMm(mem, mm, thread);
+
   const cpu = Math.round(endCpuTime(t) * 1000);
   lockMutex(mem, guest + Guest.threadsLock, thread);
   let link = guest + Guest.threads;
@@ -115,18 +122,8 @@ export function endThread(t: ThreadContext): void {
   add(mem, guest + Guest.faultCount, mem.getU32(thread + Thread.faultCount));
   unlockMutex(mem, guest + Guest.threadsLock, thread);
 
-  if (left === 0) {
-    deleteTimers(mem, guest, thread);
-    const peak = mmResidentPeak(mem, mm);
-    if (peak > mem.getU64(guest + Guest.residentPeak)) mem.set64(guest + Guest.residentPeak, peak);
-    add(mem, guest + Guest.lockWaits, mmLockWaits(mem, mm));
-  }
-  removeThread(mem, thread, thread);
-  releaseFiles(mem, t.files, thread);
-  releaseFs(mem, t.fs, thread);
-  releaseMm(mem, mm, thread);
+  if (left === 0) deleteTimers(mem, guest, thread);
   releaseSighand(mem, t.sighand, thread);
-
   if (left === 0) {
     mem.atomicStore(guest + Guest.phase, GUEST_ZOMBIE);
     while (!pushRequest(mem, thread, RequestKind.GuestEnded, guest)) t.ring();
@@ -134,6 +131,18 @@ export function endThread(t: ThreadContext): void {
   // The record may be another worker's the moment it is free, and with it the lock token: nothing may follow.
   freeThread(mem, thread, thread);
   if (left === 0) t.ring();
+}
+
+/** Keeps for the guest's statistics what goes with the address space. */
+function noteAddressSpace(t: ThreadContext): void {
+  const { mem, guest, mm, thread } = t;
+  lockMutex(mem, guest + Guest.threadsLock, thread);
+  for (const [field, value] of [
+    [Guest.residentPeak, mmResidentPeak(mem, mm)],
+    [Guest.lockWaits, mmLockWaits(mem, mm)],
+  ])
+    if (value > mem.getU64(guest + field)) mem.set64(guest + field, value);
+  unlockMutex(mem, guest + Guest.threadsLock, thread);
 }
 
 /** mm_release: the word of CLONE_CHILD_CLEARTID becomes 0 and one waiter is woken. */

@@ -195,13 +195,16 @@ function prlimit64(t: ThreadContext, pid: number, resource: number, fresh: numbe
 
 /** mm/ checks the limits on memory in its own record. */
 function noteMemoryLimit(mem: SharedMemory, guest: number, which: number, soft: number): void {
-  const first = mem.getU32(guest + Guest.threads);
-  if (first === 0) return;
-  const mm = mem.getU32(first + Thread.mm);
-  if (which === RLIMIT_AS) mem.set64(mm + Mm.limitAs, soft);
-  else if (which === RLIMIT_DATA) mem.set64(mm + Mm.limitData, soft);
-  else if (which === RLIMIT_STACK) mem.set64(mm + Mm.limitStack, soft);
-  else if (which === RLIMIT_MEMLOCK) mem.set64(mm + Mm.limitMemlock, soft);
+  for (let t = mem.getU32(guest + Guest.threads); t !== 0; t = mem.getU32(t + Thread.nextInGuest)) {
+    const mm = mem.getU32(t + Thread.mm);
+    // A thread that ends has none any more.
+    if (mm === 0) continue;
+    if (which === RLIMIT_AS) mem.set64(mm + Mm.limitAs, soft);
+    else if (which === RLIMIT_DATA) mem.set64(mm + Mm.limitData, soft);
+    else if (which === RLIMIT_STACK) mem.set64(mm + Mm.limitStack, soft);
+    else if (which === RLIMIT_MEMLOCK) mem.set64(mm + Mm.limitMemlock, soft);
+    return;
+  }
 }
 
 // --- names and numbers of the system ---
