@@ -8,7 +8,7 @@ import {
   openSync,
   readlinkSync,
 } from 'node:fs';
-import { EACCES, ENOENT, errnoOfHostCode, SyscallError } from '../errno.js';
+import { EACCES, EFBIG, ENOENT, errnoOfHostCode, SyscallError } from '../errno.js';
 import type { HostPlace } from './place.js';
 
 /**
@@ -41,6 +41,8 @@ export function hostCall<T>(body: () => T): T {
 export function asSyscallError(error: unknown): unknown {
   if (error instanceof SyscallError) return error;
   const code = (error as NodeJS.ErrnoException).code;
+  // Offsets and lengths beyond 2^53, which Node refuses by itself: no file reaches there.
+  if (code === 'ERR_OUT_OF_RANGE') return new SyscallError(EFBIG);
   if (typeof code !== 'string' || (error as NodeJS.ErrnoException).syscall === undefined) return error;
   return new SyscallError(errnoOfHostCode(code));
 }

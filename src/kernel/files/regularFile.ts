@@ -59,6 +59,8 @@ function readAt(t: ThreadContext, file: number, into: ByteVector, position: numb
   const { mem } = t;
   const hostFile = mem.getU32(file + OpenFile.hostFile);
   const fd = hostFdOf(mem, file);
+  // Beyond the largest file there is nothing to read.
+  if (position + into.length > MAX_OFFSET) return 0;
   flushFileRange(mem, hostFile, position, into.length, t.thread);
   try {
     return into.forEachSpan(t, 'write', (address, length, done) =>
