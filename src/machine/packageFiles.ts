@@ -10,7 +10,7 @@ const dist = bundled
 
 /** The worker's entry: from the same build that this code is from. */
 export function threadHostFile(): URL {
-  return new URL(bundled ? 'bundle/threadHost.js' : 'workers/threadHost.js', dist);
+  return new URL(bundled ? 'workers/bundledThreadHost.cjs' : 'workers/threadHost.js', dist);
 }
 
 /** The kinds of interpreter there are. */
