@@ -13,7 +13,7 @@ import { filesGlobal } from './filesGlobal.js';
 import { withParent } from './hostAccess.js';
 import { createOpenFile, releaseOpenFile } from './openFile.js';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_RDWR } from './openFlags.js';
-import { attachPipe, createPipe, dropPipe, holdPipe } from './pipe.js';
+import { attachPipe, createPipe, dropPipe, holdPipe, sourceOf } from './pipe.js';
 import type { HostPlace } from './place.js';
 
 /**
@@ -89,7 +89,7 @@ export function openFifo(t: ThreadContext, place: HostPlace, flags: number): num
     if (access === O_RDWR || flags & O_NONBLOCK) return file;
     const outcome = waitInQueue(
       mem,
-      pipe + Pipe.source + EventSource.waiters,
+      sourceOf(mem, pipe) + EventSource.waiters,
       thread,
       () => mem.atomicLoad(others) > 0 || mem.atomicLoad(opens) !== before,
       () => t.signalPending(),

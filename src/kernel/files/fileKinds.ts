@@ -8,5 +8,6 @@ import './memoryFile.js';
 import './pathFile.js';
 import './pipe.js';
 import './regularFile.js';
+import './socketPair.js';
 import './textFile.js';
 import './timerFd.js';

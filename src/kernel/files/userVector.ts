@@ -27,6 +27,8 @@ export interface ByteVector {
   ): number;
   /** The vector's first `length` bytes. */
   slice(length: number): ByteVector;
+  /** The vector without its first `count` bytes. */
+  from(count: number): ByteVector;
   /** Throws UserFault unless the vector's first byte may be accessed. */
   probe(c: Caller, access: 'read' | 'write'): void;
 }
@@ -60,6 +62,11 @@ export class KernelVector implements ByteVector {
 
   slice(length: number): KernelVector {
     return new KernelVector(this.address, Math.min(length, this.length));
+  }
+
+  from(count: number): KernelVector {
+    const skip = Math.min(count, this.length);
+    return new KernelVector(this.address + skip, this.length - skip);
   }
 
   probe(): void {}
@@ -170,6 +177,20 @@ export class UserVector implements ByteVector {
       left -= Math.min(bytes, left);
     }
     return new UserVector(this.addresses, lengths, Math.min(length, this.length));
+  }
+
+  /** The vector without its first `count` bytes. */
+  from(count: number): UserVector {
+    const addresses: number[] = [];
+    const lengths: number[] = [];
+    let skip = count;
+    for (let i = 0; i < this.lengths.length; i++) {
+      const gone = Math.min(skip, this.lengths[i]);
+      addresses.push(this.addresses[i] + gone);
+      lengths.push(this.lengths[i] - gone);
+      skip -= gone;
+    }
+    return new UserVector(addresses, lengths, Math.max(0, this.length - count));
   }
 
   /** Throws UserFault unless the vector's first byte may be accessed. */

@@ -10,7 +10,7 @@ import {
   CLOCK_REALTIME_ALARM,
   realtimeOffset,
 } from '../clock.js';
-import { EAFNOSUPPORT, EBADF, EINTR, EINVAL, ERESTARTNOHAND, SyscallError } from '../errno.js';
+import { EBADF, EINTR, EINVAL, ERESTARTNOHAND, SyscallError } from '../errno.js';
 import { descriptorLimit, newDescriptor, withRealFile } from '../files/descriptors.js';
 import {
   controlEpoll,
@@ -50,7 +50,6 @@ import {
   SYS_eventfd2,
   SYS_ppoll,
   SYS_pselect6,
-  SYS_socket,
   SYS_timerfd_create,
   SYS_timerfd_gettime,
   SYS_timerfd_settime,
@@ -349,6 +348,4 @@ export const pollCalls: SyscallTable = {
       return 0;
     }),
   ),
-  // There is no network yet: no address family is supported.
-  [SYS_socket]: syscall('socket', ['int', 'int', 'int'], () => -EAFNOSUPPORT),
 };

@@ -4,6 +4,7 @@ import { pathCalls } from './pathCalls.js';
 import { pollCalls } from './pollCalls.js';
 import { readWriteCalls } from './readWriteCalls.js';
 import { signalCalls } from './signalCalls.js';
+import { socketCalls } from './socketCalls.js';
 import type { SyscallEntry, SyscallTable } from './syscall.js';
 import { systemCalls } from './systemCalls.js';
 import { threadCalls } from './threadCalls.js';
@@ -17,6 +18,7 @@ const topics: readonly SyscallTable[] = [
   pollCalls,
   readWriteCalls,
   signalCalls,
+  socketCalls,
   systemCalls,
   threadCalls,
   timeCalls,

@@ -1,0 +1,152 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EAFNOSUPPORT, EAGAIN, EMSGSIZE, ENOTSOCK, EPIPE } from '../../src/kernel/errno.js';
+import { MACHINE, Machine } from '../../src/sync/records/machine.js';
+import { createFileMachine, createFileThread, FileCaller, type FileMachine } from './fileCaller.js';
+
+const AF_UNIX = 1;
+const STREAM = 1;
+const DGRAM = 2;
+const SEQPACKET = 5;
+const NONBLOCK = 0o4000;
+const MSG_PEEK = 2;
+const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
+
+let host: string;
+let machine: FileMachine;
+let c: FileCaller;
+
+beforeEach(() => {
+  host = mkdtempSync(join(tmpdir(), 'guesthouse-sockets-'));
+  machine = createFileMachine({ root: host, mounts: [] });
+  c = new FileCaller(machine.mem, createFileThread(machine));
+});
+afterEach(() => rmSync(host, { recursive: true }));
+
+function pair(type: number): readonly [number, number] {
+  const at = c.buffer(8);
+  expect(c.call('socketpair', AF_UNIX, type, 0, at)).toBe(0);
+  return [c.mem.getU32(at), c.mem.getU32(at + 4)];
+}
+
+function send(fd: number, text: string, flags = 0): number {
+  return c.call('sendto', fd, Buffer.from(text), text.length, flags, 0, 0);
+}
+
+function receive(fd: number, size: number, flags = 0): string | number {
+  const at = c.buffer(size);
+  const n = c.call('recvfrom', fd, at, size, flags, 0, 0);
+  return n < 0 ? n : c.text(at, Math.min(n, size));
+}
+
+describe('socketpair', () => {
+  it('carries a stream both ways', () => {
+    const [a, b] = pair(STREAM | NONBLOCK);
+    expect(c.read(b)).toBe(-EAGAIN);
+    expect(c.write(a, 'to b')).toBe(4);
+    expect(send(b, 'to a')).toBe(4);
+    expect(receive(b, 2, MSG_PEEK)).toBe('to');
+    expect(receive(b, 100)).toBe('to b');
+    expect(c.read(a)).toBe('to a');
+    expect(receive(a, 10, MSG_DONTWAIT)).toBe(-EAGAIN);
+    expect(send(a, 'last')).toBe(4);
+    expect(c.call('shutdown', a, 1)).toBe(0);
+    expect(send(a, 'x', 0x4000)).toBe(-EPIPE);
+    expect(c.read(b)).toBe('last');
+    expect(c.read(b)).toBe('');
+    expect(send(b, 'still open')).toBe(10);
+    expect(c.read(a)).toBe('still open');
+    c.call('close', a);
+    expect(send(b, 'x', 0x4000)).toBe(-EPIPE);
+    expect(c.readlink(`/proc/self/fd/${b}`)).toMatch(/^socket:\[\d+\]$/);
+    expect(c.call('lseek', b, 0, 0)).toBe(-29);
+  });
+
+  it('keeps packets apart', () => {
+    for (const type of [DGRAM, SEQPACKET]) {
+      const [a, b] = pair(type | NONBLOCK);
+      expect(send(a, 'first')).toBe(5);
+      expect(send(a, '')).toBe(0);
+      expect(send(a, 'third packet')).toBe(12);
+      expect(receive(b, 100, MSG_PEEK)).toBe('first');
+      expect(receive(b, 3)).toBe('fir');
+      expect(receive(b, 100)).toBe('');
+      const at = c.buffer(4);
+      expect(c.call('recvfrom', b, at, 4, MSG_TRUNC, 0, 0)).toBe(12);
+      expect(c.text(at, 4)).toBe('thir');
+      expect(receive(b, 100)).toBe(-EAGAIN);
+      expect(c.call('sendto', a, c.buffer(300_000), 300_000, 0, 0, 0)).toBe(-EMSGSIZE);
+    }
+  });
+
+  it('tells poll and epoll of both directions', () => {
+    const [a, b] = pair(STREAM);
+    const events = (fd: number): number => {
+      const at = c.buffer(8);
+      c.mem.setI32(at, fd);
+      c.mem.u16[(at + 4) >>> 1] = 0x2005;
+      return c.call('ppoll', at, 1, Buffer.alloc(16), 0, 8) >= 0 ? c.mem.u16[(at + 6) >>> 1] : -1;
+    };
+    expect(events(a)).toBe(4);
+    c.write(b, 'x');
+    expect(events(a)).toBe(5);
+    const set = c.call('epoll_create1', 0);
+    const interest = Buffer.alloc(16);
+    interest.writeUInt32LE(0x8000_0001, 0);
+    expect(c.call('epoll_ctl', set, 1, a, interest)).toBe(0);
+    const out = c.buffer(16);
+    expect(c.call('epoll_pwait', set, out, 1, 0, 0, 8)).toBe(1);
+    expect(c.call('epoll_pwait', set, out, 1, 0, 0, 8)).toBe(0);
+    c.write(b, 'y');
+    expect(c.call('epoll_pwait', set, out, 1, 0, 0, 8)).toBe(1);
+    c.call('close', b);
+    expect(events(a)).toBe(0x2015);
+  });
+
+  it('sends vectors, answers options and refuses what it does not know', () => {
+    const [a, b] = pair(STREAM);
+    const vector = Buffer.alloc(32);
+    const one = c.buffer(3);
+    c.mem.u8.set(Buffer.from('abc'), one);
+    vector.writeBigInt64LE(BigInt(one), 0);
+    vector.writeBigInt64LE(3n, 8);
+    vector.writeBigInt64LE(BigInt(one), 16);
+    vector.writeBigInt64LE(2n, 24);
+    const at = c.buffer(32);
+    c.mem.u8.set(vector, at);
+    const message = Buffer.alloc(56);
+    message.writeBigInt64LE(BigInt(at), 16);
+    message.writeBigInt64LE(2n, 24);
+    expect(c.call('sendmsg', a, message, 0)).toBe(5);
+    expect(c.read(b)).toBe('abcab');
+    const value = c.buffer(16);
+    const length = c.buffer(4);
+    c.mem.setU32(length, 16);
+    expect(c.call('getsockopt', a, 1, 3, value, length)).toBe(0);
+    expect([c.mem.getU32(value), c.mem.getU32(length)]).toEqual([STREAM, 4]);
+    expect(c.call('getsockopt', a, 1, 999, value, length)).toBe(-92);
+    expect(c.call('getsockopt', 0, 1, 3, value, length)).toBe(-ENOTSOCK);
+    expect(c.call('socket', 2, 1, 0)).toBe(-EAFNOSUPPORT);
+    expect(c.call('socketpair', 2, 1, 0, value)).toBe(-EAFNOSUPPORT);
+  });
+
+  it('leaves nothing behind', () => {
+    const used = () => machine.mem.getU64(MACHINE + Machine.heapUsed);
+    const round = (): void => {
+      for (const type of [STREAM, DGRAM]) {
+        const [a, b] = pair(type);
+        send(a, 'unread');
+        c.call('shutdown', b, 2);
+        c.call('close', a);
+        c.call('close', b);
+      }
+    };
+    round();
+    const before = used();
+    round();
+    expect(used()).toBe(before);
+  });
+});
