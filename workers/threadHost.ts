@@ -28,6 +28,7 @@ export default async function threadHost(task: HostTask): Promise<void> {
     runner.run(thread);
     thread = nextThread(mem, task.host, true);
   }
+  runner.close();
   await greeted;
   await control.hostEnding(task.index);
   task.control.close();

@@ -1,4 +1,4 @@
-import { openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { monotonicNow } from '../sync/park.js';
 import { Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
@@ -54,6 +54,12 @@ export function workerCpuNow(): number {
   if (ownSchedstat < 0) return monotonicNow();
   const length = readSync(ownSchedstat, text, 0, text.length, 0);
   return Number.parseInt(text.toString('latin1', 0, length), 10) / 1e6;
+}
+
+/** Closes what this worker keeps open for its clock: it is about to end. */
+export function closeClock(): void {
+  if (ownSchedstat !== undefined && ownSchedstat >= 0) closeSync(ownSchedstat);
+  ownSchedstat = undefined;
 }
 
 /** CPU milliseconds of another worker by its host id; elapsed time where the host does not tell. */

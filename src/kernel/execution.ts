@@ -32,7 +32,7 @@ import {
 } from '../sync/records/thread.js';
 import { enterGuest, leaveGuest } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { beginCpuTime, hostThreadId } from './clock.js';
+import { beginCpuTime, closeClock, hostThreadId } from './clock.js';
 import type { Engine } from './engine.js';
 import { EFAULT, EIO, ENOMEM, ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTSYS, SyscallError } from './errno.js';
 import { startProgram } from './exec.js';
@@ -60,6 +60,8 @@ export interface ThreadRunner {
   run(thread: number): void;
   /** The context of the thread being run, for diagnostics. */
   readonly context: ThreadContext;
+  /** Gives back what the worker holds of the host; it runs no thread any more. */
+  close(): void;
 }
 
 /** Makes the runner of a worker. */
@@ -76,6 +78,7 @@ export function createThreadRunner(env: RunnerEnvironment): ThreadRunner {
       }
       endThread(context);
     },
+    close: closeClock,
   };
 }
 
