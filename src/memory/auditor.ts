@@ -1,4 +1,4 @@
-import { FrameDescriptor } from '../sync/records/frame.js';
+import { FRAME_MIXED, FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_LOCKED, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
@@ -217,17 +217,19 @@ class Auditor {
     const write = mem.getU32(mem.getU32(mm + Mm.writeTable) + page * 4);
     const size = 1 << (scale + TARGET_PAGE_SHIFT);
     const delta = entry === 0 ? 0 : (frameAddress(mem, entry >>> 12) - page * size + 1) >>> 0;
+    const descriptor = frameDescriptor(mem, entry >>> 12);
+    const mixed = entry !== 0 && (mem.getI32(descriptor + FrameDescriptor.flags) & FRAME_MIXED) !== 0;
     if (read !== (entry & PTE_READ ? delta : 0)) this.fail(`page ${page}: read table disagrees`);
     if (write !== 0) {
       if (write !== delta || !(entry & PTE_WRITE)) this.fail(`page ${page}: write table disagrees`);
-      const code = mem.getU32(frameDescriptor(mem, entry >>> 12) + FrameDescriptor.code);
-      if (code !== 0 && !(entry & PTE_OBJECT)) this.fail(`page ${page}: writable with code`);
+      const code = mem.getU32(descriptor + FrameDescriptor.code);
+      if (code !== 0 && !(entry & PTE_OBJECT) && !mixed) this.fail(`page ${page}: writable with code`);
     }
     const codes = mem.getU32(mm + Mm.codeTable) + (page << scale) * 4;
     for (let i = 0; i < 1 << scale; i++) {
       if (mem.getU32(codes + i * 4) === 0) continue;
       if (!(entry & PTE_EXEC)) this.fail(`page ${page}: code without PTE_EXEC`);
-      else if (write !== 0) this.fail(`page ${page}: code in a writable page`);
+      else if (write !== 0 && !mixed) this.fail(`page ${page}: code in a writable page`);
     }
   }
 

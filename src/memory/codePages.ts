@@ -1,4 +1,5 @@
 import { lockMutexRecursive, unlockMutex } from '../sync/mutex.js';
+import { FRAME_MIXED, FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
@@ -29,7 +30,7 @@ import {
  * A private page with code is not writable for the engine: the first write faults, drops the code and gets the page
  * (faults.ts); the next fetch makes the code anew and withdraws the write entry. A page of a shared object may be
  * written through another mapping or address space without a fault here; as on hardware, such code is only
- * looked at again after FENCE.I (flushCode).
+ * looked at again after FENCE.I (flushCode). So is code in a page that it writes itself (FRAME_MIXED).
  */
 
 /**
@@ -46,9 +47,11 @@ export function fetchFault(c: Caller, va: number): FaultOutcome {
     const frame = pageEntry(mem, mm, page) >>> 12;
     const targetPage = Math.floor(va / TARGET_PAGE_SIZE);
     const within = (targetPage * TARGET_PAGE_SIZE) % (1 << shift);
-    const code = codePageOf(mem, frameDescriptor(mem, frame), frameAddress(mem, frame) + within, thread);
+    const descriptor = frameDescriptor(mem, frame);
+    const code = codePageOf(mem, descriptor, frameAddress(mem, frame) + within, thread);
     // Writes must have stopped before anything is decoded.
-    if (withdrawWrite(mem, mm, page)) quiesceOthers(mem, mm, thread, thread);
+    const mixed = (mem.atomicLoad(descriptor + FrameDescriptor.flags) & FRAME_MIXED) !== 0;
+    if (!mixed && withdrawWrite(mem, mm, page)) quiesceOthers(mem, mm, thread, thread);
     mem.atomicStore(mem.getU32(mm + Mm.codeTable) + targetPage * 4, code);
   } finally {
     unlockPage(mem, mm, page, thread);
@@ -80,37 +83,42 @@ export function tbInvalidatePhysRange(c: Caller, start: number, last: number): v
 }
 
 /**
- * FENCE.I and riscv_flush_icache: what was decoded of pages that may have been written through another mapping is
- * forgotten. Everything else is kept exact by write protection and costs nothing here. KERNEL mode, no lock held.
+ * FENCE.I and riscv_flush_icache: what was decoded of pages that may have been written through another mapping, or by
+ * the code in them, is forgotten. Everything else is kept exact by write protection and costs nothing here. KERNEL mode, no lock held.
  */
 export function flushCode(c: Caller): void {
   const { mem, mm, thread } = c;
   const shift = mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+  const mixed = mem.atomicLoad(mm + Mm.mixedFrames) !== 0;
   let quiesced = false;
   lockMutexRecursive(mem, mm + Mm.mmapLock, thread);
   try {
     for (let m = firstMapping(mem, mm); m !== 0; m = mem.getU32(m + Mapping.next)) {
       if ((mem.getU32(m + Mapping.prot) & PROT_EXEC) === 0) continue;
       const object = mem.getU32(m + Mapping.object);
-      if (object === 0 || mem.atomicLoad(object + SharedObject.writableMappings) === 0) continue;
+      const aliased = object !== 0 && mem.atomicLoad(object + SharedObject.writableMappings) !== 0;
+      if (!aliased && !mixed) continue;
       // Whoever is decoding old bytes now must have stored the result before it is cleared.
       if (!quiesced) quiesceOthers(mem, mm, thread, thread);
       quiesced = true;
       const end = ((mem.getU32(m + Mapping.end) - 1) >>> shift) + 1;
-      forgetObjectCode(c, mem.getU32(m + Mapping.start) >>> shift, end);
+      forgetStaleCode(c, mem.getU32(m + Mapping.start) >>> shift, end, aliased);
     }
   } finally {
     unlockMutex(mem, mm + Mm.mmapLock, thread);
   }
 }
 
-function forgetObjectCode(c: Caller, from: number, to: number): void {
+/** Empties the code of FRAME_MIXED frames of a range of pages, and, when `aliased`, of its object's. */
+function forgetStaleCode(c: Caller, from: number, to: number, aliased: boolean): void {
   const { mem, mm, thread } = c;
   lockPages(mem, mm, from, to, thread);
   for (let page = nextPresent(mem, mm, from, to); page < to; page = nextPresent(mem, mm, page + 1, to)) {
     const entry = pageEntry(mem, mm, page);
-    if ((entry & (PTE_EXEC | PTE_OBJECT)) === (PTE_EXEC | PTE_OBJECT))
-      clearFrameCode(mem, frameDescriptor(mem, entry >>> 12), thread);
+    if ((entry & PTE_EXEC) === 0) continue;
+    const descriptor = frameDescriptor(mem, entry >>> 12);
+    const mixed = (mem.atomicLoad(descriptor + FrameDescriptor.flags) & FRAME_MIXED) !== 0;
+    if (mixed || (aliased && (entry & PTE_OBJECT) !== 0)) clearFrameCode(mem, descriptor, thread);
   }
   unlockPages(mem, mm, from, to, thread);
 }

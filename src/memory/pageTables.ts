@@ -1,6 +1,6 @@
 import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, Mutex, unlockMutex } from '../sync/mutex.js';
-import { FRAME_DIRTY, FrameDescriptor } from '../sync/records/frame.js';
+import { FRAME_DIRTY, FRAME_MIXED, FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mm, PAGE_TABLE_LOCKS } from '../sync/records/mm.js';
 import { quiesceOthers, reloadTables, resumeOthers, stopOthers } from '../sync/safepoint.js';
@@ -17,7 +17,8 @@ import { PROT_EXEC, PROT_READ, PROT_WRITE, TARGET_PAGE_SHIFT } from './linuxMemo
  * with the tables' addresses read under that lock too: growth takes all of them.
  *
  *   read entry  ⇔ PTE_READ
- *   write entry ⇔ PTE_WRITE and the frame holds no code (an object's frame: and the page has no code entry here)
+ *   write entry ⇔ PTE_WRITE and the frame holds no code (an object's frame: and the page has no code entry here) or is
+ *                 FRAME_MIXED
  *   code entry  ⇒ PTE_EXEC
  */
 export const PTE_PRESENT = 1;
@@ -233,7 +234,9 @@ export function setPage(mem: SharedMemory, mm: number, page: number, frame: numb
 
 /** Whether code keeps the page from being written without a fault: the frame's, or for an object this table's own. */
 function heldByCode(mem: SharedMemory, mm: number, page: number, frame: number, bits: number): boolean {
-  if (mem.getU32(frameDescriptor(mem, frame) + FrameDescriptor.code) === 0) return false;
+  const descriptor = frameDescriptor(mem, frame);
+  if (mem.getU32(descriptor + FrameDescriptor.code) === 0) return false;
+  if (mem.getI32(descriptor + FrameDescriptor.flags) & FRAME_MIXED) return false;
   if ((bits & PTE_OBJECT) === 0) return true;
   const per = 1 << (mem.getU32(mm + Mm.hostPageShift) - TARGET_PAGE_SHIFT);
   const slot = mem.getU32(mm + Mm.codeTable) + page * per * 4;

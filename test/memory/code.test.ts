@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { audit } from '../../src/memory/auditor.js';
-import { FAULT_ACCERR, FAULT_HANDLED, FAULT_MAPERR } from '../../src/memory/caller.js';
+import { ACCESS_WRITE, FAULT_ACCERR, FAULT_HANDLED, FAULT_MAPERR } from '../../src/memory/caller.js';
 import { codePageFor, fetchFault, flushCode } from '../../src/memory/codePages.js';
+import { resolveFault } from '../../src/memory/faults.js';
 import { createMemoryObject } from '../../src/memory/sharedObject.js';
 import { translate, writeU32 } from '../../src/memory/userAccess.js';
 import { createMm } from '../../src/mm/addressSpace.js';
@@ -10,6 +11,8 @@ import { targetMprotect } from '../../src/mm/targetMprotect.js';
 import { targetMunmap } from '../../src/mm/targetMunmap.js';
 import { COORDINATOR } from '../../src/sync/mutex.js';
 import { CodePage } from '../../src/sync/records/codePage.js';
+import { Mm } from '../../src/sync/records/mm.js';
+import { Thread } from '../../src/sync/records/thread.js';
 import { addCaller, createCaller, PAGE } from './machine.js';
 
 const RWX = 7;
@@ -48,6 +51,27 @@ describe('writing to a page with code', () => {
       expect(codePageFor(c.mem, c.mm, at)).toBe(0);
       expect(audit(c.mem, [c.mm])).toEqual([]);
     }
+  });
+
+  it('from the page itself goes on at once, and is noticed at FENCE.I', () => {
+    const c = createCaller();
+    const at = targetMmap(c, 0, PAGE, RWX, ANON, null, 0);
+    c.mem.set64(c.thread + Thread.pc, at + 16);
+    fetchFault(c, at);
+    const code = codePageFor(c.mem, c.mm, at);
+    const slot = code + CodePage.slots + 8;
+    c.mem.setU32(slot, 77);
+    expect(resolveFault(c, at + 4, ACCESS_WRITE)).toBe(FAULT_HANDLED);
+    // Both stand: neither the code nor the right to write is taken away for the other.
+    for (let round = 0; round < 2; round++) {
+      expect(codePageFor(c.mem, c.mm, at)).toBe(code);
+      expect(c.mem.getU32(c.mem.getU32(c.mm + Mm.writeTable) + (at / PAGE) * 4)).not.toBe(0);
+      expect(fetchFault(c, at)).toBe(FAULT_HANDLED);
+    }
+    expect(c.mem.getU32(slot)).toBe(77);
+    flushCode(c);
+    expect(c.mem.getU32(slot)).toBe(0);
+    expect(audit(c.mem, [c.mm])).toEqual([]);
   });
 
   it('through another mapping is noticed at FENCE.I', () => {

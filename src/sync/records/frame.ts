@@ -16,3 +16,8 @@ export const FrameDescriptor = record({
 export const FRAME_OBJECT = 1;
 /** A page of a file that holds bytes the host file does not have yet. */
 export const FRAME_DIRTY = 2;
+/**
+ * Code that stores into its own page runs from the frame: it may be written without a fault though it holds predecoded
+ * code, which is then as old as the last FENCE.I, as on hardware. Set for good.
+ */
+export const FRAME_MIXED = 4;

@@ -114,4 +114,6 @@ export const Mm = record({
   /** Page faults handled, frames copied on write; atomic, statistics. */
   faults: i32,
   copies: i32,
+  /** 1 once a frame of the address space became FRAME_MIXED: FENCE.I looks for such frames then. Atomic. */
+  mixedFrames: i32,
 });
