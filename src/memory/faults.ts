@@ -1,10 +1,10 @@
+import { zeroMemory } from '../sync/bulkMemory.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_SHARED } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { zeroMemory } from './bulkMemory.js';
 import {
   ACCESS_FETCH,
   ACCESS_WRITE,

@@ -1,4 +1,5 @@
 import { fstatSync, readSync, writeSync } from 'node:fs';
+import { zeroMemory } from '../sync/bulkMemory.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { FRAME_DIRTY, FrameDescriptor } from '../sync/records/frame.js';
 import { HostFile } from '../sync/records/hostFile.js';
@@ -6,7 +7,6 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mapping } from '../sync/records/mapping.js';
 import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { zeroMemory } from './bulkMemory.js';
 import type { Caller } from './caller.js';
 import { clearFrameCode } from './frameCode.js';
 import {

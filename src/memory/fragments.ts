@@ -1,11 +1,12 @@
+import { copyMemory, zeroMemory } from '../sync/bulkMemory.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_SHARED } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
-import { copyMemory, zeroMemory } from './bulkMemory.js';
 import { type Caller, FAULT_HANDLED, FAULT_NO_MEMORY, type FaultOutcome } from './caller.js';
 import { LOADED, loadFilePage } from './filePages.js';
+import { clearFrameCode } from './frameCode.js';
 import { allocateFrame, frameAddress, frameDescriptor, frameRefs, hostPageSize, NO_FRAME } from './frames.js';
 import { PROT_WRITE, TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from './linuxMemory.js';
 import { type MappingSnapshot, snapshotMapping } from './mappingTree.js';
@@ -113,6 +114,8 @@ function makePrivate(c: Caller, page: number, entry: number): boolean {
   const frame = entry >>> 12;
   if ((entry & PTE_OBJECT) === 0 && frameRefs(mem, frame) === 1) {
     forgetCode(c, page, frameDescriptor(mem, frame), false);
+    // What is in the frame changes now, without a FENCE.I to come.
+    clearFrameCode(mem, frameDescriptor(mem, frame), c.thread);
     return true;
   }
   const own = newFrame(c, page);

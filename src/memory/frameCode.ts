@@ -1,10 +1,10 @@
+import { clearSlots } from '../sync/bulkMemory.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { clearSlots } from './bulkMemory.js';
 
 /**
  * The predecoded code of a frame: a chain of CodePages (one for each target page of it that was executed) at

@@ -1,3 +1,4 @@
+import { copyMemory, zeroMemory } from '../sync/bulkMemory.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { initMutex, lockMutex, unlockMutex } from '../sync/mutex.js';
 import { FRAME_OBJECT, FrameDescriptor } from '../sync/records/frame.js';
@@ -5,7 +6,6 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_MAY_WRITE, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
 import { OBJECT_FILE, OBJECT_MEMORY, SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { copyMemory, zeroMemory } from './bulkMemory.js';
 import {
   allocateFrame,
   frameAddress,

@@ -1,3 +1,4 @@
+import { zeroMemory } from './bulkMemory.js';
 import { lockMutex, unlockMutex } from './mutex.js';
 import { record, u32 } from './record.js';
 import { HEAP_CLASSES, MACHINE, Machine } from './records/machine.js';
@@ -80,7 +81,7 @@ export function allocateBlock(mem: SharedMemory, size: number, owner: number): n
   } finally {
     unlockMutex(mem, MACHINE + Machine.heapLock, owner);
   }
-  if (!fresh) mem.zero(block + HEADER, sizeClass === LARGE ? Math.ceil(size / 16) * 16 : capacity);
+  if (!fresh) zeroMemory(mem, block + HEADER, sizeClass === LARGE ? Math.ceil(size / 16) * 16 : capacity);
   return block + HEADER;
 }
 

@@ -1,4 +1,4 @@
-import type { SharedMemory } from '../sync/sharedMemory.js';
+import type { SharedMemory } from './sharedMemory.js';
 
 /**
  * Filling and copying machine memory with wasm's bulk instructions: thirty times as fast as `Uint8Array.fill` on shared
