@@ -4,9 +4,10 @@ import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
 import { ThreadSignals } from '../sync/records/signals.js';
 import { NO_RESERVATION, START_RUN, Thread } from '../sync/records/thread.js';
 import { addThread, removeThread } from '../sync/safepoint.js';
-import { EAGAIN, EINVAL, ENOSYS, ERESTARTNOINTR, SyscallError } from './errno.js';
+import { EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, SyscallError } from './errno.js';
 import { copyFiles, releaseFiles, retainFiles } from './files/filesTable.js';
 import { copyFs, releaseFs, retainFs } from './files/fsRecord.js';
+import { cloneProcess } from './fork.js';
 import { joinGuest } from './guestRecords.js';
 import type { ThreadContext } from './threadContext.js';
 import { allocateThread, allocateTid, freeThread, releaseSighand, retainSighand } from './threadRecords.js';
@@ -25,7 +26,10 @@ export const CLONE_SETTLS = 0x80000;
 export const CLONE_PARENT_SETTID = 0x100000;
 export const CLONE_CHILD_CLEARTID = 0x200000;
 export const CLONE_CHILD_SETTID = 0x1000000;
+export const CLONE_PARENT = 0x8000;
 export const CLONE_CLEAR_SIGHAND = 0x1_0000_0000;
+/** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
+const CLONE_NEWANY = 0x7e020000;
 
 /** What clone and clone3 have in common: struct kernel_clone_args. */
 export interface CloneArguments {
@@ -39,8 +43,6 @@ export interface CloneArguments {
   readonly childTid: number;
 }
 
-const SP = 2;
-const TP = 4;
 const A0 = 10;
 
 /** Makes a thread or a process; returns its id. Throws SyscallError. */
@@ -49,9 +51,10 @@ export function cloneThread(t: ThreadContext, args: CloneArguments): number {
   if ((low & CLONE_SIGHAND) !== 0 && (low & CLONE_VM) === 0) throw new SyscallError(EINVAL);
   if ((low & CLONE_THREAD) !== 0 && (low & CLONE_SIGHAND) === 0) throw new SyscallError(EINVAL);
   if (args.flags >= CLONE_CLEAR_SIGHAND && (low & CLONE_SIGHAND) !== 0) throw new SyscallError(EINVAL);
-  // New processes are not built yet.
-  if ((low & CLONE_THREAD) === 0) throw new SyscallError(ENOSYS);
+  // Neither built: descriptors of processes, and namespaces, which take privileges nobody has here.
   if ((low & CLONE_PIDFD) !== 0) throw new SyscallError(EINVAL);
+  if ((low & CLONE_NEWANY) !== 0) throw new SyscallError(EPERM);
+  if ((low & CLONE_THREAD) === 0) return cloneProcess(t, args);
   return startNewThread(t, low, args);
 }
 
@@ -66,17 +69,7 @@ function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): 
     if ((flags & CLONE_CHILD_SETTID) !== 0) writeU32(t, args.childTid, tid);
     child = allocateThread(mem, parent);
     mem.setU32(child + Thread.tid, tid);
-    copyHart(t, child);
-    if (args.stack !== 0) mem.set64(child + Thread.x + SP * 8, args.stack);
-    if ((flags & CLONE_SETTLS) !== 0) mem.set64(child + Thread.x + TP * 8, args.tls);
-    if ((flags & CLONE_CHILD_CLEARTID) !== 0) mem.set64(child + Thread.clearChildTid, args.childTid);
-    mem.setU32(child + Thread.start, START_RUN);
-    mem.u8.copyWithin(child + Thread.comm, parent + Thread.comm, parent + Thread.comm + 16);
-
-    const signals = mem.getU32(child + Thread.signals);
-    mem.setU32(signals + ThreadSignals.blockedLow, mem.getU32(t.signals + ThreadSignals.blockedLow));
-    mem.setU32(signals + ThreadSignals.blockedHigh, mem.getU32(t.signals + ThreadSignals.blockedHigh));
-
+    prepareThread(t, child, flags, args);
     shareFiles(t, child, flags);
     mem.setU32(child + Thread.sighand, t.sighand);
     retainSighand(mem, t.sighand);
@@ -100,6 +93,22 @@ function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): 
   }
 }
 
+/** Registers, name and signal mask of a new thread: the caller's, with what the arguments say. */
+export function prepareThread(t: ThreadContext, child: number, flags: number, args: CloneArguments): void {
+  const { mem, thread } = t;
+  copyHart(t, child);
+  if (args.stack !== 0) mem.set64(child + Thread.x + SP * 8, args.stack);
+  if ((flags & CLONE_SETTLS) !== 0) mem.set64(child + Thread.x + TP * 8, args.tls);
+  if ((flags & CLONE_CHILD_CLEARTID) !== 0) mem.set64(child + Thread.clearChildTid, args.childTid);
+  mem.setU32(child + Thread.start, START_RUN);
+  mem.u8.copyWithin(child + Thread.comm, thread + Thread.comm, thread + Thread.comm + 16);
+  const signals = mem.getU32(child + Thread.signals);
+  mem.setU32(signals + ThreadSignals.blockedLow, mem.getU32(t.signals + ThreadSignals.blockedLow));
+  mem.setU32(signals + ThreadSignals.blockedHigh, mem.getU32(t.signals + ThreadSignals.blockedHigh));
+}
+const SP = 2;
+const TP = 4;
+
 /** The child's registers: the parent's, with a result of 0. The pc is past the ecall already. */
 function copyHart(t: ThreadContext, child: number): void {
   const { mem, thread } = t;
@@ -108,7 +117,8 @@ function copyHart(t: ThreadContext, child: number): void {
   mem.u64[(child + Thread.reservationAddress) >>> 3] = NO_RESERVATION;
 }
 
-function shareFiles(t: ThreadContext, child: number, flags: number): void {
+/** The new thread's descriptors and working directory: the caller's, or copies of them. */
+export function shareFiles(t: ThreadContext, child: number, flags: number): void {
   const { mem, files, fs, thread } = t;
   let childFiles = files;
   if ((flags & CLONE_FILES) !== 0) retainFiles(mem, files);

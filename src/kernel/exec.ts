@@ -10,22 +10,39 @@ import { parseScript, SCRIPT_HEAD_BYTES } from '../loader/script.js';
 import { UserFault } from '../memory/caller.js';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
 import { copyOut } from '../memory/userAccess.js';
+import { createMm, releaseMm } from '../mm/addressSpace.js';
 import { targetMmap } from '../mm/targetMmap.js';
 import { targetMprotect } from '../mm/targetMprotect.js';
 import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
+import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
+import { park, parkTicket, unpark } from '../sync/park.js';
 import { pointer, record, u32 } from '../sync/record.js';
-import { Guest } from '../sync/records/guest.js';
+import { GUEST_RUNNING, Guest } from '../sync/records/guest.js';
 import { Mm } from '../sync/records/mm.js';
-import { NO_RESERVATION, Thread } from '../sync/records/thread.js';
+import { Sighand, ThreadSignals } from '../sync/records/signals.js';
+import { ATTENTION_EXIT, NO_RESERVATION, Thread } from '../sync/records/thread.js';
+import { addThread, removeThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { allocateText, freeText, textBytes } from '../sync/text.js';
-import { EACCES, ELOOP, ENOENT, ENOEXEC, ENOMEM, errnoText, SyscallError } from './errno.js';
-import { exitGroup, setGuestText } from './exit.js';
+import { EACCES, EINTR, ELOOP, ENOENT, ENOEXEC, ENOMEM, errnoText, SyscallError } from './errno.js';
+import { exitGroup, leaveAddressSpace, noteAddressSpace, setGuestText } from './exit.js';
 import { type ExecutableFile, openExecutable, setExecutablePath } from './files/executable.js';
-import { getLimit, RLIMIT_STACK } from './guestRecords.js';
+import { filesForExec } from './files/filesTable.js';
+import {
+  getLimit,
+  orderExitLocked,
+  RLIMIT_AS,
+  RLIMIT_DATA,
+  RLIMIT_MEMLOCK,
+  RLIMIT_STACK,
+} from './guestRecords.js';
+import { SS_DISABLE } from './linux/structsSignal.js';
 import { fillRandom } from './random.js';
 import { VDSO_RT_SIGRETURN } from './signals/signalFrame.js';
+import { SIGCHLD } from './signals/signalNumbers.js';
 import type { ThreadContext } from './threadContext.js';
+import { copySighand, releaseSighand, resetHandlers } from './threadRecords.js';
+import { deleteTimers } from './timers.js';
 
 /** What a program is started with. Strings are bytes without NUL. */
 export interface ExecArguments {
@@ -33,6 +50,12 @@ export interface ExecArguments {
   readonly path: Uint8Array;
   readonly argv: readonly Uint8Array[];
   readonly envp: readonly Uint8Array[];
+  /** Descriptor that a relative path starts at; default AT_FDCWD. */
+  readonly dirfd?: number;
+  /** The path as the program and a script's interpreter are told of it; default `path`. */
+  readonly shownPath?: Uint8Array;
+  /** A symbolic link is not followed (ELOOP). */
+  readonly noFollow?: boolean;
 }
 
 /** An exec request in shared memory: Thread.execRequest of a thread that begins with START_EXEC. */
@@ -86,23 +109,138 @@ export function startProgram(t: ThreadContext): boolean {
   const request = takeExecRequest(mem, mem.getU32(thread + Thread.execRequest), thread);
   mem.setU32(thread + Thread.execRequest, 0);
   try {
-    loadInto(t, openProgram(t, request));
+    const program = openProgram(t, request);
+    const image = buildImage(t, program);
+    enterImage(t, program, image);
     return true;
   } catch (error) {
-    let errno = ENOMEM;
-    let message: string;
-    if (error instanceof LoadError) ({ errno, message } = error);
-    else if (error instanceof SyscallError) {
-      errno = error.errno;
-      message = errnoText(errno);
-    } else if (error instanceof OutOfKernelMemory || error instanceof UserFault) {
-      message = errnoText(errno);
-    } else throw error;
+    const { errno, message } = reasonOf(error);
     setGuestText(mem, guest, Guest.execMessage, Guest.execMessageLength, message, thread);
     mem.setU32(guest + Guest.execErrno, errno);
     exitGroup(t, (errno === ENOENT ? 127 : 126) << 8);
     return false;
   }
+}
+
+/** Why a program could not be loaded. What is no fault of the program's is thrown on. */
+function reasonOf(error: unknown): { errno: number; message: string } {
+  if (error instanceof LoadError) return error;
+  if (error instanceof SyscallError) return { errno: error.errno, message: errnoText(error.errno) };
+  if (error instanceof OutOfKernelMemory || error instanceof UserFault)
+    return { errno: ENOMEM, message: errnoText(ENOMEM) };
+  throw error;
+}
+
+/**
+ * execve(2): the calling thread goes on as another program. The new address space is complete before anything of the guest
+ * changes, so that a failing exec leaves the caller whole; throws SyscallError then.
+ */
+export function execProgram(t: ThreadContext, request: ExecArguments): void {
+  const { mem, thread } = t;
+  const old = t.mm;
+  let program: OpenedProgram;
+  let image: Image;
+  let fresh = 0;
+  try {
+    program = openProgram(t, request);
+    fresh = emptyLike(t);
+    // What is mapped and written from here on is the new program's.
+    t.mm = fresh;
+    image = buildImage(t, program);
+  } catch (error) {
+    t.mm = old;
+    if (fresh !== 0) releaseMm(mem, fresh, thread);
+    throw new SyscallError(reasonOf(error).errno);
+  }
+  t.mm = old;
+  if (!endOtherThreads(t)) {
+    releaseMm(mem, fresh, thread);
+    throw new SyscallError(EINTR);
+  }
+  // The point of no return.
+  leaveAddressSpace(t);
+  noteAddressSpace(t);
+  removeThread(mem, thread, thread);
+  addThread(mem, fresh, thread, thread);
+  t.mm = fresh;
+  releaseMm(mem, old, thread);
+  renewProcess(t);
+  enterImage(t, program, image);
+  t.registersReplaced = true;
+  mem.setI32(thread + Thread.syscall, -1);
+}
+
+/** An empty address space with the limits of the caller's. */
+function emptyLike(t: ThreadContext): number {
+  const { mem, guest } = t;
+  const mm = createMm(mem, t.thread, {
+    taskSize: mem.getU64(t.mm + Mm.taskSize),
+    limitAs: getLimit(mem, guest, RLIMIT_AS)[0],
+    limitData: getLimit(mem, guest, RLIMIT_DATA)[0],
+    limitStack: getLimit(mem, guest, RLIMIT_STACK)[0],
+    limitMemlock: getLimit(mem, guest, RLIMIT_MEMLOCK)[0],
+    placement: mem.getU32(t.mm + Mm.placement),
+  });
+  mem.setI32(mm + Mm.frameLimit, mem.getI32(t.mm + Mm.frameLimit));
+  return mm;
+}
+
+/**
+ * de_thread: the guest's other threads end, and the caller takes the guest's pid as its id. False when the guest is ending
+ * itself, or another thread is in execve already: the caller must exit.
+ */
+function endOtherThreads(t: ThreadContext): boolean {
+  const { mem, guest, thread } = t;
+  lockMutex(mem, guest + Guest.threadsLock, thread);
+  const goes = mem.atomicLoad(guest + Guest.phase) === GUEST_RUNNING && !isOrderedToExit(t);
+  if (goes) {
+    mem.setU32(guest + Guest.execThread, thread);
+    orderExitLocked(mem, guest, thread, (other) => unpark(mem, other));
+  }
+  unlockMutex(mem, guest + Guest.threadsLock, thread);
+  if (!goes) return false;
+  let alone = false;
+  while (!alone && !isOrderedToExit(t)) {
+    const ticket = parkTicket(mem, thread);
+    alone = mem.atomicLoad(guest + Guest.threadCount) === 1;
+    if (!alone) park(mem, thread, ticket);
+  }
+  lockMutex(mem, guest + Guest.threadsLock, thread);
+  mem.setU32(guest + Guest.execThread, 0);
+  if (alone) mem.setU32(thread + Thread.tid, mem.getU32(guest + Guest.pid));
+  unlockMutex(mem, guest + Guest.threadsLock, thread);
+  return alone;
+}
+
+function isOrderedToExit({ mem, thread }: ThreadContext): boolean {
+  return (mem.atomicLoad(thread + Thread.attention) & ATTENTION_EXIT) !== 0;
+}
+
+/** What of a process does not survive execve(2); the caller is its only thread. */
+function renewProcess(t: ThreadContext): void {
+  const { mem, guest, thread } = t;
+  mem.setU32(thread + Thread.files, filesForExec(mem, t.files, thread));
+  const old = t.sighand;
+  if (mem.atomicLoad(old + Sighand.refs) > 1) {
+    const own = copySighand(mem, old, thread);
+    lockMutex(mem, guest + Guest.threadsLock, thread);
+    mem.setU32(thread + Thread.sighand, own);
+    mem.setU32(guest + Guest.sighand, own);
+    unlockMutex(mem, guest + Guest.threadsLock, thread);
+    releaseSighand(mem, old, thread);
+  }
+  t.reload();
+  withMutex(mem, t.sighand + Sighand.lock, thread, () => resetHandlers(mem, t.sighand));
+  const { signals } = t;
+  mem.set64(signals + ThreadSignals.altStack, 0);
+  mem.set64(signals + ThreadSignals.altSize, 0);
+  mem.setU32(signals + ThreadSignals.altFlags, SS_DISABLE);
+  mem.setU32(signals + ThreadSignals.restoreSaved, 0);
+  deleteTimers(mem, guest, thread, true);
+  mem.set64(thread + Thread.robustList, 0);
+  mem.set64(thread + Thread.clearChildTid, 0);
+  mem.setU32(guest + Guest.exitSignal, SIGCHLD);
+  mem.setU32(guest + Guest.hasExeced, 1);
 }
 
 /** A program that may be loaded: opened, checked, with its final arguments. */
@@ -121,9 +259,11 @@ function openProgram(t: ThreadContext, request: ExecArguments): OpenedProgram {
   const files: ExecutableFile[] = [];
   try {
     let { path } = request;
+    let shown = request.shownPath ?? path;
     let argv = [...request.argv];
     for (let depth = 0; ; depth++) {
-      const file = openExecutable(t, path);
+      const file =
+        depth === 0 ? openExecutable(t, path, request.dirfd, request.noFollow) : openExecutable(t, path);
       files.push(file);
       const head = new Uint8Array(Math.min(SCRIPT_HEAD_BYTES, file.size));
       const script = parseScript(head.subarray(0, file.read(0, head)));
@@ -136,17 +276,25 @@ function openProgram(t: ThreadContext, request: ExecArguments): OpenedProgram {
           files.push(opened);
           return opened;
         });
-        return { path: request.path, argv, envp: request.envp, files, prepared, executable: file };
+        return {
+          path: request.shownPath ?? request.path,
+          argv,
+          envp: request.envp,
+          files,
+          prepared,
+          executable: file,
+        };
       }
       if (depth === MAX_SCRIPTS) throw new SyscallError(ELOOP);
       // The script's own name replaces argv[0] and becomes the interpreter's argument.
       argv = [
         script.interpreter,
         ...(script.argument !== undefined ? [script.argument] : []),
-        path,
+        shown,
         ...argv.slice(1),
       ];
       path = script.interpreter;
+      shown = path;
     }
   } catch (error) {
     for (const file of files) file.release();
@@ -168,9 +316,15 @@ function stackLimit(t: ThreadContext): number {
   return getLimit(t.mem, t.guest, RLIMIT_STACK)[0];
 }
 
-/** Maps the program into the thread's (empty) address space and sets its registers. Closes the files. */
-function loadInto(t: ThreadContext, program: OpenedProgram): void {
-  const { mem, thread, guest } = t;
+/** Where a loaded program starts. */
+interface Image {
+  readonly sp: number;
+  readonly entry: number;
+}
+
+/** Maps the program into `t.mm`, which is empty, and makes its stack. Closes the files. */
+function buildImage(t: ThreadContext, program: OpenedProgram): Image {
+  const { mem, guest } = t;
   try {
     const loaded = mapProgram(t, program.prepared);
     mapVdso(t);
@@ -189,18 +343,23 @@ function loadInto(t: ThreadContext, program: OpenedProgram): void {
       egid: mem.getU32(guest + Guest.gids + 4),
       secure: false,
     });
-    mem.zero(thread + Thread.x, 33 * 8);
-    mem.zero(thread + Thread.f, 32 * 8);
-    mem.setU32(thread + Thread.fflags, 0);
-    mem.setU32(thread + Thread.frm, 0);
-    mem.u64[(thread + Thread.reservationAddress) >>> 3] = NO_RESERVATION;
-    mem.set64(thread + Thread.x + 2 * 8, stack.sp);
-    mem.set64(thread + Thread.pc, loaded.entry);
     setExecutablePath(t, program.executable.path);
-    setComm(mem, thread, program.path);
+    return { sp: stack.sp, entry: loaded.entry };
   } finally {
     for (const file of program.files) file.release();
   }
+}
+
+/** Sets the thread's registers and name for the program's first instruction. */
+function enterImage({ mem, thread }: ThreadContext, program: OpenedProgram, image: Image): void {
+  mem.zero(thread + Thread.x, 33 * 8);
+  mem.zero(thread + Thread.f, 32 * 8);
+  mem.setU32(thread + Thread.fflags, 0);
+  mem.setU32(thread + Thread.frm, 0);
+  mem.u64[(thread + Thread.reservationAddress) >>> 3] = NO_RESERVATION;
+  mem.set64(thread + Thread.x + 2 * 8, image.sp);
+  mem.set64(thread + Thread.pc, image.entry);
+  setComm(mem, thread, program.path);
 }
 
 /**

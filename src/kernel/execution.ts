@@ -37,6 +37,7 @@ import type { Engine } from './engine.js';
 import { EFAULT, EIO, ENOMEM, ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTSYS, SyscallError } from './errno.js';
 import { startProgram } from './exec.js';
 import { endThread, setGuestText } from './exit.js';
+import { storeChildTid } from './fork.js';
 import { linuxSyscalls } from './linux/syscallTable.js';
 import { deliverSignals, forceSignal } from './signals/deliverSignals.js';
 import { faultInfo } from './signals/sigInfo.js';
@@ -73,6 +74,7 @@ export function createThreadRunner(env: RunnerEnvironment): ThreadRunner {
     run(thread) {
       context.bind(thread);
       beginCpuTime(context, hostTid);
+      storeChildTid(context);
       if (env.mem.getU32(thread + Thread.start) !== START_EXEC || startProgram(context)) {
         runThread(context, env.engine);
       }

@@ -6,15 +6,16 @@ import { mmLockWaits, mmResidentPeak } from '../observe/statistics.js';
 import { allocateBlock } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { unpark } from '../sync/park.js';
-import { GUEST_EXITING, GUEST_RUNNING, GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
+import { GUEST_EXITING, GUEST_RUNNING, Guest } from '../sync/records/guest.js';
 import { ATTENTION_EXIT, Thread } from '../sync/records/thread.js';
-import { pushRequest, RequestKind } from '../sync/ring.js';
 import { removeThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endCpuTime } from './clock.js';
 import { SyscallError } from './errno.js';
+import { leaveFamily } from './family.js';
 import { releaseFiles } from './files/filesTable.js';
 import { releaseFs } from './files/fsRecord.js';
+import { releaseVforkParent } from './fork.js';
 import { futexWake } from './futex.js';
 import { orderExitLocked } from './guestRecords.js';
 import { walkRobustList } from './robustList.js';
@@ -92,8 +93,7 @@ export function setGuestText(
  */
 export function endThread(t: ThreadContext): void {
   const { mem, thread, guest, mm } = t;
-  walkRobustList(t);
-  clearChildTid(t);
+  leaveAddressSpace(t);
 
   // Resources go first, so that the guest is a zombie only when nothing of it is left.
   noteAddressSpace(t);
@@ -109,6 +109,8 @@ export function endThread(t: ThreadContext): void {
   mem.setU32(link, mem.getU32(thread + Thread.nextInGuest));
   const left = mem.getI32(guest + Guest.threadCount) - 1;
   mem.setI32(guest + Guest.threadCount, left);
+  const execThread = mem.getU32(guest + Guest.execThread);
+  if (execThread !== 0) unpark(mem, execThread);
   retargetLocked(mem, guest, thread, thread);
   if (mem.atomicLoad(guest + Guest.phase) === GUEST_RUNNING) {
     // A guest whose threads all end by exit(2) has the status of its first one, whenever that ended.
@@ -124,17 +126,24 @@ export function endThread(t: ThreadContext): void {
 
   if (left === 0) deleteTimers(mem, guest, thread);
   releaseSighand(mem, t.sighand, thread);
-  if (left === 0) {
-    mem.atomicStore(guest + Guest.phase, GUEST_ZOMBIE);
-    while (!pushRequest(mem, thread, RequestKind.GuestEnded, guest)) t.ring();
-  }
+  const rings = left === 0 && leaveFamily(t);
   // The record may be another worker's the moment it is free, and with it the lock token: nothing may follow.
   freeThread(mem, thread, thread);
-  if (left === 0) t.ring();
+  if (rings) t.ring();
+}
+
+/**
+ * mm_release: the thread ends or execs. What it promised to do in its memory is done, and a parent in vfork may have the
+ * address space back.
+ */
+export function leaveAddressSpace(t: ThreadContext): void {
+  walkRobustList(t);
+  clearChildTid(t);
+  releaseVforkParent(t);
 }
 
 /** Keeps for the guest's statistics what goes with the address space. */
-function noteAddressSpace(t: ThreadContext): void {
+export function noteAddressSpace(t: ThreadContext): void {
   const { mem, guest, mm, thread } = t;
   lockMutex(mem, guest + Guest.threadsLock, thread);
   for (const [field, value] of [

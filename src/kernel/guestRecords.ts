@@ -60,12 +60,47 @@ export function createGuestRecord(
   setLimit(mem, guest, RLIMIT_MSGQUEUE, 819200, 819200);
   setLimit(mem, guest, RLIMIT_NICE, 0, 0);
   setLimit(mem, guest, RLIMIT_RTPRIO, 0, 0);
-  withMutex(mem, MACHINE + Machine.guestsLock, owner, () => {
-    mem.setU32(guest + Guest.nextGuest, mem.getU32(MACHINE + Machine.guests));
-    mem.setU32(MACHINE + Machine.guests, guest);
-    mem.setI32(MACHINE + Machine.guestCount, mem.getI32(MACHINE + Machine.guestCount) + 1);
-  });
+  withMutex(mem, MACHINE + Machine.guestsLock, owner, () => enlistGuestLocked(mem, guest));
   return guest;
+}
+
+/**
+ * Makes a Guest record that is as `parent` is: ids, limits, groups, options. It is on no list yet and has no threads.
+ * Throws OutOfKernelMemory.
+ */
+export function copyGuestRecord(mem: SharedMemory, owner: number, parent: number, pid: number): number {
+  const guest = allocateBlock(mem, Guest.SIZE, owner);
+  initMutex(mem, guest + Guest.threadsLock);
+  initWaitQueue(mem, guest + Guest.childEvents);
+  mem.setU32(guest + Guest.pid, pid);
+  mem.setU32(guest + Guest.pgid, mem.getU32(parent + Guest.pgid));
+  mem.setU32(guest + Guest.sid, mem.getU32(parent + Guest.sid));
+  mem.setI32(guest + Guest.phase, GUEST_RUNNING);
+  mem.set64(guest + Guest.startTime, Math.round(monotonicNow() * 1000));
+  mem.u8.copyWithin(guest + Guest.uids, parent + Guest.uids, parent + Guest.startTime);
+  mem.setU32(guest + Guest.noNewPrivileges, mem.getU32(parent + Guest.noNewPrivileges));
+  try {
+    mem.setU32(guest + Guest.signals, allocateBlock(mem, GuestSignals.SIZE, owner));
+    const options = mem.getU32(parent + Guest.optionsText);
+    if (options !== 0) {
+      const length = mem.getU32(parent + Guest.optionsLength);
+      const copy = allocateBlock(mem, Math.max(1, length), owner);
+      mem.u8.copyWithin(copy, options, options + length);
+      mem.setU32(guest + Guest.optionsText, copy);
+      mem.setU32(guest + Guest.optionsLength, length);
+    }
+  } catch (error) {
+    freeGuestBlocks(mem, guest, owner);
+    throw error;
+  }
+  return guest;
+}
+
+/** Puts a guest on the machine's list. Machine.guestsLock is held. */
+export function enlistGuestLocked(mem: SharedMemory, guest: number): void {
+  mem.setU32(guest + Guest.nextGuest, mem.getU32(MACHINE + Machine.guests));
+  mem.setU32(MACHINE + Machine.guests, guest);
+  mem.setI32(MACHINE + Machine.guestCount, mem.getI32(MACHINE + Machine.guestCount) + 1);
 }
 
 /** Soft and hard limit of a resource, RLIM_INFINITY for none. */
@@ -82,18 +117,28 @@ export function setLimit(mem: SharedMemory, guest: number, which: number, soft: 
 
 /** Takes a zombie off the machine's list and frees it. Nobody may refer to it any more. */
 export function freeGuestRecord(mem: SharedMemory, guest: number, owner: number): void {
-  withMutex(mem, MACHINE + Machine.guestsLock, owner, () => {
-    let link = MACHINE + Machine.guests;
-    while (mem.getU32(link) !== guest) {
-      if (mem.getU32(link) === 0) throw new Error('guest reaped twice');
-      link = mem.getU32(link) + Guest.nextGuest;
-    }
-    mem.setU32(link, mem.getU32(guest + Guest.nextGuest));
-    mem.setI32(MACHINE + Machine.guestCount, mem.getI32(MACHINE + Machine.guestCount) - 1);
-  });
+  withMutex(mem, MACHINE + Machine.guestsLock, owner, () => freeGuestLocked(mem, guest, owner));
+}
+
+/** freeGuestRecord for a caller that holds Machine.guestsLock. */
+export function freeGuestLocked(mem: SharedMemory, guest: number, owner: number): void {
+  let link = MACHINE + Machine.guests;
+  while (mem.getU32(link) !== guest) {
+    if (mem.getU32(link) === 0) throw new Error('guest reaped twice');
+    link = mem.getU32(link) + Guest.nextGuest;
+  }
+  mem.setU32(link, mem.getU32(guest + Guest.nextGuest));
+  mem.setI32(MACHINE + Machine.guestCount, mem.getI32(MACHINE + Machine.guestCount) - 1);
+  freeGuestBlocks(mem, guest, owner);
+}
+
+/** Frees a Guest record that is on no list, and what belongs to it. */
+export function freeGuestBlocks(mem: SharedMemory, guest: number, owner: number): void {
   const signals = mem.getU32(guest + Guest.signals);
-  discardSignals(mem, signals + GuestSignals.pending, owner);
-  freeBlock(mem, signals, owner);
+  if (signals !== 0) {
+    discardSignals(mem, signals + GuestSignals.pending, owner);
+    freeBlock(mem, signals, owner);
+  }
   for (const field of [Guest.execMessage, Guest.crashMessage, Guest.optionsText]) {
     const block = mem.getU32(guest + field);
     if (block !== 0) freeBlock(mem, block, owner);
@@ -102,13 +147,14 @@ export function freeGuestRecord(mem: SharedMemory, guest: number, owner: number)
 }
 
 /**
- * Makes `thread` one of the guest's; false when the guest is ending, and the thread must not start. The caller holds no
+ * Makes `thread` one of the guest's; false when the guest is ending (or in execve), and the thread must not start. The caller holds no
  * lock of the guest.
  */
 export function joinGuest(mem: SharedMemory, guest: number, thread: number, owner: number): boolean {
   lockMutex(mem, guest + Guest.threadsLock, owner);
   try {
     if (mem.atomicLoad(guest + Guest.phase) !== GUEST_RUNNING) return false;
+    if (mem.getU32(guest + Guest.execThread) !== 0) return false;
     mem.setU32(thread + Thread.guest, guest);
     mem.setU32(thread + Thread.nextInGuest, mem.getU32(guest + Guest.threads));
     mem.setU32(guest + Guest.threads, thread);

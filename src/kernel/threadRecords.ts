@@ -3,7 +3,7 @@ import { initMutex, withMutex } from '../sync/mutex.js';
 import { FutexWaiter } from '../sync/records/futex.js';
 import { Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
-import { Sighand, SignalAction, ThreadSignals } from '../sync/records/signals.js';
+import { SIGNAL_COUNT, Sighand, SignalAction, ThreadSignals } from '../sync/records/signals.js';
 import { NO_RESERVATION, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { createFutexWaiter } from './futex.js';
@@ -93,6 +93,16 @@ export function createSighand(mem: SharedMemory, owner: number): number {
   initMutex(mem, sighand + Sighand.lock);
   mem.setI32(sighand + Sighand.refs, 1);
   return sighand;
+}
+
+/** Signal actions of one's own, as `from` has them; with one reference (fork, exec). */
+export function copySighand(mem: SharedMemory, from: number, owner: number): number {
+  const copy = createSighand(mem, owner);
+  withMutex(mem, from + Sighand.lock, owner, () => {
+    const size = (SIGNAL_COUNT + 1) * SignalAction.SIZE;
+    mem.u8.copyWithin(copy + Sighand.actions, from + Sighand.actions, from + Sighand.actions + size);
+  });
+  return copy;
 }
 
 export function retainSighand(mem: SharedMemory, sighand: number): void {

@@ -284,6 +284,21 @@ export function grantHomeWindow(mem: SharedMemory, mm: number, owner: number): v
   mem.setI32(mm + Mm.homeDelta, start | 0);
 }
 
+/** Gives `child` the home window of `parent`, with whom it shares frames: a fork. */
+export function shareHomeWindow(mem: SharedMemory, parent: number, child: number, owner: number): void {
+  const slot = mem.getU32(parent + Mm.homeSlot);
+  if (slot !== 0) {
+    lockMutex(mem, MACHINE + Machine.framesLock, owner);
+    const entry = mem.getU32(MACHINE + Machine.extentTable) + (slot - 1) * 4;
+    mem.setU32(entry, mem.getU32(entry) + 1);
+    unlockMutex(mem, MACHINE + Machine.framesLock, owner);
+  }
+  mem.setU32(child + Mm.homeSlot, slot);
+  mem.setU32(child + Mm.homeWindow, mem.getU32(parent + Mm.homeWindow));
+  mem.set64(child + Mm.homeWindowBytes, mem.getU64(parent + Mm.homeWindowBytes));
+  mem.setI32(child + Mm.homeDelta, mem.getI32(parent + Mm.homeDelta));
+}
+
 /** Gives the home window's slot back when the address space ends. */
 export function returnHomeWindow(mem: SharedMemory, mm: number, owner: number): void {
   const slot = mem.getU32(mm + Mm.homeSlot);

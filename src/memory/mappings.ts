@@ -94,7 +94,7 @@ export function freeSpareMappings(c: Caller, keep: number): void {
 // --- accounting ---
 
 /** Adds the pages of a mapping to the address space's totals (or takes them off: `sign` −1). */
-function account(mem: SharedMemory, mm: number, prot: number, flags: number, pages: number): void {
+export function account(mem: SharedMemory, mm: number, prot: number, flags: number, pages: number): void {
   mem.setU32(mm + Mm.mappedPages, mem.getU32(mm + Mm.mappedPages) + pages);
   if (isData(prot, flags)) mem.setU32(mm + Mm.dataPages, mem.getU32(mm + Mm.dataPages) + pages);
   if (flags & MAPPING_LOCKED) mem.setU32(mm + Mm.lockedPages, mem.getU32(mm + Mm.lockedPages) + pages);
@@ -130,7 +130,7 @@ function splitMapping(mem: SharedMemory, mm: number, mapping: number, page: numb
   return upper;
 }
 
-function copyAttributes(mem: SharedMemory, to: number, from: number): void {
+export function copyAttributes(mem: SharedMemory, to: number, from: number): void {
   mem.setU32(to + Mapping.prot, mem.getU32(from + Mapping.prot));
   mem.setU32(to + Mapping.flags, mem.getU32(from + Mapping.flags));
   mem.setU32(to + Mapping.file, mem.getU32(from + Mapping.file));
@@ -139,7 +139,7 @@ function copyAttributes(mem: SharedMemory, to: number, from: number): void {
 }
 
 /** References of a mapping to its file and object, and its place in the object's list. */
-function takeReferences(mem: SharedMemory, mapping: number): void {
+export function takeReferences(mem: SharedMemory, mapping: number): void {
   const object = mem.getU32(mapping + Mapping.object);
   if (object === 0) return;
   const file = mem.getU32(mapping + Mapping.file);

@@ -7,7 +7,7 @@ import { EACCES, SyscallError } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { hostCall } from './hostAccess.js';
 import { pathOf, releaseOpenFile } from './openFile.js';
-import { O_RDONLY } from './openFlags.js';
+import { O_NOFOLLOW, O_RDONLY } from './openFlags.js';
 import { openPath } from './openPath.js';
 import { AT_FDCWD } from './pathResolution.js';
 import { hostFdOf } from './regularFile.js';
@@ -24,9 +24,20 @@ export interface ExecutableFile extends ProgramFile {
  * Opens the regular file at guest path `path` (bytes) for execution: what execve(2) looks up. Throws SyscallError: ENOENT,
  * EACCES (no regular file, or no execute permission), ENOTDIR, ELOOP.
  */
-export function openExecutable(t: ThreadContext, path: Uint8Array, dirfd = AT_FDCWD): ExecutableFile {
+export function openExecutable(
+  t: ThreadContext,
+  path: Uint8Array,
+  dirfd = AT_FDCWD,
+  noFollow = false,
+): ExecutableFile {
   const { mem, thread } = t;
-  const file = openPath(t, dirfd, Buffer.from(path).toString('latin1'), O_RDONLY, 0);
+  const file = openPath(
+    t,
+    dirfd,
+    Buffer.from(path).toString('latin1'),
+    noFollow ? O_RDONLY | O_NOFOLLOW : O_RDONLY,
+    0,
+  );
   try {
     if (mem.getU32(file + OpenFile.kind) !== FILE_HOST) throw new SyscallError(EACCES);
     const fd = hostFdOf(mem, file);

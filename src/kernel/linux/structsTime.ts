@@ -46,3 +46,19 @@ export function writeTimeval(t: ThreadContext, va: number, milliseconds: number)
   const seconds = Math.floor(milliseconds / 1000);
   writePair(t, va, seconds, Math.min(999_999, Math.floor((milliseconds - seconds * 1000) * 1e3)));
 }
+
+/** struct rusage: two timevals, then fourteen longs. */
+const RUSAGE_SIZE = 144;
+const RUSAGE_MAXRSS = 32;
+const RUSAGE_MINFLT = 64;
+
+/** struct rusage with CPU time in milliseconds (all of it as user time), page faults and the most resident KiB. */
+export function rusageBytes(cpu: number, faults: number, residentKilobytes: number): Uint8Array {
+  const bytes = new Uint8Array(RUSAGE_SIZE);
+  const view = new DataView(bytes.buffer);
+  view.setBigInt64(0, BigInt(Math.floor(cpu / 1000)), true);
+  view.setBigInt64(8, BigInt(Math.floor((cpu % 1000) * 1000)), true);
+  view.setBigInt64(RUSAGE_MAXRSS, BigInt(residentKilobytes), true);
+  view.setBigInt64(RUSAGE_MINFLT, BigInt(faults), true);
+  return bytes;
+}

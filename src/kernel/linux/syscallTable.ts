@@ -2,6 +2,7 @@ import { fileCalls } from './fileCalls.js';
 import { memoryCalls } from './memoryCalls.js';
 import { pathCalls } from './pathCalls.js';
 import { pollCalls } from './pollCalls.js';
+import { processCalls } from './processCalls.js';
 import { readWriteCalls } from './readWriteCalls.js';
 import { signalCalls } from './signalCalls.js';
 import { socketCalls } from './socketCalls.js';
@@ -16,6 +17,7 @@ const topics: readonly SyscallTable[] = [
   memoryCalls,
   pathCalls,
   pollCalls,
+  processCalls,
   readWriteCalls,
   signalCalls,
   socketCalls,

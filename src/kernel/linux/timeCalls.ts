@@ -47,7 +47,14 @@ import {
   withTimers,
 } from '../timers.js';
 import { SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, Sigevent } from './structsSignal.js';
-import { ItimerSpec, readTimespec, readTimeval, writeTimespec, writeTimeval } from './structsTime.js';
+import {
+  ItimerSpec,
+  readTimespec,
+  readTimeval,
+  rusageBytes,
+  writeTimespec,
+  writeTimeval,
+} from './structsTime.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 import { RESTART_FUTEX, restartFutexWait } from './threadCalls.js';
@@ -391,8 +398,6 @@ function times(t: ThreadContext, va: number): number {
   return ticks(monotonicNow());
 }
 
-/** struct rusage: two timevals, then fourteen longs. */
-const RUSAGE_SIZE = 144;
 const RUSAGE_SELF = 0;
 const RUSAGE_CHILDREN = -1;
 const RUSAGE_THREAD = 1;
@@ -421,15 +426,7 @@ function getrusage(t: ThreadContext, who: number, va: number): number {
     default:
       return -EINVAL;
   }
-  const bytes = new Uint8Array(RUSAGE_SIZE);
-  const view = new DataView(bytes.buffer);
-  view.setBigInt64(0, BigInt(Math.floor(cpu / 1000)), true);
-  view.setBigInt64(8, BigInt(Math.floor((cpu % 1000) * 1000)), true);
-  const maxRss = 32;
-  const minorFaults = 64;
-  view.setBigInt64(maxRss, BigInt(residentKilobytes(t)), true);
-  view.setBigInt64(minorFaults, BigInt(faults), true);
-  copyOut(t, va, bytes);
+  copyOut(t, va, rusageBytes(cpu, faults, residentKilobytes(t)));
   return 0;
 }
 

@@ -1,12 +1,13 @@
 import { UserFault } from '../../memory/caller.js';
 import { traceSignal } from '../../observe/strace.js';
 import { lockMutex, unlockMutex } from '../../sync/mutex.js';
-import { park, parkTicket } from '../../sync/park.js';
+import { park, parkTicket, unpark } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
 import { GuestSignals, Sighand, SignalAction, ThreadSignals } from '../../sync/records/signals.js';
-import { ATTENTION_EXIT, Thread } from '../../sync/records/thread.js';
+import { ATTENTION_EXIT, ATTENTION_SIGNAL, Thread } from '../../sync/records/thread.js';
 import { EINTR, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS } from '../errno.js';
 import { dieBySignal } from '../exit.js';
+import { reportContinue, reportStop } from '../family.js';
 import { SYS_restart_syscall } from '../linux/syscallNumbers.js';
 import type { ThreadContext } from '../threadContext.js';
 import { fillTimerInfo } from '../timers.js';
@@ -61,7 +62,7 @@ export function deliverSignals(t: ThreadContext): boolean {
       if (t.options.strace) traceSignal(t, delivery.signal, delivery.info);
       if (action === 'ignore' || action === 'continue') continue;
       if (action === 'stop') {
-        mem.atomicStore(mem.getU32(t.guest + Guest.signals) + GuestSignals.stopped, 1);
+        stopGuest(t, delivery.signal);
         continue;
       }
       dieBySignal(t, delivery.signal, action === 'core', delivery.info);
@@ -86,6 +87,23 @@ export function deliverSignals(t: ThreadContext): boolean {
   return true;
 }
 
+/** Stops every thread of the guest, unless SIGCONT or the end has come since the signal was taken. */
+function stopGuest(t: ThreadContext, signal: number): void {
+  const { mem, thread, guest } = t;
+  lockMutex(mem, guest + Guest.threadsLock, thread);
+  const first = mem.atomicExchange(mem.getU32(guest + Guest.signals) + GuestSignals.stopped, 1) === 0;
+  for (
+    let other = mem.getU32(guest + Guest.threads);
+    other !== 0;
+    other = mem.getU32(other + Thread.nextInGuest)
+  ) {
+    mem.atomicOr(other + Thread.attention, ATTENTION_SIGNAL);
+    if (other !== thread) unpark(mem, other);
+  }
+  unlockMutex(mem, guest + Guest.threadsLock, thread);
+  if (first) reportStop(t, signal);
+}
+
 /** Parks the thread until SIGCONT, SIGKILL or the end of the guest. */
 function waitWhileStopped(t: ThreadContext): void {
   const { mem, thread } = t;
@@ -96,6 +114,8 @@ function waitWhileStopped(t: ThreadContext): void {
     if ((mem.atomicLoad(thread + Thread.attention) & ATTENTION_EXIT) !== 0) break;
     park(mem, thread, ticket);
   }
+  // The first thread that goes on tells the parent.
+  if (mem.atomicExchange(t.guest + Guest.continued, 0) !== 0) reportContinue(t);
 }
 
 /** Takes the next signal with the action for it, which SA_RESETHAND then resets. */

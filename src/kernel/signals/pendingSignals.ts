@@ -224,6 +224,7 @@ function resumeStopped(
 ): void {
   if (signal === SIGCONT) flushAll(mem, guest, shared, STOP_LOW, owner);
   if (mem.atomicExchange(shared + GuestSignals.stopped, 0) === 0) return;
+  if (signal === SIGCONT) mem.atomicStore(guest + Guest.continued, 1);
   for (let t = mem.getU32(guest + Guest.threads); t !== 0; t = mem.getU32(t + Thread.nextInGuest))
     unpark(mem, t);
 }
@@ -251,6 +252,34 @@ export function recalculateAttention(mem: SharedMemory, thread: number): void {
   } else if ((mem.atomicLoad(thread + Thread.attention) & ATTENTION_SIGNAL) !== 0) {
     mem.atomicAnd(thread + Thread.attention, ~ATTENTION_SIGNAL);
   }
+}
+
+/** Whether a signal is pending that will end the calling thread's guest (fatal_signal_pending). */
+export function fatalSignalPending(t: {
+  readonly mem: SharedMemory;
+  readonly thread: number;
+  readonly guest: number;
+  readonly signals: number;
+  readonly sighand: number;
+}): boolean {
+  const { mem, signals } = t;
+  if ((mem.atomicLoad(t.thread + Thread.attention) & ATTENTION_SIGNAL) === 0) return false;
+  const shared = mem.getU32(t.guest + Guest.signals) + GuestSignals.pending;
+  const own = signals + ThreadSignals.pending;
+  lockMutex(mem, t.sighand + Sighand.lock, t.thread);
+  let fatal = false;
+  for (let signal = 1; signal <= 64 && !fatal; signal++) {
+    const pending =
+      ((mem.getU32(own + PendingSignals.low) | mem.getU32(shared + PendingSignals.low)) & lowBit(signal)) |
+      ((mem.getU32(own + PendingSignals.high) | mem.getU32(shared + PendingSignals.high)) & highBit(signal));
+    if (pending === 0 || blocks(mem, signals, signal)) continue;
+    const action = defaultAction(signal);
+    fatal =
+      mem.getU64(actionOf(t.sighand, signal) + SignalAction.handler) === SIG_DFL &&
+      (action === 'terminate' || action === 'core');
+  }
+  unlockMutex(mem, t.sighand + Sighand.lock, t.thread);
+  return fatal;
 }
 
 /** A signal taken from a pending set. */

@@ -14,6 +14,8 @@ export const SI_PID = 16;
 export const SI_UID = 20;
 export const SI_ADDR = 16;
 export const SI_VALUE = 24;
+export const SI_STATUS = 24;
+export const SI_UTIME = 32;
 export const SI_TIMERID = 16;
 export const SI_OVERRUN = 20;
 
@@ -45,6 +47,23 @@ export function timerInfo(signal: number, id: number, value: bigint): SigInfo {
   const { info, view } = begin(signal, SI_TIMER);
   view.setInt32(SI_TIMERID, id, true);
   view.setBigUint64(SI_VALUE, value, true);
+  return info;
+}
+
+/** SIGCHLD about child `pid`: `status` is its exit code or a signal, times are ticks of 10 ms. */
+export function childInfo(
+  signal: number,
+  code: number,
+  pid: number,
+  uid: number,
+  status: number,
+  userTicks: number,
+): SigInfo {
+  const { info, view } = begin(signal, code);
+  view.setInt32(SI_PID, pid, true);
+  view.setUint32(SI_UID, uid, true);
+  view.setInt32(SI_STATUS, status, true);
+  view.setBigInt64(SI_UTIME, BigInt(Math.floor(userTicks)), true);
   return info;
 }
 

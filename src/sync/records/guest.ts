@@ -68,6 +68,24 @@ export const Guest = record({
   /** PR_SET_PDEATHSIG and PR_SET_NO_NEW_PRIVS. */
   parentDeathSignal: u32,
   noNewPrivileges: u32,
+
+  // --- families: kernel/family.ts, kernel/waitForChild.ts; Machine.guestsLock ---
+  /** First child, and the next child of the same parent. */
+  children: pointer,
+  nextSibling: pointer,
+  /** Signal that the parent gets when the guest ends (SIGCHLD after fork; 0: none). */
+  exitSignal: u32,
+  /** 1: the machine's init is the parent, nobody waits for the guest. (`parent` 0 without it: the embedder waits.) */
+  orphan: u32,
+  /** The signal that stopped the guest, and 1 once it has gone on, while its parent has not waited for that. */
+  stopReport: u32,
+  continueReport: u32,
+  /** 1 while stopped threads are to report that SIGCONT has come. Atomic. */
+  continued: i32,
+  /** 1 once the guest has made an execve of its own: setpgid by its parent is refused then. */
+  hasExeced: u32,
+  /** The thread that waits in execve for the others to end; threadsLock. */
+  execThread: pointer,
 });
 
 export const GUEST_RUNNING = 0;

@@ -117,6 +117,12 @@ export const Thread = record({
   // --- more of the engine ---
   /** Predecoded instructions that straddle two pages, as the thread last met them: STRADDLES entries (interpreter/straddles). */
   straddles: array(u64, 64),
+
+  // --- more of kernel/ ---
+  /** CLONE_CHILD_SETTID: where a new process writes its tid before anything else, or 0. */
+  setChildTid: u64,
+  /** Id of the child that this thread, in vfork, waits for; 0 when it need not wait any more. Atomic. */
+  vforkChild: i32,
 });
 
 export const MODE_KERNEL = 0;

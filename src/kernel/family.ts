@@ -1,0 +1,203 @@
+import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
+import { GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { SignalAction } from '../sync/records/signals.js';
+import { pushRequest, RequestKind } from '../sync/ring.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { wakeQueue } from '../sync/waitQueue.js';
+import { enlistGuestLocked, freeGuestLocked } from './guestRecords.js';
+import { actionOf, sendSignal } from './signals/pendingSignals.js';
+import { childInfo, type SigInfo, sentInfo } from './signals/sigInfo.js';
+import {
+  CLD_CONTINUED,
+  CLD_EXITED,
+  CLD_KILLED,
+  CLD_STOPPED,
+  SA_NOCLDSTOP,
+  SA_NOCLDWAIT,
+  SI_USER,
+  SIG_DFL,
+  SIG_IGN,
+  SIGCHLD,
+  SIGCONT,
+} from './signals/signalNumbers.js';
+import type { ThreadContext } from './threadContext.js';
+
+/**
+ * Parents and children. Every relation, and what a parent has still to be told of its children, is guarded by
+ * Machine.guestsLock; a Guest record is freed under it, so that whoever holds it may use the records of other guests.
+ *
+ * A guest that the embedder started has no parent: the embedder waits for it. A guest whose parent has ended belongs to
+ * the machine's init, which is no guest: nothing is left of such an orphan when it ends.
+ */
+
+/**
+ * Makes `child`, which has its first thread, known to the machine as a child of `creator`, or of creator's parent
+ * (`siblings`, CLONE_PARENT).
+ */
+export function joinFamily(
+  mem: SharedMemory,
+  child: number,
+  creator: number,
+  siblings: boolean,
+  owner: number,
+): void {
+  lockMutex(mem, MACHINE + Machine.guestsLock, owner);
+  adoptLocked(mem, child, siblings ? mem.getU32(creator + Guest.parent) : creator);
+  enlistGuestLocked(mem, child);
+  unlockMutex(mem, MACHINE + Machine.guestsLock, owner);
+}
+
+function adoptLocked(mem: SharedMemory, child: number, parent: number): void {
+  mem.setU32(child + Guest.parent, parent);
+  if (parent === 0) {
+    mem.setU32(child + Guest.orphan, 1);
+    mem.setU32(child + Guest.nextSibling, 0);
+    return;
+  }
+  mem.setU32(child + Guest.nextSibling, mem.getU32(parent + Guest.children));
+  mem.setU32(parent + Guest.children, child);
+}
+
+/** Calls `visit` for the children of a guest, until it answers true. Machine.guestsLock is held. */
+export function visitChildrenLocked(
+  mem: SharedMemory,
+  parent: number,
+  visit: (child: number) => boolean,
+): void {
+  for (let child = mem.getU32(parent + Guest.children); child !== 0; ) {
+    const next = mem.getU32(child + Guest.nextSibling);
+    if (visit(child)) return;
+    child = next;
+  }
+}
+
+/** Takes a zombie from its parent and frees it. Machine.guestsLock is held. */
+export function reapChildLocked(mem: SharedMemory, child: number, owner: number): void {
+  const parent = mem.getU32(child + Guest.parent);
+  if (parent !== 0) {
+    let link = parent + Guest.children;
+    while (mem.getU32(link) !== child) link = mem.getU32(link) + Guest.nextSibling;
+    mem.setU32(link, mem.getU32(child + Guest.nextSibling));
+  }
+  freeGuestLocked(mem, child, owner);
+}
+
+/**
+ * The guest's last thread is on its way out and nothing of the guest is left but the record (exit_notify): its children
+ * become orphans, it becomes a zombie, and whoever waits for it is told. Returns whether the coordinator's doorbell is to
+ * be rung; the record must not be touched any more.
+ */
+export function leaveFamily(t: ThreadContext): boolean {
+  const { mem, guest, thread } = t;
+  lockMutex(mem, MACHINE + Machine.guestsLock, thread);
+  visitChildrenLocked(mem, guest, (child) => {
+    orphanLocked(t, child);
+    return false;
+  });
+  mem.setU32(guest + Guest.children, 0);
+  mem.atomicStore(guest + Guest.phase, GUEST_ZOMBIE);
+  const parent = mem.getU32(guest + Guest.parent);
+  const embedded = parent === 0 && mem.getU32(guest + Guest.orphan) === 0;
+  if (!embedded && (parent === 0 || !reportEndLocked(t, parent))) reapChildLocked(mem, guest, thread);
+  unlockMutex(mem, MACHINE + Machine.guestsLock, thread);
+  if (embedded) while (!pushRequest(mem, thread, RequestKind.GuestEnded, guest)) t.ring();
+  return embedded;
+}
+
+function orphanLocked(t: ThreadContext, child: number): void {
+  const { mem, thread } = t;
+  const signal = mem.getU32(child + Guest.parentDeathSignal);
+  if (mem.atomicLoad(child + Guest.phase) === GUEST_ZOMBIE) {
+    mem.setU32(child + Guest.parent, 0);
+    freeGuestLocked(mem, child, thread);
+    return;
+  }
+  adoptLocked(mem, child, 0);
+  if (signal !== 0)
+    sendSignal(mem, thread, child, 0, signal, sentInfo(signal, SI_USER, mem.getU32(t.guest + Guest.pid), 0));
+}
+
+/** Tells `parent` that the calling guest has ended; false when the parent does not want to know of its children. */
+function reportEndLocked(t: ThreadContext, parent: number): boolean {
+  const { mem, guest, thread } = t;
+  const signal = mem.getU32(guest + Guest.exitSignal);
+  const { handler, flags } = childAction(mem, parent, thread);
+  const ignored = handler === SIG_IGN;
+  const keeps = signal !== SIGCHLD || !(ignored || (flags & SA_NOCLDWAIT) !== 0);
+  if (signal !== 0 && !(signal === SIGCHLD && ignored)) {
+    const word = mem.getU32(guest + Guest.exitStatus);
+    const killed = (word & 0x7f) !== 0;
+    const status = killed ? word & 0x7f : (word >>> 8) & 0xff;
+    sendSignal(
+      mem,
+      thread,
+      parent,
+      0,
+      signal,
+      aboutChild(mem, guest, signal, killed ? CLD_KILLED : CLD_EXITED, status),
+    );
+  }
+  wakeQueue(mem, parent + Guest.childEvents, thread);
+  return keeps;
+}
+
+/** What a guest does on SIGCHLD; the default when its last thread, and with it the actions, has gone. */
+function childAction(mem: SharedMemory, guest: number, owner: number): { handler: number; flags: number } {
+  return withMutex(mem, guest + Guest.threadsLock, owner, () => {
+    if (mem.getU32(guest + Guest.threads) === 0) return { handler: SIG_DFL, flags: 0 };
+    const action = actionOf(mem.getU32(guest + Guest.sighand), SIGCHLD);
+    return {
+      handler: mem.getU64(action + SignalAction.handler),
+      flags: mem.getU32(action + SignalAction.flags),
+    };
+  });
+}
+
+/** The siginfo of a guest for its parent; also what waitid(2) fills in. */
+export function aboutChild(
+  mem: SharedMemory,
+  child: number,
+  signal: number,
+  code: number,
+  status: number,
+): SigInfo {
+  const ticks = mem.getU64(child + Guest.cpuMicroseconds) / 10_000;
+  return childInfo(
+    signal,
+    code,
+    mem.getU32(child + Guest.pid),
+    mem.getU32(child + Guest.uids),
+    status,
+    ticks,
+  );
+}
+
+/** The calling guest has been stopped by `signal`: its parent may wait for that. */
+export function reportStop(t: ThreadContext, signal: number): void {
+  const { mem, guest, thread } = t;
+  lockMutex(mem, MACHINE + Machine.guestsLock, thread);
+  mem.setU32(guest + Guest.stopReport, signal);
+  mem.setU32(guest + Guest.continueReport, 0);
+  tellOfStopLocked(t, CLD_STOPPED, signal);
+  unlockMutex(mem, MACHINE + Machine.guestsLock, thread);
+}
+
+/** The calling guest goes on after a stop. */
+export function reportContinue(t: ThreadContext): void {
+  const { mem, guest, thread } = t;
+  lockMutex(mem, MACHINE + Machine.guestsLock, thread);
+  mem.setU32(guest + Guest.stopReport, 0);
+  mem.setU32(guest + Guest.continueReport, 1);
+  tellOfStopLocked(t, CLD_CONTINUED, SIGCONT);
+  unlockMutex(mem, MACHINE + Machine.guestsLock, thread);
+}
+
+function tellOfStopLocked(t: ThreadContext, code: number, status: number): void {
+  const { mem, guest, thread } = t;
+  const parent = mem.getU32(guest + Guest.parent);
+  if (parent === 0) return;
+  if ((childAction(mem, parent, thread).flags & SA_NOCLDSTOP) === 0)
+    sendSignal(mem, thread, parent, 0, SIGCHLD, aboutChild(mem, guest, SIGCHLD, code, status));
+  wakeQueue(mem, parent + Guest.childEvents, thread);
+}

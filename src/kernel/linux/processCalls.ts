@@ -1,0 +1,159 @@
+import { copyOut, readCString, readU64, writeU32 } from '../../memory/userAccess.js';
+import { Guest } from '../../sync/records/guest.js';
+import { E2BIG, EINVAL, ENAMETOOLONG, ENOENT, ESRCH, SyscallError } from '../errno.js';
+import { execProgram } from '../exec.js';
+import { AT_FDCWD } from '../files/pathResolution.js';
+import type { ThreadContext } from '../threadContext.js';
+import {
+  type ChildReport,
+  type ChildSelector,
+  WALL,
+  WCLONE,
+  WCONTINUED,
+  WEXITED,
+  WNOHANG,
+  WNOTHREAD,
+  WNOWAIT,
+  WSTOPPED,
+  waitForChild,
+} from '../waitForChild.js';
+import { rusageBytes } from './structsTime.js';
+import { type SyscallTable, syscall } from './syscall.js';
+import * as SYS from './syscallNumbers.js';
+
+/** Processes: exec and wait. (clone is among the threads' calls.) */
+
+// --- wait ---
+
+function selectorOfPid(t: ThreadContext, pid: number): ChildSelector {
+  if (pid === -1) return { kind: 'any' };
+  if (pid < 0) return { kind: 'group', id: -pid };
+  if (pid === 0) return { kind: 'group', id: t.mem.getU32(t.guest + Guest.pgid) };
+  return { kind: 'pid', id: pid };
+}
+
+function wait4(
+  t: ThreadContext,
+  pidNumber: number,
+  status: number,
+  optionBits: number,
+  usage: number,
+): number {
+  const options = optionBits | 0;
+  const pid = pidNumber | 0;
+  if ((options & ~(WNOHANG | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE)) !== 0) return -EINVAL;
+  if (pid === -0x8000_0000) return -ESRCH;
+  const report = waitForChild(t, selectorOfPid(t, pid), options | WEXITED);
+  if (report === undefined) return 0;
+  if (status !== 0) writeU32(t, status, report.status);
+  if (usage !== 0) copyOut(t, usage, usageOf(report));
+  return report.pid;
+}
+
+function usageOf(report: ChildReport): Uint8Array {
+  return rusageBytes(report.cpuMicroseconds / 1000, report.faults, Math.round(report.residentPeak / 1024));
+}
+
+const P_ALL = 0;
+const P_PID = 1;
+const P_PGID = 2;
+
+function waitid(
+  t: ThreadContext,
+  which: number,
+  idNumber: number,
+  info: number,
+  optionBits: number,
+  usage: number,
+): number {
+  const options = optionBits | 0;
+  const id = idNumber | 0;
+  const known = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
+  if ((options & ~known) !== 0 || (options & (WEXITED | WSTOPPED | WCONTINUED)) === 0) return -EINVAL;
+  let selector: ChildSelector;
+  switch (which | 0) {
+    case P_ALL:
+      selector = { kind: 'any' };
+      break;
+    case P_PID:
+      if (id <= 0) return -EINVAL;
+      selector = { kind: 'pid', id };
+      break;
+    case P_PGID:
+      if (id < 0) return -EINVAL;
+      selector = { kind: 'group', id: id === 0 ? t.mem.getU32(t.guest + Guest.pgid) : id };
+      break;
+    default:
+      return -EINVAL;
+  }
+  const report = waitForChild(t, selector, options);
+  if (report !== undefined && usage !== 0) copyOut(t, usage, usageOf(report));
+  // With nothing to report, si_signo and si_pid are 0; only the fields of SIGCHLD are written.
+  if (info !== 0) copyOut(t, info, report === undefined ? new Uint8Array(28) : report.info.slice(0, 28));
+  return 0;
+}
+
+// --- exec ---
+
+const PATH_MAX = 4096;
+/** The longest argument (MAX_ARG_STRLEN), and the most arguments that can fit at all. */
+const LONGEST_ARGUMENT = 131072;
+const MOST_ARGUMENTS = 0x40_0000;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_EMPTY_PATH = 0x1000;
+
+/** A NULL-terminated array of strings; NULL itself stands for an empty one, as Linux has it. */
+function readStrings(t: ThreadContext, va: number): Uint8Array[] {
+  const strings: Uint8Array[] = [];
+  if (va === 0) return strings;
+  for (let i = 0; ; i++) {
+    const at = readU64(t, va + i * 8);
+    if (at === 0) return strings;
+    if (i === MOST_ARGUMENTS) throw new SyscallError(E2BIG);
+    const string = readCString(t, at, LONGEST_ARGUMENT);
+    if (string === undefined) throw new SyscallError(E2BIG);
+    strings.push(string);
+  }
+}
+
+function execveat(
+  t: ThreadContext,
+  dirfdNumber: number,
+  pathPointer: number,
+  argv: number,
+  envp: number,
+  flags: number,
+): number {
+  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
+  const dirfd = dirfdNumber | 0;
+  const path = readCString(t, pathPointer, PATH_MAX);
+  if (path === undefined) return -ENAMETOOLONG;
+  const encoder = new TextEncoder();
+  let lookedUp = path;
+  let shown = path;
+  if (path.length === 0) {
+    if ((flags & AT_EMPTY_PATH) === 0 || dirfd < 0) return -ENOENT;
+    lookedUp = encoder.encode(`/proc/self/fd/${dirfd}`);
+    shown = encoder.encode(`/dev/fd/${dirfd}`);
+  } else if (dirfd !== AT_FDCWD && path[0] !== 0x2f) {
+    shown = new Uint8Array([...encoder.encode(`/dev/fd/${dirfd}/`), ...path]);
+  }
+  execProgram(t, {
+    path: lookedUp,
+    shownPath: shown,
+    dirfd,
+    noFollow: (flags & AT_SYMLINK_NOFOLLOW) !== 0,
+    argv: readStrings(t, argv),
+    envp: readStrings(t, envp),
+  });
+  return 0;
+}
+
+export const processCalls: SyscallTable = {
+  [SYS.SYS_wait4]: syscall('wait4', ['int', 'pointer', 'hex', 'pointer'], wait4),
+  [SYS.SYS_waitid]: syscall('waitid', ['int', 'int', 'pointer', 'hex', 'pointer'], waitid),
+  [SYS.SYS_execve]: syscall('execve', ['path', 'pointer', 'pointer'], (t, path, argv, envp) =>
+    execveat(t, AT_FDCWD, path, argv, envp, 0),
+  ),
+  [SYS.SYS_execveat]: syscall('execveat', ['dirfd', 'path', 'pointer', 'pointer', 'atFlags'], execveat),
+};

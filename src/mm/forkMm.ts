@@ -1,0 +1,96 @@
+import type { Caller } from '../memory/caller.js';
+import { forkMappings } from '../memory/forkMappings.js';
+import { shareHomeWindow } from '../memory/frames.js';
+import { createTables } from '../memory/pageTables.js';
+import { allocateBlock, blockCapacity } from '../sync/heap.js';
+import { initMutex, Mutex } from '../sync/mutex.js';
+import { Mm, PAGE_TABLE_LOCKS } from '../sync/records/mm.js';
+import { resumeOthers, stopOthers } from '../sync/safepoint.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { releaseMm } from './addressSpace.js';
+import { mmapForkEnd, mmapForkStart } from './mmapLock.js';
+
+/** Fields of the parent that the child starts with; everything else starts anew. */
+const INHERITED_U32 = [
+  Mm.mmapBase,
+  Mm.mmapNextStart,
+  Mm.mmapMinAddr,
+  Mm.placement,
+  Mm.frameLimit,
+  Mm.maxMappings,
+  Mm.membarrierFlags,
+  Mm.dumpable,
+  Mm.mixedFrames,
+  Mm.auxvLength,
+];
+const INHERITED_U64 = [
+  Mm.taskSize,
+  Mm.startBrk,
+  Mm.brk,
+  Mm.startCode,
+  Mm.endCode,
+  Mm.startData,
+  Mm.endData,
+  Mm.startStack,
+  Mm.argStart,
+  Mm.argEnd,
+  Mm.envStart,
+  Mm.envEnd,
+  Mm.vdso,
+  Mm.limitAs,
+  Mm.limitData,
+  Mm.limitStack,
+  Mm.limitMemlock,
+];
+
+/**
+ * A copy of the caller's address space, copy-on-write, with one reference and no threads: what fork(2) gives the child.
+ * The other threads of the parent are stopped meanwhile; no lock is inherited. KERNEL mode; the caller holds no lock
+ * that a thread in GUEST mode could be waiting for. Throws OutOfKernelMemory with nothing changed.
+ */
+export function forkMm(c: Caller): number {
+  const { mem, mm, thread } = c;
+  mmapForkStart(c);
+  stopOthers(mem, mm, thread, thread);
+  let child = 0;
+  try {
+    child = createChild(c);
+    forkMappings(c, child);
+    mmapForkEnd({ mem, thread, mm: child }, true);
+    return child;
+  } catch (error) {
+    if (child !== 0) releaseMm(mem, child, thread);
+    throw error;
+  } finally {
+    resumeOthers(mem, mm, thread, thread);
+    mmapForkEnd(c, false);
+  }
+}
+
+function createChild(c: Caller): number {
+  const { mem, mm, thread } = c;
+  const child = allocateBlock(mem, Mm.SIZE, thread);
+  for (const lock of [Mm.mmapLock, Mm.stopLock, Mm.threadsLock]) initMutex(mem, child + lock);
+  for (let i = 0; i < PAGE_TABLE_LOCKS; i++) initMutex(mem, child + Mm.pageTableLocks + i * Mutex.SIZE);
+  mem.atomicStore(child + Mm.refs, 1);
+  for (const field of INHERITED_U32) mem.setU32(child + field, mem.getU32(mm + field));
+  for (const field of INHERITED_U64) {
+    mem.u32[(child + field) >>> 2] = mem.u32[(mm + field) >>> 2];
+    mem.u32[((child + field) >>> 2) + 1] = mem.u32[((mm + field) >>> 2) + 1];
+  }
+  shareHomeWindow(mem, mm, child, thread);
+  // From here on releaseMm undoes everything.
+  createTables(mem, child, mem.getU64(mm + Mm.reach), thread);
+  for (const field of [Mm.auxv, Mm.exe]) {
+    const block = mem.getU32(mm + field);
+    if (block !== 0) mem.setU32(child + field, copyBlock(mem, block, thread));
+  }
+  return child;
+}
+
+function copyBlock(mem: SharedMemory, block: number, owner: number): number {
+  const size = blockCapacity(mem, block);
+  const copy = allocateBlock(mem, size, owner);
+  mem.u8.copyWithin(copy, block, block + size);
+  return copy;
+}
