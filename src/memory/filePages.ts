@@ -1,5 +1,6 @@
 import { fstatSync, readSync, writeSync } from 'node:fs';
 import { zeroMemory } from '../sync/bulkMemory.js';
+import { OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { FRAME_DIRTY, FrameDescriptor } from '../sync/records/frame.js';
 import { HostFile } from '../sync/records/hostFile.js';
@@ -54,6 +55,7 @@ export function loadFilePage(
   const window = Math.max(1, READ_AROUND / page);
   const from = Math.floor(index / window) * window;
   const frames: number[] = [];
+  let entered = 0;
   lockMutex(mem, object + SharedObject.lock, owner);
   try {
     if (objectFrame(mem, object, index) !== NO_FRAME) return LOADED;
@@ -75,8 +77,13 @@ export function loadFilePage(
     for (let i = 0; i < frames.length; i++) {
       if (i < present) addObjectPage(mem, object, first + i, frames[i], owner);
       else releaseFrame(mem, 0, frames[i], owner);
+      entered++;
     }
     return first + present > index ? LOADED : LOAD_BEYOND_END;
+  } catch (error) {
+    if (!(error instanceof OutOfKernelMemory)) throw error;
+    for (let i = entered; i < frames.length; i++) releaseFrame(mem, 0, frames[i], owner);
+    return LOAD_NO_FRAME;
   } finally {
     unlockMutex(mem, object + SharedObject.lock, owner);
   }
