@@ -73,7 +73,7 @@ export class Machine {
     initKernel(this.mem, COORDINATOR, options.seed === undefined ? {} : { seed: options.seed });
     this.coordinator = new Coordinator(this.mem, {
       guestEnded: (guest) => this.guestEnded(guest),
-      hostsWanted: (count) => this.hosts.add(count),
+      hostsWanted: (count) => this.hosts.addSoon(count),
       streamReady: (stream) => this.pumps.get(stream)?.ready(),
       terminalChanged: () => this.terminal?.changed(),
     });
