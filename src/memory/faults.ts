@@ -266,6 +266,5 @@ function copyPage(c: Caller, page: number, from: number): FaultOutcome {
   finishZap(c);
   setPage(mem, mm, page, frame, accessBits(granted) | PTE_WRITE);
   countPage(mem, mm, 1, 1);
-  mem.atomicAdd(mm + Mm.copies, 1);
   return FAULT_HANDLED;
 }

@@ -6,7 +6,7 @@ import { FRAME_DIRTY, FrameDescriptor } from '../sync/records/frame.js';
 import { HostFile } from '../sync/records/hostFile.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mapping } from '../sync/records/mapping.js';
-import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
+import { SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { Caller } from './caller.js';
 import { clearFrameCode } from './frameCode.js';
@@ -283,9 +283,4 @@ function zapObjectPages(c: Caller, object: number, from: number): void {
     finishZap(other);
   }
   unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
-}
-
-/** Whether the object is a host file's. */
-export function isFileObject(mem: SharedMemory, object: number): boolean {
-  return mem.getU32(object + SharedObject.kind) === OBJECT_FILE;
 }

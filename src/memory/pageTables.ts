@@ -342,7 +342,9 @@ export function finishZap(c: Caller): void {
       if (dropFrame(mem, frame, thread)) freed++;
     }
   }
-  mem.atomicAdd(mm + Mm.residentPages, -takenCount);
+  const resident = mem.atomicAdd(mm + Mm.residentPages, -takenCount);
+  // The peak matters only where it ends; two threads at once may miss it by a little.
+  if (resident > mem.getI32(mm + Mm.residentPeak)) mem.setI32(mm + Mm.residentPeak, resident);
   takenCount = 0;
   if (held > 0) mem.atomicAdd(mm + Mm.framesHeld, -held);
   settleFreed(mem, mm, freed);
