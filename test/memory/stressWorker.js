@@ -58,7 +58,8 @@ function useFile() {
   else if (action === 1) flushFileRange(c.mem, file, 0, FILE_PAGES * PAGE, thread);
   else if (action === 2) reclaimFilePages(c);
   else if (action === 3) {
-    const size = random(2) ? FILE_PAGES * PAGE : random(FILE_PAGES * PAGE);
+    // Never inside a word.
+    const size = random(2) ? FILE_PAGES * PAGE : random(FILE_PAGES * 64) * 64;
     ftruncateSync(fd, size);
     noteFileTruncate(c, file, size);
   }
