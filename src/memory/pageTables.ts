@@ -1,3 +1,4 @@
+import { copyMemory } from '../sync/bulkMemory.js';
 import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, Mutex, unlockMutex } from '../sync/mutex.js';
 import { FRAME_DIRTY, FRAME_MIXED, FrameDescriptor } from '../sync/records/frame.js';
@@ -91,7 +92,7 @@ export function growReach(c: Caller, va: number): boolean {
     lockAllPages(mem, mm, thread);
     for (let i = 0; i < TABLES.length; i++) {
       const from = mem.getU32(mm + TABLES[i]);
-      mem.u8.copyWithin(fresh[i], from, from + tableBytes(i, old, shift));
+      copyMemory(mem, fresh[i], from, tableBytes(i, old, shift));
       retired.push(from);
       mem.setU32(mm + TABLES[i], fresh[i]);
     }
