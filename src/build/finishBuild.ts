@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
-import { type BuildOptions, build } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { interpreterBytes } from '../interpreter/interpreter.js';
 import { prepareV8 } from '../machine/hostPool.js';
 import { interpreterFile } from '../machine/packageFiles.js';
@@ -18,13 +18,26 @@ import { interpreterFile } from '../machine/packageFiles.js';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const folder = join(root, 'dist/bundle');
 
+/** Piscina's worker file stays where it is: bundled, Piscina finds it by its package instead of next to itself. */
+const piscinaWorker: Plugin = {
+  name: 'piscina-worker',
+  setup(plugins) {
+    plugins.onLoad({ filter: /piscina[\\/]dist[\\/]index\.js$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replaceAll(
+        '__dirname',
+        "require('node:path').dirname(require.resolve('piscina'))",
+      ),
+    }));
+  },
+};
+
 const common: BuildOptions = {
   absWorkingDir: root,
   bundle: true,
   platform: 'node',
   target: 'node20',
-  // Piscina finds its own worker file next to itself.
-  external: ['piscina'],
+  external: ['@napi-rs/nice'],
+  plugins: [piscinaWorker],
   // Half the bytes are half the time to parse them; the maps lead back to the sources.
   minify: true,
   metafile: true,

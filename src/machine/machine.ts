@@ -25,7 +25,15 @@ import {
   type SpawnOptions,
 } from './options.js';
 import { planSandbox } from './sandbox.js';
-import { InputPump, OutputPump, outputPipe, type StreamPump } from './streamPumps.js';
+import {
+  InputPump,
+  letGoOfBorrowed,
+  letGoOfOwn,
+  letGoOfStdin,
+  OutputPump,
+  outputPipe,
+  type StreamPump,
+} from './streamPumps.js';
 import { TemporaryFolder } from './temporaryFolder.js';
 import { HostTerminal } from './terminal.js';
 import { ThreadHosts } from './threadHosts.js';
@@ -73,7 +81,7 @@ export class Machine {
     initKernel(this.mem, COORDINATOR, options.seed === undefined ? {} : { seed: options.seed });
     this.coordinator = new Coordinator(this.mem, {
       guestEnded: (guest) => this.guestEnded(guest),
-      hostsWanted: (count) => this.hosts.add(count),
+      hostsWanted: (count) => this.hosts.addSoon(count),
       streamReady: (stream) => this.pumps.get(stream)?.ready(),
       terminalChanged: () => this.terminal?.changed(),
     });
@@ -242,15 +250,20 @@ export class Machine {
     let pipe: PassThrough | null = null;
     if (source === 'inherit') {
       if (readsAsFile(0)) return { stream: { kind: 'host', fd: 0 }, pipe: null };
-      pump = new InputPump(this.mem, () => process.stdin, true, isatty(0) ? this.hostTerminal() : undefined);
+      pump = new InputPump(
+        this.mem,
+        () => process.stdin,
+        letGoOfStdin,
+        isatty(0) ? this.hostTerminal() : undefined,
+      );
     } else if (source === 'pipe') {
       pipe = new PassThrough();
       const end = pipe;
-      pump = new InputPump(this.mem, () => end, false);
+      pump = new InputPump(this.mem, () => end, letGoOfOwn);
     } else if (typeof source === 'string' || source instanceof Uint8Array) {
-      pump = new InputPump(this.mem, () => Readable.from([Buffer.from(source)]), false);
+      pump = new InputPump(this.mem, () => Readable.from([Buffer.from(source)]), letGoOfOwn);
     } else {
-      pump = new InputPump(this.mem, () => source, false);
+      pump = new InputPump(this.mem, () => source, letGoOfBorrowed);
     }
     pumps.push(pump);
     return { stream: { kind: 'stream', stream: pump.stream }, pipe };

@@ -30,22 +30,42 @@ export interface StreamPump {
 
 const CHUNK = 65536;
 
+/** What becomes of an input's Node stream: the process's own stdin must not keep the process alive… */
+export function letGoOfStdin(source: Readable): void {
+  source.pause();
+  (source as Readable & { unref?: () => void }).unref?.();
+}
+
+/** … the embedder's is left to the embedder… */
+export function letGoOfBorrowed(source: Readable): void {
+  source.pause();
+}
+
+/** … and one of our own goes. */
+export function letGoOfOwn(source: Readable): void {
+  source.on('error', () => {});
+  source.destroy();
+}
+
 /** Feeds a guest's input from a Node stream. Nothing is read from it before the guest reads. */
 export class InputPump implements StreamPump {
   readonly stream: number;
   private pending: Uint8Array | undefined;
   private attached = false;
+  /** The Node stream has ended; the kernel's has. */
+  private sourceEnded = false;
   private ended = false;
   private closed = false;
 
   /**
-   * @param open gives the Node stream when the guest first reads; @param borrowed it outlives
-   * the guest (process.stdin); @param terminal the terminal it is, if it is one.
+   * @param open gives the Node stream when the guest first reads
+   * @param letGo what to do with it when the guest has ended
+   * @param terminal the terminal it is, if it is one
    */
   constructor(
     private readonly mem: SharedMemory,
     private readonly open: () => Readable,
-    private readonly borrowed: boolean,
+    private readonly letGo: (source: Readable) => void,
     private readonly terminal?: HostTerminal,
   ) {
     this.stream = createStream(mem, COORDINATOR, 'input', terminal?.tty ?? 0);
@@ -56,7 +76,13 @@ export class InputPump implements StreamPump {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     this.push(this.terminal?.input(bytes) ?? bytes);
   };
-  private readonly onEnd = (): void => this.finish();
+  private readonly onEnd = (): void => {
+    this.sourceEnded = true;
+    // What has not fitted goes first, when there is room.
+    if (this.ended || this.closed || this.pending !== undefined) return;
+    this.ended = true;
+    endStream(this.mem, this.stream, COORDINATOR);
+  };
 
   ready(): void {
     if (this.closed || this.ended) return;
@@ -72,7 +98,9 @@ export class InputPump implements StreamPump {
     const pending = this.pending;
     this.pending = undefined;
     if (pending !== undefined) this.push(pending);
-    if (this.pending === undefined) this.source?.resume();
+    if (this.pending !== undefined) return;
+    if (this.sourceEnded) this.onEnd();
+    else this.source?.resume();
   }
 
   async close(): Promise<void> {
@@ -84,10 +112,7 @@ export class InputPump implements StreamPump {
     source.off('end', this.onEnd);
     source.off('close', this.onEnd);
     source.off('error', this.onEnd);
-    source.on('error', () => {});
-    source.pause();
-    if (this.borrowed) (source as Readable & { unref?: () => void }).unref?.();
-    else source.destroy();
+    this.letGo(source);
   }
 
   free(): void {
@@ -96,27 +121,16 @@ export class InputPump implements StreamPump {
 
   private push(bytes: Uint8Array): void {
     if (this.closed) return;
+    if (this.pending !== undefined) {
+      this.pending = Buffer.concat([this.pending, bytes]);
+      return;
+    }
     const taken = pushStreamBytes(this.mem, this.stream, bytes, COORDINATOR);
     if (taken < bytes.length) {
       // The kernel says when there is room again.
       this.pending = bytes.subarray(taken);
       this.source?.pause();
     }
-  }
-
-  private finish(): void {
-    if (this.ended || this.closed) return;
-    if (this.pending !== undefined) {
-      const rest = this.pending;
-      this.pending = undefined;
-      this.push(rest);
-      if (this.pending !== undefined) {
-        setTimeout(() => this.finish(), 5);
-        return;
-      }
-    }
-    this.ended = true;
-    endStream(this.mem, this.stream, COORDINATOR);
   }
 }
 
@@ -143,18 +157,21 @@ export class OutputPump implements StreamPump {
   private readonly onError = (): void => {
     this.broken = true;
     this.draining = false;
+    // The guest gets EPIPE, as if the reader of its pipe had gone.
+    endStream(this.mem, this.stream, COORDINATOR);
     this.ready();
   };
 
   ready(): void {
     if (this.done) return;
     beginStreamTurn(this.mem, this.stream, COORDINATOR);
-    while (!this.draining && !this.done) {
+    // What is left when the guest has ended is little, and whoever waits for the guest before reading shall get both.
+    while ((!this.draining || this.closed) && !this.done) {
       const bytes = takeStreamBytes(this.mem, this.stream, CHUNK, COORDINATOR);
       if (bytes.length === 0) break;
       if (this.broken) continue;
       if (typeof this.sink === 'function') this.sink(bytes);
-      else if (!this.sink.write(bytes)) {
+      else if (!this.sink.write(bytes) && !this.draining) {
         this.draining = true;
         this.sink.once('drain', () => {
           this.draining = false;
@@ -162,7 +179,8 @@ export class OutputPump implements StreamPump {
         });
       }
     }
-    if (!this.draining && !this.done && (this.closed || streamEnded(this.mem, this.stream))) this.finish();
+    if (this.done) return;
+    if (this.closed || (!this.draining && streamEnded(this.mem, this.stream))) this.finish();
   }
 
   close(): Promise<void> {

@@ -39,6 +39,7 @@ import {
   unlockPage,
   zapPages,
 } from './pageTables.js';
+import { reclaimFilePages } from './reclaim.js';
 import { copyFrame, memoryObjectFrame, objectFrame } from './sharedObject.js';
 
 /**
@@ -50,6 +51,9 @@ import { copyFrame, memoryObjectFrame, objectFrame } from './sharedObject.js';
 
 /** Pages of a file mapping brought in at once around a faulting one, as far as they are in memory. */
 const FAULT_AROUND = 65536;
+
+/** How often a fault takes clean file pages out of memory before it gives up. */
+const MOST_RECLAIMS = 3;
 
 /** installPage found that the page must be read from its file first. */
 const NEEDS_FILE_PAGE = -1;
@@ -78,6 +82,7 @@ export function lockFaultedPage(c: Caller, va: number, access: number): FaultOut
   const shift = mem.getU32(MACHINE + Machine.hostPageShift);
   const targetPage = Math.floor(va / TARGET_PAGE_SIZE);
   const page = Math.floor(va / (1 << shift));
+  let reclaims = 0;
   for (;;) {
     if (va >= mem.getU64(mm + Mm.reach)) {
       // Only a mapped address may make the tables grow.
@@ -114,8 +119,13 @@ export function lockFaultedPage(c: Caller, va: number, access: number): FaultOut
       const loaded = loadFilePage(mem, file, fileIndex, mm, page * (1 << shift), thread);
       releaseHostFile(mem, thread, file);
       if (loaded === LOAD_BEYOND_END) return FAULT_BUSERR;
-      if (loaded === LOAD_NO_FRAME) return FAULT_NO_MEMORY;
-      continue;
+      if (loaded !== LOAD_NO_FRAME) continue;
+      outcome = FAULT_NO_MEMORY;
+    }
+    if (outcome === FAULT_NO_MEMORY && reclaims++ < MOST_RECLAIMS) {
+      // Beyond the guest's own limit file pages are no help.
+      const within = mem.atomicLoad(mm + Mm.framesHeld) < mem.getI32(mm + Mm.frameLimit);
+      if (within && reclaimFilePages(c) > 0) continue;
     }
     if (outcome === FAULT_MAPERR && growDown(c, targetPage)) continue;
     return outcome;
@@ -256,6 +266,5 @@ function copyPage(c: Caller, page: number, from: number): FaultOutcome {
   finishZap(c);
   setPage(mem, mm, page, frame, accessBits(granted) | PTE_WRITE);
   countPage(mem, mm, 1, 1);
-  mem.atomicAdd(mm + Mm.copies, 1);
   return FAULT_HANDLED;
 }

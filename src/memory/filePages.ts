@@ -1,11 +1,12 @@
 import { fstatSync, readSync, writeSync } from 'node:fs';
 import { zeroMemory } from '../sync/bulkMemory.js';
+import { OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { FRAME_DIRTY, FrameDescriptor } from '../sync/records/frame.js';
 import { HostFile } from '../sync/records/hostFile.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mapping } from '../sync/records/mapping.js';
-import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
+import { SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { Caller } from './caller.js';
 import { clearFrameCode } from './frameCode.js';
@@ -54,6 +55,7 @@ export function loadFilePage(
   const window = Math.max(1, READ_AROUND / page);
   const from = Math.floor(index / window) * window;
   const frames: number[] = [];
+  let entered = 0;
   lockMutex(mem, object + SharedObject.lock, owner);
   try {
     if (objectFrame(mem, object, index) !== NO_FRAME) return LOADED;
@@ -75,8 +77,13 @@ export function loadFilePage(
     for (let i = 0; i < frames.length; i++) {
       if (i < present) addObjectPage(mem, object, first + i, frames[i], owner);
       else releaseFrame(mem, 0, frames[i], owner);
+      entered++;
     }
     return first + present > index ? LOADED : LOAD_BEYOND_END;
+  } catch (error) {
+    if (!(error instanceof OutOfKernelMemory)) throw error;
+    for (let i = entered; i < frames.length; i++) releaseFrame(mem, 0, frames[i], owner);
+    return LOAD_NO_FRAME;
   } finally {
     unlockMutex(mem, object + SharedObject.lock, owner);
   }
@@ -276,9 +283,4 @@ function zapObjectPages(c: Caller, object: number, from: number): void {
     finishZap(other);
   }
   unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
-}
-
-/** Whether the object is a host file's. */
-export function isFileObject(mem: SharedMemory, object: number): boolean {
-  return mem.getU32(object + SharedObject.kind) === OBJECT_FILE;
 }

@@ -11,7 +11,8 @@ import { dropFrameCode } from './frameCode.js';
  * Frames: who may take one, and which one.
  *
  * How many: Machine.framesUsed counts the frames promised, that is the budgets of all address spaces plus the frames in
- * use; it never exceeds frameCount, so whoever has taken one unit of budget will find a free frame. The coordinator
+ * use; it never exceeds frameCount, so whoever has taken one unit of budget will find a free frame. The last sixteenth is
+ * kept for guests that hold less than that, so that one which takes all it can get does not end the others. The coordinator
  * tops budgets up before they run out (RequestKind.FramesWanted); a thread that finds its budget empty all the same
  * grants itself, because nothing that a running guest waits for may depend on the main thread's event loop.
  *
@@ -27,7 +28,7 @@ const EXTENT_SHIFT = 10;
 const HOME_SLOTS = 64;
 /** Frames granted at a time: a quarter of what the guest holds, within these bounds. */
 const SMALLEST_GRANT = 256;
-const LARGEST_GRANT = 8192;
+const LARGEST_GRANT = 2048;
 /** The coordinator is asked for more when a budget passes this. */
 const LOW_BUDGET = 64;
 
@@ -79,21 +80,34 @@ export function setFramesDoorbell(ring: (() => void) | undefined): void {
   ringDoorbell = ring;
 }
 
+/** The part of the machine's frames that guests which hold more than that cannot have: others go on with it. */
+const RESERVE_SHIFT = 4;
+
+/** How many frames may be promised in all when `mm` asks (0: nobody in particular). */
+function promiseLimit(mem: SharedMemory, mm: number): number {
+  const total = mem.getU32(MACHINE + Machine.frameCount);
+  const reserve = total >>> RESERVE_SHIFT;
+  return mm !== 0 && mem.atomicLoad(mm + Mm.residentPages) > reserve ? total - reserve : total;
+}
+
 /**
  * Grants `mm` up to `wanted` more frames of the machine's; returns how many. Called by the coordinator in answer to
  * FramesWanted and when a guest starts, and by a thread whose budget is empty.
  */
 export function grantFrames(mem: SharedMemory, mm: number, wanted: number): number {
+  const granted = promise(mem, promiseLimit(mem, mm), wanted);
+  if (granted > 0) mem.atomicAdd(mm + Mm.frameBudget, granted);
+  return granted;
+}
+
+/** Adds up to `wanted` to what is promised, up to `limit`; returns how many. */
+function promise(mem: SharedMemory, limit: number, wanted: number): number {
   const used = (MACHINE + Machine.framesUsed) >>> 2;
-  const total = mem.getU32(MACHINE + Machine.frameCount);
   for (let now = Atomics.load(mem.i32, used); ; ) {
-    const granted = Math.min(wanted, total - now);
+    const granted = Math.min(wanted, limit - now);
     if (granted <= 0) return 0;
     const seen = Atomics.compareExchange(mem.i32, used, now, now + granted);
-    if (seen === now) {
-      if (mm !== 0) mem.atomicAdd(mm + Mm.frameBudget, granted);
-      return granted;
-    }
+    if (seen === now) return granted;
     now = seen;
   }
 }
@@ -118,9 +132,8 @@ export function returnFrames(mem: SharedMemory, mm: number, frames: number): voi
   }
 }
 
-/** Takes one unit of budget; false when limit or machine are exhausted. `mm` 0 is the machine itself (page cache). */
+/** Takes one unit of the budget of `mm`; false when its limit or the machine are exhausted. */
 function takeBudget(mem: SharedMemory, mm: number, owner: number): boolean {
-  if (mm === 0) return grantFrames(mem, 0, 1) === 1;
   if (mem.atomicLoad(mm + Mm.framesHeld) >= mem.getI32(mm + Mm.frameLimit)) return false;
   for (;;) {
     const before = mem.atomicAdd(mm + Mm.frameBudget, -1);
@@ -131,9 +144,19 @@ function takeBudget(mem: SharedMemory, mm: number, owner: number): boolean {
   }
 }
 
+/** Takes one unit on the machine's account, for a page that is brought in for `mm` (0: nobody in particular). */
+function takeForMachine(mem: SharedMemory, mm: number): boolean {
+  if (promise(mem, promiseLimit(mem, mm), 1) === 1) return true;
+  if (mm === 0) return false;
+  // What the address space has been granted already will do.
+  if (mem.atomicAdd(mm + Mm.frameBudget, -1) > 0) return true;
+  mem.atomicAdd(mm + Mm.frameBudget, 1);
+  return false;
+}
+
 /** How many frames `mm` could take at this moment. */
 export function grantable(mem: SharedMemory, mm: number): number {
-  const free = mem.getU32(MACHINE + Machine.frameCount) - mem.atomicLoad(MACHINE + Machine.framesUsed);
+  const free = Math.max(0, promiseLimit(mem, mm) - mem.atomicLoad(MACHINE + Machine.framesUsed));
   const limit = mem.getI32(mm + Mm.frameLimit) - mem.atomicLoad(mm + Mm.framesHeld);
   return Math.min(limit, free + Math.max(0, mem.atomicLoad(mm + Mm.frameBudget)));
 }
@@ -166,7 +189,7 @@ export function allocateFrame(
   va: number,
   owner: number,
 ): number {
-  if (!takeBudget(mem, mm, owner)) return NO_FRAME;
+  if (!(mm === 0 ? takeForMachine(mem, home) : takeBudget(mem, mm, owner))) return NO_FRAME;
   if (va >= 0 && home !== 0 && va < mem.getU64(home + Mm.homeWindowBytes)) {
     const address = (va + mem.getI32(home + Mm.homeDelta)) >>> 0;
     const base = mem.getU32(MACHINE + Machine.framesBase);

@@ -1,3 +1,4 @@
+import { copyMemory } from '../sync/bulkMemory.js';
 import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, Mutex, unlockMutex } from '../sync/mutex.js';
 import { FRAME_DIRTY, FRAME_MIXED, FrameDescriptor } from '../sync/records/frame.js';
@@ -91,7 +92,7 @@ export function growReach(c: Caller, va: number): boolean {
     lockAllPages(mem, mm, thread);
     for (let i = 0; i < TABLES.length; i++) {
       const from = mem.getU32(mm + TABLES[i]);
-      mem.u8.copyWithin(fresh[i], from, from + tableBytes(i, old, shift));
+      copyMemory(mem, fresh[i], from, tableBytes(i, old, shift));
       retired.push(from);
       mem.setU32(mm + TABLES[i], fresh[i]);
     }
@@ -342,7 +343,9 @@ export function finishZap(c: Caller): void {
       if (dropFrame(mem, frame, thread)) freed++;
     }
   }
-  mem.atomicAdd(mm + Mm.residentPages, -takenCount);
+  const resident = mem.atomicAdd(mm + Mm.residentPages, -takenCount);
+  // The peak matters only where it ends; two threads at once may miss it by a little.
+  if (resident > mem.getI32(mm + Mm.residentPeak)) mem.setI32(mm + Mm.residentPeak, resident);
   takenCount = 0;
   if (held > 0) mem.atomicAdd(mm + Mm.framesHeld, -held);
   settleFreed(mem, mm, freed);

@@ -96,6 +96,15 @@ export function objectOfFile(
   }
 }
 
+/** Calls `visit` for every file object of the machine. Machine.filePagesLock is held. */
+export function forEachFileObject(mem: SharedMemory, visit: (object: number) => void): void {
+  const table = mem.getU32(MACHINE + Machine.filePages);
+  for (let bucket = 0; bucket < BUCKETS; bucket++) {
+    let object = mem.getU32(table + bucket * 4);
+    for (; object !== 0; object = mem.getU32(object + SharedObject.nextInTable)) visit(object);
+  }
+}
+
 /** One more reference to an object that the caller knows to be alive. */
 export function retainObject(mem: SharedMemory, object: number): void {
   mem.atomicAdd(object + SharedObject.refs, 1);

@@ -1,6 +1,7 @@
 import type { Caller } from '../memory/caller.js';
 import { grantable } from '../memory/frames.js';
 import { TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { reclaimFilePages } from '../memory/reclaim.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mm } from '../sync/records/mm.js';
 
@@ -22,7 +23,10 @@ export function mayExpand(c: Caller, pages: number, data: boolean): boolean {
  */
 export function enoughMemory(c: Caller, pages: number): boolean {
   const scale = c.mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
-  return pages / (1 << scale) <= grantable(c.mem, c.mm);
+  const frames = pages / (1 << scale);
+  if (frames <= grantable(c.mem, c.mm)) return true;
+  // File pages can be read again.
+  return reclaimFilePages(c) > 0 && frames <= grantable(c.mem, c.mm);
 }
 
 /** Whether `pages` more locked pages keep within RLIMIT_MEMLOCK (mlock_future_ok). */

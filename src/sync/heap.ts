@@ -35,8 +35,14 @@ function classCapacity(sizeClass: number): number {
   return sizeClass & 1 ? base + (base >> 1) : base;
 }
 
+/** From here on a block whose class would waste more than an eighth is rounded up to 4 KiB instead. */
+const NEAT = 8192;
+
 function classFor(size: number): number {
-  for (let c = 0; c < HEAP_CLASSES - 8; c++) if (classCapacity(c) >= size) return c;
+  for (let c = 0; c < HEAP_CLASSES - 8; c++) {
+    const capacity = classCapacity(c);
+    if (capacity >= size) return size > NEAT && capacity > size * 1.125 ? LARGE : c;
+  }
   return LARGE;
 }
 

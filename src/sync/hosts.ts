@@ -91,6 +91,18 @@ export function startThread(mem: SharedMemory, thread: number, owner: number, ri
   }
 }
 
+/**
+ * Looks again at hosts that were asked for and not started yet: returns how many of those `asked` are still wanted. A thread
+ * that ended meanwhile has left its host to the next one.
+ */
+export function stillWanted(mem: SharedMemory, owner: number, asked: number): number {
+  lockMutex(mem, MACHINE + Machine.hostsLock, owner);
+  mem.setI32(MACHINE + Machine.hostCount, mem.getI32(MACHINE + Machine.hostCount) - asked);
+  const missing = countMissingLocked(mem);
+  unlockMutex(mem, MACHINE + Machine.hostsLock, owner);
+  return missing;
+}
+
 /** How many hosts are to be started for the threads there are and the spares; they count as present from now on. */
 function countMissingLocked(mem: SharedMemory): number {
   const have = mem.getI32(MACHINE + Machine.hostCount);

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createMachine, type Machine, SpawnError } from '../../src/index.js';
@@ -44,6 +45,23 @@ describe('one guest', () => {
     });
     await called.exited;
     expect(heard).toBe('a line\n');
+  });
+
+  it('may be waited for before its output is read', async () => {
+    const m = await machine();
+    const guest = await m.spawn(testFile('cat', tiny.cat()), { stdin: 'x'.repeat(60_000), stdout: 'pipe' });
+    expect((await guest.exited).code).toBe(0);
+    expect((await text(guest.stdout as never)).length).toBe(60_000);
+  });
+
+  it('gets SIGPIPE when its output is broken', async () => {
+    const m = await machine();
+    const sink = new Writable({ write: (_chunk, _encoding, done) => done(new Error('disk full')) });
+    sink.on('error', () => {});
+    const guest = await m.spawn(testFile('cat', tiny.cat()), { stdin: 'pipe', stdout: sink });
+    const typing = setInterval(() => guest.stdin?.write('line\n'), 10);
+    expect(await guest.exited).toMatchObject({ signal: 'SIGPIPE' });
+    clearInterval(typing);
   });
 
   it('reads what it is given', async () => {

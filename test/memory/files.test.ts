@@ -173,6 +173,30 @@ describe('a mapped file', () => {
   });
 });
 
+describe('when no frame is left', () => {
+  it('clean file pages are given back and read again, dirty ones stay', () => {
+    const c = createCaller();
+    const big = join(directory, 'big');
+    const pages = 6000;
+    writeFileSync(big, Buffer.alloc(pages * PAGE));
+    const fd = openSync(big, 'r+');
+    for (let i = 0; i < pages; i++) writeSync(fd, Buffer.from([i, i >> 8, 1, 0]), 0, 4, i * PAGE);
+    const file = openHostFile(c.mem, c.thread, fd, true, fstatSync(fd));
+    const mapped = { file, object: 0, readable: true, writable: true };
+    const at = targetMmap(c, 0, pages * PAGE, 3, SHARED, mapped, 0);
+    for (let i = 0; i < pages; i++) expect(readU32(c, at + i * PAGE)).toBe(i + 0x1_0000);
+    for (let i = 0; i < 10; i++) writeU32(c, at + i * PAGE, 7);
+    const total = frameCounts(c.mem).total;
+    const left = Math.floor((total * 15) / 16) - 100;
+    const anon = targetMmap(c, 0, left * PAGE, 3, 0x22, null, 0);
+    expect(anon).toBeGreaterThan(0);
+    for (let i = 0; i < left; i++) writeU32(c, anon + i * PAGE, i);
+    for (let i = 0; i < pages; i += 50) expect(readU32(c, at + i * PAGE)).toBe(i < 10 ? 7 : i + 0x1_0000);
+    for (let i = 0; i < left; i += 100) expect(readU32(c, anon + i * PAGE)).toBe(i);
+    expect(audit(c.mem, [c.mm])).toEqual([]);
+  });
+});
+
 describe('a memory object', () => {
   it('is shared by its mappings and by read and write, and raises SIGBUS beyond its size', () => {
     const c = createCaller();

@@ -1,7 +1,10 @@
-import { existsSync } from 'node:fs';
+import { existsSync, fstatSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { audit } from '../../src/memory/auditor.js';
+import { openHostFile, releaseHostFile } from '../../src/memory/hostFile.js';
 import { createMachineMemory } from '../../src/memory/machineMemory.js';
 import { readU32 } from '../../src/memory/userAccess.js';
 import { createMm, releaseMm } from '../../src/mm/addressSpace.js';
@@ -12,6 +15,8 @@ import { addCaller, PAGE } from './machine.js';
 
 const DIST = new URL('../../dist/src/', import.meta.url);
 const THREADS = 4;
+const directory = mkdtempSync(join(tmpdir(), 'guesthouse-stress-'));
+afterAll(() => rmSync(directory, { recursive: true }));
 const SHARED_PAGES = 8;
 
 describe('threads that map, touch, protect, move and unmap at once', () => {
@@ -23,6 +28,10 @@ describe('threads that map, touch, protect, move and unmap at once', () => {
     const mm = createMm(mem, COORDINATOR);
     const main = addCaller(mem, mm);
     const shared = targetMmap(main, 0, SHARED_PAGES * PAGE, 3, 0x22, null, 0);
+    const path = join(directory, 'file');
+    writeFileSync(path, Buffer.alloc(8 * PAGE));
+    const fd = openSync(path, 'r+');
+    const file = openHostFile(mem, COORDINATOR, fd, true, fstatSync(fd));
     const threads = Array.from({ length: THREADS }, () => addCaller(mem, mm).thread);
     const counts = await Promise.all(
       threads.map((thread, id) => {
@@ -39,7 +48,10 @@ describe('threads that map, touch, protect, move and unmap at once', () => {
             sharedPages: SHARED_PAGES,
             arena: 0x200_0000,
             arenaPages: 16,
+            file,
+            fd,
           },
+          trackUnmanagedFds: false,
         });
         return new Promise<number>((resolve, reject) => {
           worker.once('message', resolve);
@@ -51,6 +63,7 @@ describe('threads that map, touch, protect, move and unmap at once', () => {
     for (let i = 0; i < SHARED_PAGES; i++) seen += readU32(main, shared + i * PAGE);
     expect(seen).toBe(counts.reduce((a, b) => a + b, 0));
     expect(audit(mem, [mm])).toEqual([]);
+    releaseHostFile(mem, COORDINATOR, file);
     for (const thread of [...threads, main.thread]) removeThread(mem, thread, COORDINATOR);
     releaseMm(mem, mm, COORDINATOR);
     expect(audit(mem, [])).toEqual([]);

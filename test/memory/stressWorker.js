@@ -1,10 +1,12 @@
+import { ftruncateSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 
 /**
  * A guest thread of the stress test: maps, touches, protects, moves and unmaps memory of its own, while pages that all
  * threads share are written under a scheme that shows every lost or stray write. Built modules are given by URL.
  */
-const { dist, memory, mm, thread, id, seed, rounds, shared, sharedPages, arena, arenaPages } = workerData;
+const { dist, memory, mm, thread, id, seed, rounds, shared, sharedPages, arena, arenaPages, file, fd } =
+  workerData;
 const from = (name) => import(new URL(name, dist).href);
 const { SharedMemory } = await from('sync/sharedMemory.js');
 const { readU32, writeU32, atomicUpdateU32 } = await from('memory/userAccess.js');
@@ -15,6 +17,9 @@ const { targetMprotect } = await from('mm/targetMprotect.js');
 const { targetMremap } = await from('mm/targetMremap.js');
 const { targetMadvise } = await from('mm/targetMadvise.js');
 const { fetchFault } = await from('memory/codePages.js');
+const { flushFileRange, noteFileTruncate } = await from('memory/filePages.js');
+const { reclaimFilePages } = await from('memory/reclaim.js');
+const { targetMsync } = await from('mm/targetMsync.js');
 
 const PAGE = 4096;
 const c = { mem: new SharedMemory(memory), thread, mm };
@@ -28,6 +33,38 @@ const random = (n) => {
 const fail = (text) => {
   throw new Error(`thread ${id}, seed ${seed}: ${text}`);
 };
+
+const FILE_PAGES = 8;
+const mapped = { file, object: 0, readable: true, writable: true };
+
+/** Maps a part of the file that all threads share, writes our words in it, syncs, cuts, lets it go. */
+function useFile() {
+  const first = random(FILE_PAGES);
+  const pages = 1 + random(FILE_PAGES - first);
+  const isShared = random(3) > 0;
+  const at = targetMmap(c, 0, pages * PAGE, 3, isShared ? 1 : 2, mapped, first * PAGE);
+  if (at < 0) fail(`mmap of the file gave ${at}`);
+  for (let i = 0; i < pages; i++) {
+    try {
+      const seen = readU32(c, at + i * PAGE + id * 4);
+      if (seen !== 0 && seen >>> 24 !== id) fail(`foreign value ${seen} in our word of the file`);
+      writeU32(c, at + i * PAGE + id * 4, (id << 24) | random(1 << 20));
+    } catch (error) {
+      if (!(error instanceof UserFault)) throw error;
+    }
+  }
+  const action = random(8);
+  if (action === 0) targetMsync(c, at, pages * PAGE, 4);
+  else if (action === 1) flushFileRange(c.mem, file, 0, FILE_PAGES * PAGE, thread);
+  else if (action === 2) reclaimFilePages(c);
+  else if (action === 3) {
+    // Never inside a word.
+    const size = random(2) ? FILE_PAGES * PAGE : random(FILE_PAGES * 64) * 64;
+    ftruncateSync(fd, size);
+    noteFileTruncate(c, file, size);
+  }
+  if (targetMunmap(c, at, pages * PAGE) !== 0) fail('munmap of the file');
+}
 
 /** Regions of our own: start, pages, the value on each page. */
 const own = [];
@@ -82,6 +119,7 @@ for (let round = 0; round < rounds; round++) {
     if (targetMadvise(c, region.at + i * PAGE, PAGE, 4) !== 0) fail('madvise');
     region.values[i] = 0;
   }
+  if (random(8) === 0) useFile();
   // Pages that everybody counts up on; one thread at a time drops none of them.
   const page = random(sharedPages);
   atomicUpdateU32(c, shared + page * PAGE, (word) => word + 1);

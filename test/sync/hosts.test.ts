@@ -9,6 +9,7 @@ import {
   registerHost,
   reserveHost,
   startThread,
+  stillWanted,
   unreserveHost,
 } from '../../src/sync/hosts.js';
 import { COORDINATOR } from '../../src/sync/mutex.js';
@@ -102,6 +103,24 @@ describe('a thread that is started', () => {
 });
 
 describe('hosts', () => {
+  it('are not wanted any more when a thread has ended meanwhile', () => {
+    initHosts(mem, 10, 1);
+    for (let i = 0; i < 2; i++) {
+      reserveHost(mem, COORDINATOR);
+      startThread(mem, newThread(), COORDINATOR, ring);
+    }
+    expect(wanted()).toBe(1);
+    const host = registerHost(mem, 0);
+    nextThread(mem, host, false);
+    nextThread(mem, host, true);
+    expect(stillWanted(mem, COORDINATOR, 1)).toBe(0);
+    expect(mem.getI32(MACHINE + Machine.hostCount)).toBe(1);
+    // One that still is:
+    reserveHost(mem, COORDINATOR);
+    startThread(mem, newThread(), COORDINATOR, ring);
+    expect(stillWanted(mem, COORDINATOR, wanted())).toBe(1);
+  });
+
   it('that end are wanted again', () => {
     initHosts(mem, 4, 2);
     reserveHost(mem, COORDINATOR);

@@ -111,9 +111,6 @@ export const Mm = record({
   lockFuture: u32,
   /** Most mappings allowed (vm.max_map_count); constant. */
   maxMappings: u32,
-  /** Page faults handled, frames copied on write; atomic, statistics. */
-  faults: i32,
-  copies: i32,
   /** 1 once a frame of the address space became FRAME_MIXED: FENCE.I looks for such frames then. Atomic. */
   mixedFrames: i32,
 });
