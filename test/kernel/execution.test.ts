@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { CLONE_VM, cloneThread } from '../../src/kernel/clone.js';
+import { CLONE_NEWNS, CLONE_PIDFD, cloneThread } from '../../src/kernel/clone.js';
 import type { Engine } from '../../src/kernel/engine.js';
 import { runThread } from '../../src/kernel/execution.js';
 import { endThread, exitGroup } from '../../src/kernel/exit.js';
@@ -185,12 +185,18 @@ describe('threads', () => {
   it('a bad tid pointer leaves no thread behind', () => {
     const args = { flags: THREAD_FLAGS, exitSignal: 0, stack: 0, tls: 0, parentTid: 0x10, childTid: 0 };
     const committed = mem.getI32(MACHINE + Machine.hostsCommitted);
+    const guests = mem.getI32(MACHINE + Machine.guestCount);
     expect(() => cloneThread(t, args)).toThrow();
     expect(mem.getI32(t.guest + Guest.threadCount)).toBe(1);
     expect(mem.getI32(MACHINE + Machine.hostsCommitted)).toBe(committed);
-    expect(() => cloneThread(t, { ...args, flags: CLONE_VM })).toThrow(
-      expect.objectContaining({ errno: 38 }),
+    // Descriptors of processes, and namespaces, are not to be had.
+    expect(() => cloneThread(t, { ...args, flags: CLONE_PIDFD })).toThrow(
+      expect.objectContaining({ errno: 22 }),
     );
+    expect(() => cloneThread(t, { ...args, flags: CLONE_NEWNS })).toThrow(
+      expect.objectContaining({ errno: 1 }),
+    );
+    expect(mem.getI32(MACHINE + Machine.guestCount)).toBe(guests);
   });
 
   it('an end clears the tid word; the last one takes everything with it', () => {
