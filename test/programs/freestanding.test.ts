@@ -146,7 +146,11 @@ describe('guests that check themselves', () => {
     ['registers', []],
     ['selfmodify', []],
     ['crossing', []],
-    ['sweep', []],
+    ['sweep', ['1']],
+    ['sweep', ['2']],
+    ['mixture', ['1', '150']],
+    ['mixture', ['2', '400', '2']],
+    ['mixture', ['3', '60', '16']],
   ];
   it.each(applets)('%s %j', async (applet, args, options = []) => {
     const { stdout, stderr, code } = await runGuest(options, guest, [applet, ...args]);

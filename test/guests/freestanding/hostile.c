@@ -146,42 +146,95 @@ int hostileMain(int argc, char **argv) {
 }
 
 #ifdef __riscv
+/* --- every number --- */
+
+static const short neverCalled[] = {
+    __NR_exit, __NR_exit_group, __NR_rt_sigreturn, __NR_clone, __NR_clone3, __NR_munmap, __NR_restart_syscall,
+    /* these would end what the checks need */
+    __NR_close, __NR_close_range, __NR_mprotect, __NR_kill, __NR_tkill, __NR_tgkill, __NR_vhangup,
+};
+/* With pointers that are right, these would too. */
+static const short wildOnly[] = {
+    __NR_brk, __NR_mremap, __NR_mmap, __NR_madvise, __NR_rt_sigaction, __NR_rt_sigprocmask, __NR_prlimit64, __NR_setrlimit,
+    __NR_rt_sigqueueinfo, __NR_rt_tgsigqueueinfo, __NR_sigaltstack, __NR_setitimer, __NR_chroot, __NR_chdir, __NR_fchdir,
+    __NR_set_robust_list, __NR_execve, __NR_execveat, __NR_set_tid_address, __NR_dup3,
+};
+/* With wild ones these may rightly wait for ever. */
+static const short waiting[] = {__NR_rt_sigsuspend, __NR_ppoll, __NR_pselect6, __NR_wait4, __NR_waitid};
+
+#define IN(list, n) inList(list, sizeof list / sizeof *list, n)
+static int inList(const short *list, u64 length, long n) {
+  for (u64 i = 0; i < length; i++)
+    if (list[i] == n) return 1;
+  return 0;
+}
+
+static void ignore(int signal) { (void)signal; }
+
+static u64 sweepState;
+static u64 draw(u64 n) {
+  sweepState ^= sweepState << 13;
+  sweepState ^= sweepState >> 7;
+  sweepState ^= sweepState << 17;
+  return sweepState % n;
+}
+
+static u8 *sweepBuffer, *sweepEdge;
+
+static long argument(int sensible) {
+  static const long values[] = {-1, 0, 8, 0x7fffffffffffffffL, -0x7fffffffffffffffL - 1, 0x3ffffffff8L, 1UL << 32, 4096};
+  switch (sensible ? draw(9) : 9) {
+    case 0: return (long)sweepState;
+    case 1: return (long)draw(8);
+    case 2: return (long)(sweepBuffer + draw(65536));
+    case 3: return -(long)draw(200);
+    case 4: return (long)(sweepEdge - draw(40));
+    case 5: return 1L << draw(64);
+    case 6: return (long)draw(5000);
+    case 7: return (long)(sweepBuffer + 4096 * (1 + draw(2)));
+    case 8: return 0;
+    default: return values[draw(8)];
+  }
+}
+
+static void refill(void) {
+  for (u64 i = 0; i < 512; i += 8) *(u64 *)(sweepBuffer + i) = draw(-1UL);
+  memcpy(sweepBuffer + 4096, "/tmp/x", 7);
+  memcpy(sweepBuffer + 8192, "/proc/self/maps", 16);
+}
+
 /*
- * Every number with wild arguments: whatever the answer, the process goes on. Only for Guesthouse: on a real kernel or
- * under qemu-riscv64 some of these calls change the host.
+ * sweep [SEED]: every number with wild arguments, then with arguments of which some make sense: whatever the answer, the
+ * process goes on. Only for Guesthouse: on a real kernel or under qemu-riscv64 some of these calls change the host.
  */
 int sweepMain(int argc, char **argv) {
-  (void)argc, (void)argv;
-  static const short skip[] = {
-      __NR_exit, __NR_exit_group, __NR_rt_sigreturn, __NR_clone, __NR_clone3, __NR_munmap, __NR_restart_syscall,
-      /* these may rightly wait for ever */
-      __NR_rt_sigsuspend, __NR_ppoll, __NR_pselect6, __NR_wait4, __NR_waitid,
-      /* and these would end what the checks need */
-      __NR_close, __NR_close_range, __NR_mprotect, __NR_kill, __NR_tkill, __NR_tgkill, __NR_vhangup,
-  };
-  static const long values[] = {-1, 0, 8, 0x7fffffffffffffffL, -0x7fffffffffffffffL - 1, 0x3ffffffff8L, 1UL << 32, 4096};
-  u64 x = 12345;
+  sweepState = argc > 1 ? (u64)number(argv[1]) * 2654435761u + 1 : 12345;
+  sweepBuffer = allocate(65536);
+  sweepEdge = (u8 *)allocate(2 * PAGE) + PAGE;
+  sys(__NR_munmap, sweepEdge, PAGE);
+  for (int signal = 1; signal < 32; signal++) handle(signal, ignore, 0, 0);
+  struct {
+    long everySeconds, everyMicroseconds, seconds, microseconds;
+  } tick = {0, 10000, 0, 10000};
   long calls = 0, missing = 0;
-  for (long n = 0; n < 470; n++) {
-    int skipped = 0;
-    for (u64 i = 0; i < sizeof skip / sizeof *skip; i++) skipped |= skip[i] == n;
-    if (skipped) continue;
-    for (int round = 0; round < 24; round++) {
+  for (int round = 0; round < 48; round++) {
+    int sensible = round >= 24;
+    for (long n = 0; n < 470; n++) {
+      if (IN(neverCalled, n) || (sensible ? IN(wildOnly, n) : IN(waiting, n))) continue;
       long a[6];
-      for (int i = 0; i < 6; i++) {
-        x = x * 6364136223846793005UL + 1442695040888963407UL;
-        a[i] = round < 8 ? values[round] : values[(x >> 33) & 7];
-      }
-      /* Not: reading from a terminal, pauses, the stack limit, closing of our outputs. */
-      if (a[0] >= 0 && a[0] < 3) a[0] = 99;
-      if ((int)a[0] == 0) a[0] = 99;
+      for (int i = 0; i < 6; i++) a[i] = argument(sensible);
+      /* Not: our own descriptors. */
+      if ((u32)a[0] < 3) a[0] = 99;
+      if ((n == __NR_dup3 || n == __NR_dup) && (u32)a[1] < 3) a[1] = 98;
+      if (sensible) sys(__NR_setitimer, 0, &tick, NULL);
       long r = sys(n, a[0], a[1], a[2], a[3], a[4], a[5]);
       calls++;
       if (r == -ENOSYS) missing++;
       CHECK(r >= -4095 || r < -0x1000000 /* an address or a number, not a stray errno */);
+      if (draw(50) == 0) refill();
     }
   }
-  CHECK(calls > 9000);
+  CHECK(calls > 18000);
   CHECK(missing > 0);
   return report("sweep");
 }

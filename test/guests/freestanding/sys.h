@@ -133,7 +133,7 @@ void sleepNs(u64 nanoseconds);
 
 struct thread {
   volatile i32 tid; /* Set by CLONE_PARENT_SETTID, cleared by CLONE_CHILD_CLEARTID. */
-  void *stack;
+  void *stack; /* To be unmapped by threadJoin, or NULL. */
   void *(*run)(void *);
   void *argument;
   void *result;
@@ -141,6 +141,8 @@ struct thread {
 };
 /* Starts a thread; 0 or a negative errno. */
 long threadStart(struct thread *t, void *(*run)(void *), void *argument);
+/* The same on a stack of the caller's. */
+long threadStartOn(struct thread *t, void *(*run)(void *), void *argument, void *stack, u64 bytes);
 void *threadJoin(struct thread *t);
 
 typedef struct {

@@ -39,26 +39,30 @@ __attribute__((used, noreturn)) void threadMain(struct thread *t) {
   for (;;) sys(__NR_exit, 0);
 }
 
-long threadStart(struct thread *t, void *(*run)(void *), void *argument) {
-  t->stack = allocate(STACK);
+long threadStartOn(struct thread *t, void *(*run)(void *), void *argument, void *stack, u64 bytes) {
+  t->stack = NULL;
   t->run = run;
   t->argument = argument;
   t->result = NULL;
   t->tid = 0;
-  u64 *top = (u64 *)((u8 *)t->stack + STACK - 64);
+  u64 *top = (u64 *)((u8 *)stack + bytes - 64);
   *top = (u64)t;
   long tid = rawClone(THREAD_FLAGS, top, &t->tid, &t->local, &t->tid);
-  if (tid < 0) {
-    sys(__NR_munmap, t->stack, STACK);
-    return tid;
-  }
-  return 0;
+  return tid < 0 ? tid : 0;
+}
+
+long threadStart(struct thread *t, void *(*run)(void *), void *argument) {
+  void *stack = allocate(STACK);
+  long result = threadStartOn(t, run, argument, stack, STACK);
+  if (result < 0) sys(__NR_munmap, stack, STACK);
+  else t->stack = stack;
+  return result;
 }
 
 void *threadJoin(struct thread *t) {
   i32 tid;
   while ((tid = __atomic_load_n(&t->tid, __ATOMIC_ACQUIRE)) != 0) futex(&t->tid, FUTEX_WAIT, tid, NULL, NULL, 0);
-  sys(__NR_munmap, t->stack, STACK);
+  if (t->stack) sys(__NR_munmap, t->stack, STACK);
   return t->result;
 }
 
