@@ -53,6 +53,12 @@ export function deliverSignals(t: ThreadContext): boolean {
       waitWhileStopped(t);
       continue;
     }
+    // The first thread that goes on tells the parent. (SIGCONT may have come before any of them had parked.)
+    if (
+      mem.atomicLoad(t.guest + Guest.continued) !== 0 &&
+      mem.atomicExchange(t.guest + Guest.continued, 0) !== 0
+    )
+      reportContinue(t);
     const delivery = takeNext(t);
     if (delivery === undefined) break;
     if (delivery.timer !== 0) fillTimerInfo(t, delivery);
@@ -114,8 +120,6 @@ function waitWhileStopped(t: ThreadContext): void {
     if ((mem.atomicLoad(thread + Thread.attention) & ATTENTION_EXIT) !== 0) break;
     park(mem, thread, ticket);
   }
-  // The first thread that goes on tells the parent.
-  if (mem.atomicExchange(t.guest + Guest.continued, 0) !== 0) reportContinue(t);
 }
 
 /** Takes the next signal with the action for it, which SA_RESETHAND then resets. */
