@@ -12,6 +12,7 @@ import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from '..
 import { copyOut } from '../memory/userAccess.js';
 import { targetMmap } from '../mm/targetMmap.js';
 import { targetMprotect } from '../mm/targetMprotect.js';
+import { logPageLayout } from '../observe/pageLog.js';
 import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { pointer, record, u32 } from '../sync/record.js';
 import { Guest } from '../sync/records/guest.js';
@@ -198,6 +199,7 @@ function loadInto(t: ThreadContext, program: OpenedProgram): void {
     mem.set64(thread + Thread.pc, loaded.entry);
     setExecutablePath(t, program.executable.path);
     setComm(mem, thread, program.path);
+    if (t.options.logPage) logPageLayout(t, 'binary load');
   } finally {
     for (const file of program.files) file.release();
   }
