@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { DirectoryMount } from '../machine/options.js';
 import { LARGEST_MACHINE, SMALLEST_MACHINE } from '../machine/options.js';
+import { PLACEMENTS, type PlacementName } from '../mm/findVma.js';
 import { parseDirectory } from './directoryOption.js';
 import { parseSize } from './size.js';
 import { UsageError } from './usageError.js';
@@ -21,6 +22,9 @@ export interface RunOptions {
   readonly hostPageSize?: number;
   readonly cwd?: string;
   readonly unameRelease?: string;
+  readonly placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
+  readonly logPage: boolean;
+  readonly dumpMaps: boolean;
   readonly strace: boolean;
   readonly stats: boolean;
   readonly verbose: boolean;
@@ -43,6 +47,9 @@ interface Parsed {
   hostPageSize?: number;
   cwd?: string;
   uname?: string;
+  placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
+  d: boolean;
+  dumpMaps: boolean;
   strace: boolean;
   stats: boolean;
   verbose: boolean;
@@ -64,6 +71,25 @@ function parsePageSize(text: string): number {
   if (bytes !== 4096 && bytes !== 16384 && bytes !== 65536)
     throw new UsageError(`option --host-page-size: must be 4K, 16K or 64K, not '${text}'`);
   return bytes;
+}
+
+/** `POLICY` or `random:SEED`. */
+function parsePlacement(text: string): { placement: PlacementName; placementSeed?: number } {
+  const [, policy, seed] = /^([^:]*)(?::(\d{1,10}))?$/.exec(text) ?? [];
+  if (!Object.hasOwn(PLACEMENTS, policy ?? ''))
+    throw new UsageError(
+      `option --placement: must be one of ${Object.keys(PLACEMENTS).join(', ')}, not '${text}'`,
+    );
+  const placement = policy as PlacementName;
+  if (seed === undefined) return { placement };
+  if (placement !== 'random' || Number(seed) === 0 || Number(seed) > 0xffff_ffff)
+    throw new UsageError(`option --placement: only random has a seed, from 1 to 4294967295, not '${text}'`);
+  return { placement, placementSeed: Number(seed) };
+}
+
+function parseLogged(text: string): boolean {
+  if (text !== 'page') throw new UsageError(`option -d: only 'page' can be logged, not '${text}'`);
+  return true;
 }
 
 const LARGEST_VA = 64 * 2 ** 30;
@@ -131,6 +157,18 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     .option('--memory <size>', 'memory of the machine (default and most: 4G)', parseMemory)
     .option('--host-page-size <size>', 'page size below the program: 4K, 16K or 64K', parsePageSize)
     .option('-r, --uname <release>', 'kernel release that uname reports')
+    .option(
+      '--placement <policy[:seed]>',
+      'where mappings go: top-down (default), qemu, first-fit or random',
+      parsePlacement,
+    )
+    .option(
+      '-d <item>',
+      "log on stderr: 'page' for every call that changes the memory map",
+      parseLogged,
+      false,
+    )
+    .option('--dump-maps', 'print the memory map on stderr at the end', false)
     .option('--strace', 'print system calls and signals on stderr', false)
     .option('--stats', 'print statistics on stderr at the end', false)
     .option('-v, --verbose', 'report unknown system calls, and internal errors with their stack', false)
@@ -150,6 +188,8 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
           dirs: o.dir,
           env: o.env,
           unset: o.unset,
+          logPage: o.d,
+          dumpMaps: o.dumpMaps,
           strace: o.strace,
           stats: o.stats,
           verbose: o.verbose,
@@ -160,6 +200,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
           ...(o.memory !== undefined && { memory: o.memory }),
           ...(o.hostPageSize !== undefined && { hostPageSize: o.hostPageSize }),
           ...(o.cwd !== undefined && { cwd: o.cwd }),
+          ...(o.placement !== undefined && { placement: o.placement }),
           ...(o.uname !== undefined && { unameRelease: o.uname }),
         },
       };

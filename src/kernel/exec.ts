@@ -13,6 +13,7 @@ import { copyOut } from '../memory/userAccess.js';
 import { createMm, releaseMm } from '../mm/addressSpace.js';
 import { targetMmap } from '../mm/targetMmap.js';
 import { targetMprotect } from '../mm/targetMprotect.js';
+import { logPageLayout } from '../observe/pageLog.js';
 import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
 import { park, parkTicket, unpark } from '../sync/park.js';
@@ -37,6 +38,7 @@ import {
   RLIMIT_STACK,
 } from './guestRecords.js';
 import { SS_DISABLE } from './linux/structsSignal.js';
+import { placementOf } from './placement.js';
 import { fillRandom } from './random.js';
 import { VDSO_RT_SIGRETURN } from './signals/signalFrame.js';
 import { SIGCHLD } from './signals/signalNumbers.js';
@@ -179,7 +181,7 @@ function emptyLike(t: ThreadContext): number {
     limitData: getLimit(mem, guest, RLIMIT_DATA)[0],
     limitStack: getLimit(mem, guest, RLIMIT_STACK)[0],
     limitMemlock: getLimit(mem, guest, RLIMIT_MEMLOCK)[0],
-    placement: mem.getU32(t.mm + Mm.placement),
+    ...placementOf(mem, t.options),
   });
   mem.setI32(mm + Mm.frameLimit, mem.getI32(t.mm + Mm.frameLimit));
   return mm;
@@ -344,6 +346,7 @@ function buildImage(t: ThreadContext, program: OpenedProgram): Image {
       secure: false,
     });
     setExecutablePath(t, program.executable.path);
+    if (t.options.logPage) logPageLayout(t, 'binary load');
     return { sp: stack.sp, entry: loaded.entry };
   } finally {
     for (const file of program.files) file.release();

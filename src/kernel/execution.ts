@@ -11,6 +11,7 @@ import {
 } from '../memory/caller.js';
 import { fetchFault, flushCode } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
+import { logPageCall } from '../observe/pageLog.js';
 import { traceCall, traceResult, traceUnknown } from '../observe/strace.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import { Guest } from '../sync/records/guest.js';
@@ -202,13 +203,15 @@ export function systemCall(t: ThreadContext): void {
     const a3 = u32[x + 26] + i32[x + 27] * 0x1_0000_0000;
     const a4 = u32[x + 28] + i32[x + 29] * 0x1_0000_0000;
     const a5 = u32[x + 30] + i32[x + 31] * 0x1_0000_0000;
-    const traced = strace ? traceCall(t, entry, [a0, a1, a2, a3, a4, a5]) : '';
+    const logged = t.options.logPage && entry.changesMap === true;
+    const traced = strace || logged ? traceCall(t, entry, [a0, a1, a2, a3, a4, a5]) : '';
     try {
       result = entry.handler(t, a0, a1, a2, a3, a4, a5);
     } catch (error) {
       result = -errnoOf(error);
     }
     if (strace) traceResult(t, entry, traced, result);
+    if (logged) logPageCall(t, entry, traced, result);
   }
   if (t.registersReplaced) {
     t.registersReplaced = false;

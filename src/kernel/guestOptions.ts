@@ -1,3 +1,4 @@
+import type { PlacementName } from '../mm/findVma.js';
 import { allocateBlock } from '../sync/heap.js';
 import { Guest } from '../sync/records/guest.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
@@ -16,6 +17,13 @@ export interface GuestOptions {
   readonly reservedVa: number;
   /** argv[0] when it is not the program's path. */
   readonly argv0?: string;
+  /** Where mappings without an address go, and the seed of 'random' (0: one drawn when the address space is made). */
+  readonly placement: PlacementName;
+  readonly placementSeed: number;
+  /** Print every mapping call and the map it leaves on stderr, as `qemu-riscv64 -d page` does. */
+  readonly logPage: boolean;
+  /** Print the map on stderr when the guest ends. */
+  readonly dumpMaps: boolean;
 }
 
 /** TASK_SIZE: page tables can reach this far. */
@@ -27,6 +35,10 @@ export const defaultGuestOptions: GuestOptions = {
   unameRelease: '6.12.0-guesthouse',
   stackSize: 8 << 20,
   reservedVa: DEFAULT_TASK_SIZE,
+  placement: 'top-down',
+  placementSeed: 0,
+  logPage: false,
+  dumpMaps: false,
 };
 
 /** Stores the options with the guest. */

@@ -7,6 +7,7 @@ import { type ExecArguments, storeExecRequest } from './exec.js';
 import { endGuest } from './exit.js';
 import { defaultGuestOptions, type GuestOptions, writeGuestOptions } from './guestOptions.js';
 import { createGuestRecord, freeGuestRecord, joinGuest } from './guestRecords.js';
+import { placementOf } from './placement.js';
 import { sendSignal } from './signals/pendingSignals.js';
 import { sentInfo } from './signals/sigInfo.js';
 import { SI_USER, SIGKILL } from './signals/signalNumbers.js';
@@ -35,6 +36,7 @@ export function spawnGuest(mem: SharedMemory, owner: number, request: SpawnReque
   const mm = createMm(mem, owner, {
     taskSize: options.reservedVa,
     limitStack: options.stackSize,
+    ...placementOf(mem, options),
     ...request.mm,
   });
   const guest = createGuestRecord(mem, owner, pid, options.stackSize, request.user ?? 0, request.group ?? 0);

@@ -138,6 +138,10 @@ export class Machine {
         options: {
           strace: options.strace ?? false,
           verbose: this.verbose,
+          logPage: options.logPage ?? false,
+          dumpMaps: options.dumpMaps ?? false,
+          ...(options.placement !== undefined && { placement: options.placement }),
+          ...(options.placementSeed !== undefined && { placementSeed: options.placementSeed }),
           ...(options.unameRelease !== undefined && { unameRelease: options.unameRelease }),
           ...(options.stackSize !== undefined && { stackSize: options.stackSize }),
           ...(options.reservedVa !== undefined && { reservedVa: options.reservedVa }),

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import type { PlacementName } from '../mm/findVma.js';
 
 /** How much memory a machine may have, bytes. */
 export const SMALLEST_MACHINE = 64 * 2 ** 20;
@@ -62,6 +63,16 @@ export interface SpawnOptions {
   readonly unameRelease?: string;
   /** Print system calls and signals on stderr, as qemu-user's -strace does. */
   readonly strace?: boolean;
+  /**
+   * Where mappings go for which the program names no address: as Linux places them ('top-down', default), as qemu-user
+   * does, at the lowest place, or at random ones. A number after 'random' in `placementSeed` makes the places repeatable.
+   */
+  readonly placement?: PlacementName;
+  readonly placementSeed?: number;
+  /** Print every call that changes the memory map, and the map it leaves, on stderr, as qemu-user's -d page does. */
+  readonly logPage?: boolean;
+  /** Print the memory map on stderr when the guest ends, in the form of /proc/PID/maps. */
+  readonly dumpMaps?: boolean;
 }
 
 /** How a guest ended: with an exit code, or by a signal. */

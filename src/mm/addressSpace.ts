@@ -30,6 +30,10 @@ export interface MmOptions {
   readonly limitMemlock?: number;
   /** PLACE_*; findVma.ts. */
   readonly placement?: number;
+  /** Start of PLACE_RANDOM's sequence. */
+  readonly placementSeed?: number;
+  /** Where bottom-up placement begins, bytes (TASK_UNMAPPED_BASE); default: at the lowest address. */
+  readonly unmappedBase?: number;
 }
 
 /**
@@ -55,6 +59,10 @@ export function createMm(mem: SharedMemory, owner: number, options: MmOptions = 
   mem.set64(mm + Mm.limitMemlock, options.limitMemlock ?? 8 * 1024 * 1024);
   mem.setU32(mm + Mm.mmapMinAddr, MMAP_MIN_ADDR / TARGET_PAGE_SIZE);
   mem.setU32(mm + Mm.placement, options.placement ?? 0);
+  mem.setU32(mm + Mm.placementState, options.placementSeed ?? 0);
+  const unmappedBase = Math.floor((options.unmappedBase ?? 0) / 65536) * (65536 / TARGET_PAGE_SIZE);
+  mem.setU32(mm + Mm.unmappedBase, unmappedBase);
+  mem.setU32(mm + Mm.mmapNextStart, unmappedBase);
   mem.setU32(mm + Mm.maxMappings, MAX_MAP_COUNT);
   mem.setU32(mm + Mm.dumpable, 1);
   grantHomeWindow(mem, mm, owner);

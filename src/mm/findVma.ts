@@ -12,11 +12,23 @@ import type { SharedMemory } from '../sync/sharedMemory.js';
  * reservation is placed without the tables growing before somebody touches it.
  */
 
-/** Mm.placement. */
+/** Mm.placement. Linux's: the highest gap. */
 export const PLACE_TOP_DOWN = 0;
-/** QEMU's: bottom-up from mmapNextStart, then from the bottom. */
+/** QEMU's: the lowest gap from mmapNextStart on, where the last one was found, then the lowest of all. */
 export const PLACE_QEMU = 1;
+/** The lowest gap from Mm.unmappedBase on, then the lowest of all. */
 export const PLACE_FIRST_FIT = 2;
+/** The gap nearest to a page drawn from Mm.placementState: the same seed and calls give the same places. */
+export const PLACE_RANDOM = 3;
+
+/** The policies by the names that users give them. */
+export const PLACEMENTS = {
+  'top-down': PLACE_TOP_DOWN,
+  qemu: PLACE_QEMU,
+  'first-fit': PLACE_FIRST_FIT,
+  random: PLACE_RANDOM,
+} as const;
+export type PlacementName = keyof typeof PLACEMENTS;
 
 /** Hints beyond this and beyond the reach are not followed: the page tables they would need are large. */
 const FARTHEST_HINT = 8 * 1024 * 1024 * 1024;
@@ -94,8 +106,33 @@ function searchBelow(c: Caller, low: number, top: number, pages: number, align: 
       mem.setU32(mm + Mm.mmapNextStart, found + pages);
       return found;
     }
+  } else if (placement === PLACE_RANDOM) return randomGap(c, low, top, pages, align);
+  else {
+    const from = Math.min(Math.max(mem.getU32(mm + Mm.unmappedBase), low), top);
+    const found = alignUp(lowestGap(mem, mm, from, top, pages + slack), align);
+    if (found >= 0) return found;
   }
   return alignUp(lowestGap(mem, mm, low, top, pages + slack), align);
+}
+
+/** The gap nearest below a random page, otherwise the nearest above it. */
+function randomGap(c: Caller, low: number, top: number, pages: number, align: number): number {
+  const { mem, mm } = c;
+  const want = pages + align - 1;
+  if (top - low < want) return NO_PLACE;
+  const drawn = low + Math.floor(nextRandom(c) * (top - low - want + 1));
+  const below = highestGap(mem, mm, low, drawn + want, want);
+  return alignUp(below >= 0 ? below : lowestGap(mem, mm, drawn, top, want), align);
+}
+
+/** The next number in [0, 1) of the address space's own sequence (mulberry32). */
+function nextRandom(c: Caller): number {
+  const { mem, mm } = c;
+  const state = (mem.getU32(mm + Mm.placementState) + 0x6d2b_79f5) >>> 0;
+  mem.setU32(mm + Mm.placementState, state);
+  let z = Math.imul(state ^ (state >>> 15), state | 1);
+  z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
+  return ((z ^ (z >>> 14)) >>> 0) / 0x1_0000_0000;
 }
 
 function alignUp(page: number, align: number): number {

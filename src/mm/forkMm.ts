@@ -16,6 +16,8 @@ const INHERITED_U32 = [
   Mm.mmapNextStart,
   Mm.mmapMinAddr,
   Mm.placement,
+  Mm.placementState,
+  Mm.unmappedBase,
   Mm.frameLimit,
   Mm.maxMappings,
   Mm.membarrierFlags,

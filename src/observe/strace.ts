@@ -246,7 +246,8 @@ export function traceResult(t: ThreadContext, entry: SyscallEntry, traced: strin
   else line(`${traced} = ${formatResult(entry, result)}`);
 }
 
-function formatResult(entry: SyscallEntry, result: number): string {
+/** A result as --strace shows it. */
+export function formatResult(entry: SyscallEntry, result: number): string {
   if (result < 0 && result > -4096) {
     const restart = RESTARTS[-result];
     return restart !== undefined ? `? ${restart}` : `-1 errno=${-result} (${errnoText(-result)})`;

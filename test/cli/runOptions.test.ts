@@ -53,7 +53,7 @@ describe('guesthouse run', () => {
           '-C',
           '/w',
         ],
-        ...['--stats', '-v', 'prog'],
+        ...['--placement', 'random:7', '-d', 'page', '--dump-maps', '--stats', '-v', 'prog'],
       ),
     ).toEqual({
       program: 'prog',
@@ -75,6 +75,9 @@ describe('guesthouse run', () => {
       hostPageSize: 16384,
       unameRelease: '6.1',
       cwd: '/w',
+      placement: { placement: 'random', placementSeed: 7 },
+      logPage: true,
+      dumpMaps: true,
       strace: false,
       stats: true,
       verbose: true,
@@ -93,6 +96,9 @@ describe('guesthouse run', () => {
     [['--memory', '8G', 'prog']],
     [['--memory', '1M', 'prog']],
     [['--reserved-va', '1T', 'prog']],
+    [['--placement', 'best', 'prog']],
+    [['--placement', 'qemu:7', 'prog']],
+    [['-d', 'cpu', 'prog']],
     [['-L']],
   ])('refuses %j in one line', (args) => {
     try {

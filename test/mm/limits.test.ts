@@ -21,7 +21,7 @@ import {
   writeU32,
 } from '../../src/memory/userAccess.js';
 import { createMm, releaseMm } from '../../src/mm/addressSpace.js';
-import { mmapFindVma, NO_PLACE, PLACE_FIRST_FIT, PLACE_QEMU } from '../../src/mm/findVma.js';
+import { mmapFindVma, NO_PLACE, PLACE_FIRST_FIT, PLACE_QEMU, PLACE_RANDOM } from '../../src/mm/findVma.js';
 import { haveMmapLock, mmapForkEnd, mmapForkStart, mmapLock, mmapUnlock } from '../../src/mm/mmapLock.js';
 import { formatMaps, pageDump } from '../../src/mm/pageDump.js';
 import { PAGE_READ, PAGE_WRITE, pageCheckRange, pageGetFlags } from '../../src/mm/pageFlags.js';
@@ -98,6 +98,36 @@ describe('placement', () => {
     const a = targetMmap(qemu, 0, PAGE, RW, ANON, null, 0);
     targetMunmap(qemu, a, PAGE);
     expect(targetMmap(qemu, 0, PAGE, RW, ANON, null, 0)).toBe(a + PAGE);
+  });
+
+  it('begins bottom-up placement at the base it is given', () => {
+    for (const placement of [PLACE_FIRST_FIT, PLACE_QEMU]) {
+      const c = createCaller({}, { placement, unmappedBase: 80 * MiB, taskSize: 128 * MiB });
+      const a = targetMmap(c, 0, 8 * MiB, 0, ANON, null, 0);
+      const b = targetMmap(c, 0, 8 * MiB, 1, ANON, null, 0);
+      expect([a, b]).toEqual([80 * MiB, 88 * MiB]);
+      targetMunmap(c, a, 4 * MiB);
+      const small = targetMmap(c, 0, PAGE, 0, ANON, null, 0);
+      expect(small).toBe(placement === PLACE_QEMU ? 96 * MiB : 80 * MiB);
+      // What does not fit above the base goes below it.
+      expect(targetMmap(c, 0, 60 * MiB, 3, ANON | 0x4000, null, 0)).toBe(0x1_0000);
+    }
+  });
+
+  it('draws random places that a seed repeats, and finds the last room there is', () => {
+    const places = (placementSeed: number): number[] => {
+      const c = createCaller({}, { placement: PLACE_RANDOM, placementSeed });
+      return Array.from({ length: 50 }, () => targetMmap(c, 0, 3 * PAGE, RW, ANON, null, 0));
+    };
+    const once = places(5);
+    expect(places(5)).toEqual(once);
+    expect(places(6)).not.toEqual(once);
+    for (const at of once) expect(at).toBeLessThanOrEqual(256 * MiB - 3 * PAGE);
+    expect(Math.max(...once) - Math.min(...once)).toBeGreaterThan(128 * MiB);
+
+    const c = createCaller({}, { placement: PLACE_RANDOM, taskSize: 16 * MiB });
+    for (let i = 0; i < 4080; i++) expect(targetMmap(c, 0, PAGE, 0, ANON, null, 0)).toBeGreaterThan(0);
+    expect(targetMmap(c, 0, PAGE, 0, ANON, null, 0)).toBe(-12);
   });
 
   it('says when there is no room', () => {

@@ -18,7 +18,7 @@ import { targetMunmap } from '../../mm/targetMunmap.js';
 import { EINVAL } from '../errno.js';
 import { withMappedFile } from '../files/mapping.js';
 import type { ThreadContext } from '../threadContext.js';
-import { type SyscallTable, syscall } from './syscall.js';
+import { mappingCall, type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
 /** Memory: thin decoders; everything is done in mm/. */
@@ -51,20 +51,22 @@ function riscvFlushIcache(t: ThreadContext, _start: number, _end: number, flags:
 }
 
 export const memoryCalls: SyscallTable = {
-  [SYS.SYS_brk]: { ...syscall('brk', ['pointer'], (t, end) => targetBrk(t, end)), resultHex: true },
+  [SYS.SYS_brk]: { ...mappingCall('brk', ['pointer'], (t, end) => targetBrk(t, end)), resultHex: true },
   [SYS.SYS_mmap]: {
-    ...syscall('mmap', ['pointer', 'size', 'prot', 'mapFlags', 'int', 'hex'], mmap),
+    ...mappingCall('mmap', ['pointer', 'size', 'prot', 'mapFlags', 'int', 'hex'], mmap),
     resultHex: true,
   },
-  [SYS.SYS_munmap]: syscall('munmap', ['pointer', 'size'], (t, start, length) =>
+  [SYS.SYS_munmap]: mappingCall('munmap', ['pointer', 'size'], (t, start, length) =>
     targetMunmap(t, start, length),
   ),
-  [SYS.SYS_mprotect]: syscall('mprotect', ['pointer', 'size', 'prot'], (t, start, length, prot) =>
+  [SYS.SYS_mprotect]: mappingCall('mprotect', ['pointer', 'size', 'prot'], (t, start, length, prot) =>
     targetMprotect(t, start, length, prot | 0),
   ),
   [SYS.SYS_mremap]: {
-    ...syscall('mremap', ['pointer', 'size', 'size', 'hex', 'pointer'], (t, old, oldSize, size, flags, to) =>
-      targetMremap(t, old, oldSize, size, flags | 0, to),
+    ...mappingCall(
+      'mremap',
+      ['pointer', 'size', 'size', 'hex', 'pointer'],
+      (t, old, oldSize, size, flags, to) => targetMremap(t, old, oldSize, size, flags | 0, to),
     ),
     resultHex: true,
   },

@@ -49,10 +49,17 @@ export interface SyscallEntry {
   readonly args: readonly ArgKind[];
   /** The result is an address and shown in hexadecimal. */
   readonly resultHex?: boolean;
+  /** The call may change the memory map: `-d page` reports it. */
+  readonly changesMap?: boolean;
 }
 
 /** System calls by number. */
 export type SyscallTable = Readonly<Record<number, SyscallEntry>>;
+
+/** Declares a call that may change the memory map. */
+export function mappingCall(name: string, args: readonly ArgKind[], handler: SyscallHandler): SyscallEntry {
+  return { name, handler, args, changesMap: true };
+}
 
 /** Declares one system call of a table. */
 export function syscall(name: string, args: readonly ArgKind[], handler: SyscallHandler): SyscallEntry {

@@ -68,6 +68,8 @@ export const Guest = record({
   /** PR_SET_PDEATHSIG and PR_SET_NO_NEW_PRIVS. */
   parentDeathSignal: u32,
   noNewPrivileges: u32,
+  /** Threads that have begun to end, of those that threadsStarted counts. Atomic. */
+  threadsEnding: i32,
 
   // --- families: kernel/family.ts, kernel/waitForChild.ts; Machine.guestsLock ---
   /** First child, and the next child of the same parent. */

@@ -113,4 +113,7 @@ export const Mm = record({
   maxMappings: u32,
   /** 1 once a frame of the address space became FRAME_MIXED: FENCE.I looks for such frames then. Atomic. */
   mixedFrames: i32,
+  /** State of the random placement's sequence; where bottom-up placement begins, target pages; mmapLock. */
+  placementState: u32,
+  unmappedBase: u32,
 });

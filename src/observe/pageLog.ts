@@ -1,0 +1,37 @@
+import { writeSync } from 'node:fs';
+import type { SyscallEntry } from '../kernel/linux/syscall.js';
+import type { ThreadContext } from '../kernel/threadContext.js';
+import type { Caller } from '../memory/caller.js';
+import { formatMaps, pageDump } from '../mm/pageDump.js';
+import { formatResult } from './strace.js';
+
+/** `-d page` and --dump-maps: the memory map on stderr, each report in one piece. */
+const STDERR = 2;
+
+function report(text: string): void {
+  try {
+    writeSync(STDERR, text);
+  } catch {
+    // A closed or full stderr must not change what the guest does.
+  }
+}
+
+/** A call that may change the map has ended: the call as strace.traceCall shows it, and, unless it failed, the map. */
+export function logPageCall(t: ThreadContext, entry: SyscallEntry, traced: string, result: number): void {
+  const call = `${traced} = ${formatResult(entry, result)}\n`;
+  report(result < 0 ? call : call + layout(t, entry.name));
+}
+
+/** The map after `what`, as QEMU's log_page_dump prints it. KERNEL mode. */
+export function logPageLayout(c: Caller, what: string): void {
+  report(layout(c, what));
+}
+
+function layout(c: Caller, what: string): string {
+  return `page layout changed following ${what}\n${pageDump(c)}`;
+}
+
+/** The map in the form of /proc/PID/maps, of a guest that ends. KERNEL mode. */
+export function dumpMaps(c: Caller, pid: number): void {
+  report(`guesthouse: memory map of process ${pid}\n${formatMaps(c)}`);
+}
