@@ -5,8 +5,8 @@ import { parentPort, workerData } from 'node:worker_threads';
  * A guest thread of the stress test: maps, touches, protects, moves and unmaps memory of its own, while pages that all
  * threads share are written under a scheme that shows every lost or stray write. Built modules are given by URL.
  */
-const { dist, memory, mm, thread, id, seed, rounds, shared, sharedPages, arena, arenaPages, file, fd } =
-  workerData;
+const { dist, memory, mm, thread, id, seed, rounds, shared, sharedPages, file, fd } = workerData;
+const { promised, promisedPages, arena, arenaPages, hostPage } = workerData;
 const from = (name) => import(new URL(name, dist).href);
 const { SharedMemory } = await from('sync/sharedMemory.js');
 const { readU32, writeU32, atomicUpdateU32 } = await from('memory/userAccess.js');
@@ -16,7 +16,9 @@ const { targetMunmap } = await from('mm/targetMunmap.js');
 const { targetMprotect } = await from('mm/targetMprotect.js');
 const { targetMremap } = await from('mm/targetMremap.js');
 const { targetMadvise } = await from('mm/targetMadvise.js');
-const { fetchFault } = await from('memory/codePages.js');
+const { codePageFor, fetchFault } = await from('memory/codePages.js');
+const { CodePage } = await from('sync/records/codePage.js');
+const { enterGuest, leaveGuest } = await from('sync/safepoint.js');
 const { flushFileRange, noteFileTruncate } = await from('memory/filePages.js');
 const { reclaimFilePages } = await from('memory/reclaim.js');
 const { targetMsync } = await from('mm/targetMsync.js');
@@ -66,6 +68,33 @@ function useFile() {
   if (targetMunmap(c, at, pages * PAGE) !== 0) fail('munmap of the file');
 }
 
+/** Pages that stay readable and executable and keep their first word, whatever else is done to them. */
+function usePromised() {
+  const i = random(promisedPages);
+  const at = promised + i * 65536;
+  const word = 0x13 | (i << 20);
+  const action = random(6);
+  if (action === 0) {
+    if (targetMprotect(c, at, PAGE, random(2) ? 5 : 7) !== 0) fail('mprotect of a promised page');
+  } else if (action === 1) {
+    try {
+      writeU32(c, at, word);
+      writeU32(c, at + 4 * id, random(1 << 20));
+    } catch (error) {
+      if (!(error instanceof UserFault)) throw error;
+    }
+  }
+  if (readU32(c, at) !== word) fail('a promised page has changed');
+  const fault = fetchFault(c, at);
+  if (fault !== 0) fail(`fetching from a promised page gave fault ${fault}`);
+  // While we are in GUEST mode, nobody frees what we have found.
+  enterGuest(c.mem, thread);
+  const code = codePageFor(c.mem, mm, at);
+  const found = code === 0 ? word : c.mem.getU32(c.mem.getU32(code + CodePage.source));
+  leaveGuest(c.mem, thread);
+  if (found !== word) fail('the code of a promised page is of another');
+}
+
 /** Regions of our own: start, pages, the value on each page. */
 const own = [];
 let counted = 0;
@@ -91,9 +120,12 @@ for (let round = 0; round < rounds; round++) {
     const region = own[random(own.length)];
     const i = random(region.pages);
     if (targetMprotect(c, region.at + i * PAGE, PAGE, 1) !== 0) fail('mprotect');
+    // In a larger host page the neighbours' right to write is the page's.
     try {
-      writeU32(c, region.at + i * PAGE, 1);
-      fail('write to a read-only page');
+      if (hostPage === PAGE) {
+        writeU32(c, region.at + i * PAGE, 1);
+        fail('write to a read-only page');
+      }
     } catch (error) {
       if (!(error instanceof UserFault)) throw error;
     }
@@ -120,6 +152,7 @@ for (let round = 0; round < rounds; round++) {
     region.values[i] = 0;
   }
   if (random(8) === 0) useFile();
+  if (random(3) === 0) usePromised();
   // Pages that everybody counts up on; one thread at a time drops none of them.
   const page = random(sharedPages);
   atomicUpdateU32(c, shared + page * PAGE, (word) => word + 1);
