@@ -14,6 +14,7 @@ import { COORDINATOR } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
 import { Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import { initTranslation } from '../sync/translationQueue.js';
 import { Coordinator } from './coordinator.js';
 import { GuestProcess } from './guestProcess.js';
 import { compileInterpreter } from './interpreterModule.js';
@@ -78,12 +79,14 @@ export class Machine {
       ...(options.memory !== undefined && { bytes: options.memory }),
       ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     });
+    initTranslation(this.mem, translationThreshold(options.jit), COORDINATOR);
     initKernel(this.mem, COORDINATOR, options.seed === undefined ? {} : { seed: options.seed });
     this.coordinator = new Coordinator(this.mem, {
       guestEnded: (guest) => this.guestEnded(guest),
       hostsWanted: (count) => this.hosts.addSoon(count),
       streamReady: (stream) => this.pumps.get(stream)?.ready(),
       terminalChanged: () => this.terminal?.changed(),
+      translatorWanted: () => this.hosts.startTranslator(options.hostPageSize ?? 4096),
     });
     const limit = options.maxThreads ?? DEFAULT_MAX_THREADS;
     this.hosts = new ThreadHosts(
@@ -91,6 +94,9 @@ export class Machine {
       {
         onDoorbell: () => this.coordinator.answer(),
         onFailure: (error, thread) => this.hostFailed(error, thread),
+        onTranslatorFailure: (error) => {
+          if (this.verbose) process.stderr.write(`translation ends: ${error.stack ?? error.message}\n`);
+        },
       },
       limit,
       Math.min(options.threads ?? 1, limit),
@@ -295,6 +301,17 @@ export class Machine {
     pumps.push(pump);
     return { stream: { kind: 'stream', stream: pump.stream }, pipe };
   }
+}
+
+/**
+ * Jumps to a place after which it is translated, unless the options say otherwise: about a millisecond in the interpreter,
+ * which is what a region costs until V8 has its best code for it.
+ */
+const DEFAULT_THRESHOLD = 20_000;
+
+function translationThreshold(jit: MachineOptions['jit'] = false): number {
+  if (typeof jit === 'boolean') return jit ? DEFAULT_THRESHOLD : 0;
+  return Math.min(65535, Math.max(1, jit.threshold));
 }
 
 /** Whether a descriptor never makes its reader wait: a regular file or /dev/null. */

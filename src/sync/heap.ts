@@ -125,3 +125,8 @@ function takeLargeLocked(mem: SharedMemory, capacity: number): number {
   }
   return 0;
 }
+
+/** What a block takes of the heap, as Machine.heapUsed counts it. */
+export function blockFootprint(mem: SharedMemory, address: number): number {
+  return blockCapacity(mem, address) + HEADER;
+}

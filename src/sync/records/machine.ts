@@ -102,6 +102,10 @@ export const Machine = record({
   doorbell: i32,
   /** FilesGlobal of kernel/files; heapLock while it is made. */
   filesGlobal: pointer,
+  /** Translation record; constant. */
+  translation: pointer,
+  /** Last generation given to a CodePage; framesLock. */
+  codeGeneration: u32,
   /** ShmTable of kernel/sysvShm.ts; 0 until a guest needs it. Atomic. */
   sysvShm: pointer,
 });
