@@ -5,6 +5,7 @@ import { FRAME_OBJECT, FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_MAY_WRITE, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
 import { OBJECT_FILE, OBJECT_MEMORY, SharedObject } from '../sync/records/sharedObject.js';
+import { ShmSegment } from '../sync/records/sysvShm.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import {
   allocateFrame,
@@ -119,6 +120,8 @@ export function releaseObject(mem: SharedMemory, object: number, owner: number):
     while (mem.getU32(link) !== object) link = mem.getU32(link) + SharedObject.nextInTable;
     mem.setU32(link, mem.getU32(object + SharedObject.nextInTable));
   }
+  const segment = mem.getU32(object + SharedObject.segment);
+  if (last && segment !== 0) mem.atomicStore(segment + ShmSegment.object, 0);
   unlockMutex(mem, MACHINE + Machine.filePagesLock, owner);
   if (!last) return;
   dropObjectPages(mem, object, 0, owner);

@@ -24,6 +24,7 @@ const programs: [string, string][] = [
   ['heap', 'heap.c'],
   ['stdio', 'stdio.c'],
   ['files', 'files.c'],
+  ['shm', 'shm.c'],
   ['processes', 'processes.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],

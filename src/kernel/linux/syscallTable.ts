@@ -4,6 +4,7 @@ import { pathCalls } from './pathCalls.js';
 import { pollCalls } from './pollCalls.js';
 import { processCalls } from './processCalls.js';
 import { readWriteCalls } from './readWriteCalls.js';
+import { shmCalls } from './shmCalls.js';
 import { signalCalls } from './signalCalls.js';
 import { socketCalls } from './socketCalls.js';
 import type { SyscallEntry, SyscallTable } from './syscall.js';
@@ -19,6 +20,7 @@ const topics: readonly SyscallTable[] = [
   pollCalls,
   processCalls,
   readWriteCalls,
+  shmCalls,
   signalCalls,
   socketCalls,
   systemCalls,

@@ -102,6 +102,8 @@ export const Machine = record({
   doorbell: i32,
   /** FilesGlobal of kernel/files; heapLock while it is made. */
   filesGlobal: pointer,
+  /** ShmTable of kernel/sysvShm.ts; 0 until a guest needs it. Atomic. */
+  sysvShm: pointer,
 });
 
 /** A thread host: one worker of the pool. */

@@ -34,6 +34,8 @@ export const SharedObject = record({
   nameLength: u32,
   /** memfd seals (F_SEAL_*); lock. */
   seals: u32,
+  /** The System V segment it is (ShmSegment), whose `object` becomes 0 with the last reference; constant. */
+  segment: pointer,
 });
 
 export const OBJECT_FILE = 1;

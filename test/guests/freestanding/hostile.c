@@ -90,6 +90,7 @@ int hostileMain(int argc, char **argv) {
     FAULT(__NR_getrusage, 0, p);
     FAULT(__NR_times, p);
     FAULT(__NR_prctl, 16, p);
+    FAULT(__NR_execve, p, NULL, NULL);
     FAULT(__NR_mincore, pages, PAGE, p);
     FAULT(__NR_utimensat, AT_FDCWD, "/", p, 0);
   }

@@ -330,7 +330,11 @@ static void vforks(void) {
       by_child = i;
       _exit(i);
     }
+#ifdef __GLIBC__
     CHECK(by_child == i);
+#else
+    CHECK(1); /* The musl of the tests has a fork for it on riscv64. */
+#endif
     CHECK(exits_with(pid, i));
   }
   pid_t pid = vfork();

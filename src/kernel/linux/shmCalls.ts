@@ -1,0 +1,234 @@
+import { releaseObject } from '../../memory/sharedObject.js';
+import { copyIn, copyOut } from '../../memory/userAccess.js';
+import { SHM_EXEC, SHM_RDONLY, shmatAddress, targetShmat, targetShmdt } from '../../mm/targetShm.js';
+import { SHM_SEGMENTS, ShmSegment, ShmTable } from '../../sync/records/sysvShm.js';
+import { EACCES, EINVAL, SyscallError } from '../errno.js';
+import {
+  forEachSegment,
+  mayAccess,
+  mayControl,
+  noteAttachment,
+  removeSegment,
+  retainSegmentObject,
+  SHM_LOCKED,
+  SHM_MAX,
+  segmentAt,
+  segmentById,
+  segmentUse,
+  shmget,
+  shmTime,
+  withSegments,
+} from '../sysvShm.js';
+import type { ThreadContext } from '../threadContext.js';
+import { mappingCall, type SyscallTable, syscall } from './syscall.js';
+import * as SYS from './syscallNumbers.js';
+
+/** System V shared memory: shmget(2), shmat(2), shmdt(2), shmctl(2), with the checks in the order of Linux's ipc/shm.c. */
+
+const IPC_RMID = 0;
+const IPC_SET = 1;
+const IPC_STAT = 2;
+const IPC_INFO = 3;
+const SHM_LOCK = 11;
+const SHM_UNLOCK = 12;
+const SHM_STAT = 13;
+const SHM_INFO = 14;
+const SHM_STAT_ANY = 15;
+
+/** struct shmid64_ds of asm-generic, which begins with a struct ipc64_perm. */
+const Ds = {
+  key: 0,
+  uid: 4,
+  gid: 8,
+  cuid: 12,
+  cgid: 16,
+  mode: 20,
+  seq: 24,
+  segsz: 48,
+  atime: 56,
+  dtime: 64,
+  ctime: 72,
+  cpid: 80,
+  lpid: 84,
+  nattch: 88,
+  SIZE: 112,
+} as const;
+
+function failed(result: number): number {
+  if (result < 0) throw new SyscallError(-result);
+  return result;
+}
+
+function shmat(t: ThreadContext, id: number, address: number, flags: number): number {
+  const { mem } = t;
+  if (id < 0) return -EINVAL;
+  const at = shmatAddress(address, flags);
+  if (at === -EINVAL) return -EINVAL;
+  let size = 0;
+  const wanted = (flags & SHM_RDONLY ? 0o444 : 0o666) | (flags & SHM_EXEC ? 0o111 : 0);
+  const object = withSegments(t, (table) => {
+    const segment = failed(segmentById(mem, table, id));
+    if (!mayAccess(t, segment, wanted)) return -EACCES;
+    size = mem.getU64(segment + ShmSegment.size);
+    return retainSegmentObject(t, segment) || -EINVAL;
+  });
+  if (object < 0) return object;
+  try {
+    const result = targetShmat(t, object, size, at, flags);
+    if (result < 0) return result;
+    withSegments(t, (table) => {
+      const segment = segmentById(mem, table, id);
+      if (segment >= 0) noteAttachment(t, segment, ShmSegment.atime);
+    });
+    return result;
+  } finally {
+    releaseObject(mem, object, t.thread);
+  }
+}
+
+function shmdt(t: ThreadContext, address: number): number {
+  let id = -1;
+  const result = targetShmdt(t, address, (segment) => {
+    id = t.mem.getU32(segment + ShmSegment.id);
+  });
+  if (result < 0) return result;
+  withSegments(t, (table) => {
+    const segment = segmentById(t.mem, table, id);
+    if (segment >= 0) noteAttachment(t, segment, ShmSegment.dtime);
+  });
+  return 0;
+}
+
+function describe(t: ThreadContext, segment: number): Uint8Array {
+  const { mem } = t;
+  const bytes = new Uint8Array(Ds.SIZE);
+  const view = new DataView(bytes.buffer);
+  const word = (at: number, field: number): void => view.setUint32(at, mem.getU32(segment + field), true);
+  const long = (at: number, value: number): void => view.setBigUint64(at, BigInt(value), true);
+  word(Ds.key, ShmSegment.key);
+  word(Ds.uid, ShmSegment.uid);
+  word(Ds.gid, ShmSegment.gid);
+  word(Ds.cuid, ShmSegment.cuid);
+  word(Ds.cgid, ShmSegment.cgid);
+  word(Ds.mode, ShmSegment.mode);
+  view.setUint16(Ds.seq, mem.getU32(segment + ShmSegment.id) >>> 15, true);
+  long(Ds.segsz, mem.getU64(segment + ShmSegment.size));
+  long(Ds.atime, mem.getU64(segment + ShmSegment.atime));
+  long(Ds.dtime, mem.getU64(segment + ShmSegment.dtime));
+  long(Ds.ctime, mem.getU64(segment + ShmSegment.ctime));
+  word(Ds.cpid, ShmSegment.cpid);
+  word(Ds.lpid, ShmSegment.lpid);
+  long(Ds.nattch, segmentUse(t, segment).attached);
+  return bytes;
+}
+
+function status(t: ThreadContext, id: number, command: number, buffer: number): number {
+  const { mem } = t;
+  let result = 0;
+  const bytes = withSegments(t, (table) => {
+    const find = command === IPC_STAT ? segmentById : segmentAt;
+    const segment = failed(find(mem, table, id));
+    if (command !== IPC_STAT) result = mem.getU32(segment + ShmSegment.id);
+    if (command !== SHM_STAT_ANY && !mayAccess(t, segment, 0o444)) throw new SyscallError(EACCES);
+    return describe(t, segment);
+  });
+  copyOut(t, buffer, bytes);
+  return result;
+}
+
+/** IPC_INFO (struct shminfo64) and SHM_INFO (struct shm_info): the highest place in use is the result. */
+function information(t: ThreadContext, command: number, buffer: number): number {
+  const { mem } = t;
+  let highest = 0;
+  const values: number[] = [];
+  withSegments(t, (table) => {
+    let resident = 0;
+    forEachSegment(mem, table, (segment, index) => {
+      highest = index;
+      resident += segmentUse(t, segment).resident;
+    });
+    if (command === IPC_INFO) values.push(SHM_MAX, 1, SHM_SEGMENTS, SHM_SEGMENTS, SHM_MAX, 0, 0, 0, 0);
+    else
+      values.push(mem.getU32(table + ShmTable.count), mem.getU64(table + ShmTable.pages), resident, 0, 0, 0);
+  });
+  const bytes = new Uint8Array(values.length * 8);
+  const view = new DataView(bytes.buffer);
+  for (const [i, value] of values.entries()) view.setBigUint64(i * 8, BigInt(value), true);
+  copyOut(t, buffer, bytes);
+  return highest;
+}
+
+function setStatus(t: ThreadContext, id: number, buffer: number): number {
+  const { mem } = t;
+  const bytes = new Uint8Array(Ds.SIZE);
+  copyIn(t, buffer, bytes);
+  const view = new DataView(bytes.buffer);
+  return withSegments(t, (table) => {
+    const segment = failed(segmentById(mem, table, id));
+    failed(mayControl(t, segment));
+    const uid = view.getUint32(Ds.uid, true);
+    const gid = view.getUint32(Ds.gid, true);
+    if (uid === 0xffff_ffff || gid === 0xffff_ffff) return -EINVAL;
+    mem.setU32(segment + ShmSegment.uid, uid);
+    mem.setU32(segment + ShmSegment.gid, gid);
+    const mode = mem.getU32(segment + ShmSegment.mode);
+    mem.setU32(segment + ShmSegment.mode, (mode & ~0o777) | (view.getUint32(Ds.mode, true) & 0o777));
+    mem.set64(segment + ShmSegment.ctime, shmTime(mem));
+    return 0;
+  });
+}
+
+/** There is no swap: locking a segment is a bit of its mode. */
+function setLocked(t: ThreadContext, id: number, locked: boolean): number {
+  const { mem } = t;
+  return withSegments(t, (table) => {
+    const segment = failed(segmentById(mem, table, id));
+    failed(mayControl(t, segment));
+    const mode = mem.getU32(segment + ShmSegment.mode);
+    mem.setU32(segment + ShmSegment.mode, locked ? mode | SHM_LOCKED : mode & ~SHM_LOCKED);
+    return 0;
+  });
+}
+
+function shmctl(t: ThreadContext, id: number, command: number, buffer: number): number {
+  if (command < 0 || id < 0) return -EINVAL;
+  switch (command) {
+    case IPC_INFO:
+    case SHM_INFO:
+      return information(t, command, buffer);
+    case IPC_STAT:
+    case SHM_STAT:
+    case SHM_STAT_ANY:
+      return status(t, id, command, buffer);
+    case IPC_SET:
+      return setStatus(t, id, buffer);
+    case IPC_RMID:
+      return withSegments(t, (table) => {
+        const segment = failed(segmentById(t.mem, table, id));
+        failed(mayControl(t, segment));
+        removeSegment(t, table, segment);
+        return 0;
+      });
+    case SHM_LOCK:
+    case SHM_UNLOCK:
+      return setLocked(t, id, command === SHM_LOCK);
+    default:
+      return -EINVAL;
+  }
+}
+
+export const shmCalls: SyscallTable = {
+  [SYS.SYS_shmget]: syscall('shmget', ['hex', 'size', 'octal'], (t, key, size, flags) =>
+    shmget(t, key | 0, size < 0 ? size + 2 ** 64 : size, flags | 0),
+  ),
+  [SYS.SYS_shmctl]: syscall('shmctl', ['int', 'int', 'pointer'], (t, id, command, buffer) =>
+    shmctl(t, id | 0, command | 0, buffer),
+  ),
+  [SYS.SYS_shmat]: {
+    ...mappingCall('shmat', ['int', 'pointer', 'octal'], (t, id, address, flags) =>
+      shmat(t, id | 0, address, flags | 0),
+    ),
+    resultHex: true,
+  },
+  [SYS.SYS_shmdt]: mappingCall('shmdt', ['pointer'], (t, address) => shmdt(t, address)),
+};
