@@ -104,6 +104,8 @@ export const Machine = record({
   filesGlobal: pointer,
   /** ShmTable of kernel/sysvShm.ts; 0 until a guest needs it. Atomic. */
   sysvShm: pointer,
+  /** First byte of the kernel area; constant. */
+  heapBegin: u32,
 });
 
 /** A thread host: one worker of the pool. */
