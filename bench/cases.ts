@@ -62,6 +62,6 @@ export const kernelWork: readonly Case[] = [
 
 /** The same work in one and in two threads. */
 export const scaling: readonly Case[] = [
-  { name: 'CPU-bound, 1 thread', source: 'system', args: ['spin', '40000000', '1'], measure: 'inside' },
-  { name: 'CPU-bound, 2 threads', source: 'system', args: ['spin', '40000000', '2'], measure: 'inside' },
+  { name: 'CPU-bound, 1 thread', source: 'system', args: ['spin', '200000000', '1'], measure: 'inside' },
+  { name: 'CPU-bound, 2 threads', source: 'system', args: ['spin', '200000000', '2'], measure: 'inside' },
 ];

@@ -91,13 +91,14 @@ function device(dev: number): string {
 
 /** Text of /proc/PID/maps, in the kernel's format to the byte (fs/proc/task_mmu.c). KERNEL mode. */
 export function formatMaps(c: Caller): string {
-  let text = '';
-  for (const info of listMappings(c)) {
-    const line = `${hex(info.start, 8)}-${hex(info.end, 8)} ${permissions(info)} ${hex(info.offset, 8)} ${device(info.dev)} ${info.ino} `;
-    // The name starts in column 73, or after one blank.
-    text += info.name === '' ? `${line}\n` : `${line.padEnd(72)} ${info.name.replace(/\n/g, '\\012')}\n`;
-  }
-  return text;
+  return listMappings(c).map(formatMapsLine).join('');
+}
+
+/** One line of /proc/PID/maps, which also begins an entry of smaps. */
+export function formatMapsLine(info: MappingInfo): string {
+  const line = `${hex(info.start, 8)}-${hex(info.end, 8)} ${permissions(info)} ${hex(info.offset, 8)} ${device(info.dev)} ${info.ino} `;
+  // The name starts in column 73, or after one blank.
+  return info.name === '' ? `${line}\n` : `${line.padEnd(72)} ${info.name.replace(/\n/g, '\\012')}\n`;
 }
 
 /** The map as QEMU's page_dump prints it (`-d page`). KERNEL mode. */

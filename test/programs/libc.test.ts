@@ -25,6 +25,7 @@ const programs: [string, string][] = [
   ['stdio', 'stdio.c'],
   ['files', 'files.c'],
   ['shm', 'shm.c'],
+  ['smaps', 'smaps.c'],
   ['processes', 'processes.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],

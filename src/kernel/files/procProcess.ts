@@ -2,6 +2,7 @@ import { copyIn } from '../../memory/userAccess.js';
 import { releaseMm, retainMm } from '../../mm/addressSpace.js';
 import { mmapLock, mmapUnlock } from '../../mm/mmapLock.js';
 import { formatMaps } from '../../mm/pageDump.js';
+import { addressSpaceFigures, formatSmaps, formatSmapsRollup } from '../../mm/smaps.js';
 import { withMutex } from '../../sync/mutex.js';
 import { Fs } from '../../sync/records/files.js';
 import { GUEST_ZOMBIE, Guest } from '../../sync/records/guest.js';
@@ -212,7 +213,11 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
   const comm = threadComm(t, pid, tid) ?? p.comm;
   const kib = (name: string, value: number): string =>
     `${name}:\t${String(Math.floor(value)).padStart(8)} kB\n`;
-  const rss = residentKib(t.mem, p.resident);
+  const own = requireOwn(t, pid) ? addressSpaceFigures(t) : undefined;
+  const rss =
+    own === undefined
+      ? residentKib(t.mem, p.resident)
+      : (own.residentAnonymous + own.residentFile + own.residentShared) * 4;
   const [pending, shared, blocked, ignored, caught] = p.signals;
   const cpus = Math.max(1, t.mem.getU32(MACHINE + Machine.cpuCount));
   return (
@@ -229,13 +234,13 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
     kib('VmPin', 0) +
     kib('VmHWM', Math.max(rss, residentKib(t.mem, p.residentPeak))) +
     kib('VmRSS', rss) +
-    kib('RssAnon', rss) +
-    kib('RssFile', 0) +
-    kib('RssShmem', 0) +
-    kib('VmData', p.dataPages * 4) +
-    kib('VmStk', 132) +
-    kib('VmExe', 0) +
-    kib('VmLib', 0) +
+    kib('RssAnon', own === undefined ? rss : own.residentAnonymous * 4) +
+    kib('RssFile', (own?.residentFile ?? 0) * 4) +
+    kib('RssShmem', (own?.residentShared ?? 0) * 4) +
+    kib('VmData', (own === undefined ? p.dataPages : own.data - own.stack) * 4) +
+    kib('VmStk', (own?.stack ?? 0) * 4) +
+    kib('VmExe', (own?.text ?? 0) * 4) +
+    kib('VmLib', (own?.library ?? 0) * 4) +
     kib('VmPTE', 0) +
     kib('VmSwap', 0) +
     `Threads:\t${p.tids.length}\nSigQ:\t0/4096\nSigPnd:\t${pending}\nShdPnd:\t${shared}\nSigBlk:\t${blocked}\n` +
@@ -317,7 +322,10 @@ function renderStat(t: ThreadContext, pid: number, tid: number): string {
 function renderStatm(t: ThreadContext, pid: number): string {
   const p = processOf(t, pid);
   const resident = Math.floor(residentKib(t.mem, p.resident) / 4);
-  return `${p.pages} ${resident} 0 0 0 ${p.dataPages} 0\n`;
+  if (!requireOwn(t, pid)) return `${p.pages} ${resident} 0 0 0 ${p.dataPages} 0\n`;
+  const own = addressSpaceFigures(t);
+  const shared = own.residentFile + own.residentShared;
+  return `${p.pages} ${own.residentAnonymous + shared} ${shared} ${own.text} 0 ${own.data} 0\n`;
 }
 
 const LIMIT_NAMES: readonly (readonly [string, string])[] = [
@@ -501,6 +509,8 @@ function taskEntries(path: string, pid: number, tid: number): Record<string, Mad
       store: (t, name) => storeComm(t, pid, tid, name),
     },
     maps: text('maps', (t) => withRecords(t, pid, formatMaps) ?? ''),
+    smaps: text('smaps', (t) => withRecords(t, pid, formatSmaps) ?? ''),
+    smaps_rollup: text('smaps_rollup', (t) => withRecords(t, pid, formatSmapsRollup) ?? ''),
     cmdline: text('cmdline', (t) => renderMemory(t, pid, Mm.argStart, Mm.argEnd)),
     environ: text('environ', (t) => renderMemory(t, pid, Mm.envStart, Mm.envEnd), 0o400),
     auxv: text('auxv', (t) => renderAuxv(t, pid), 0o400),
