@@ -213,7 +213,7 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
   const comm = threadComm(t, pid, tid) ?? p.comm;
   const kib = (name: string, value: number): string =>
     `${name}:\t${String(Math.floor(value)).padStart(8)} kB\n`;
-  const own = requireOwn(t, pid) ? addressSpaceFigures(t) : undefined;
+  const own = withRecords(t, pid, addressSpaceFigures);
   const rss =
     own === undefined
       ? residentKib(t.mem, p.resident)
@@ -322,8 +322,8 @@ function renderStat(t: ThreadContext, pid: number, tid: number): string {
 function renderStatm(t: ThreadContext, pid: number): string {
   const p = processOf(t, pid);
   const resident = Math.floor(residentKib(t.mem, p.resident) / 4);
-  if (!requireOwn(t, pid)) return `${p.pages} ${resident} 0 0 0 ${p.dataPages} 0\n`;
-  const own = addressSpaceFigures(t);
+  const own = withRecords(t, pid, addressSpaceFigures);
+  if (own === undefined) return `${p.pages} ${resident} 0 0 0 ${p.dataPages} 0\n`;
   const shared = own.residentFile + own.residentShared;
   return `${p.pages} ${own.residentAnonymous + shared} ${shared} ${own.text} 0 ${own.data} 0\n`;
 }
