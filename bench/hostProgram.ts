@@ -86,6 +86,11 @@ export function runProgram(file: string, args: readonly string[], settings: RunS
   });
 }
 
+/** Options that all runs of guests get, in front of their own: for running all tests with e.g. --jit=threshold=3. */
+const commonOptions = (process.env.GUESTHOUSE_TEST_OPTIONS ?? '')
+  .split(' ')
+  .filter((option) => option !== '');
+
 /** Runs `guesthouse run OPTIONS PROGRAM ARGS`. */
 export function runGuest(
   options: readonly string[],
@@ -94,7 +99,11 @@ export function runGuest(
   settings: RunSettings = {},
 ): Promise<Run> {
   const command = join(repository, 'bin/guesthouse.js');
-  return runProgram(process.execPath, [command, 'run', ...options, program, ...args], settings);
+  return runProgram(
+    process.execPath,
+    [command, 'run', ...commonOptions, ...options, program, ...args],
+    settings,
+  );
 }
 
 export const qemu = findCommand('qemu-riscv64');

@@ -1,5 +1,5 @@
 import { type Endpoint, wrap } from 'comlink';
-import { instantiateInterpreter } from '../src/interpreter/instantiate.js';
+import { createEngine } from '../src/jit/engine.js';
 import { createThreadRunner } from '../src/kernel/execution.js';
 import { setStreamDoorbell } from '../src/kernel/files/streamRequests.js';
 import type { HostControl, HostTask } from '../src/machine/hostControl.js';
@@ -20,7 +20,11 @@ export default async function threadHost(task: HostTask): Promise<void> {
   const ring = (): void => ringDoorbell(mem, () => task.doorbell.postMessage(1));
   setFramesDoorbell(ring);
   setStreamDoorbell(ring);
-  const runner = createThreadRunner({ mem, engine: instantiateInterpreter(mem, task.interpreter), ring });
+  const runner = createThreadRunner({
+    mem,
+    engine: createEngine(mem, task.interpreter, ring, task.host),
+    ring,
+  });
   // The answer is read when the host leaves: waiting for it here would delay the first thread by the main thread's work.
   const greeted = control.hostStarted(task.index, performance.now() - started);
   let thread = nextThread(mem, task.host, false);

@@ -75,6 +75,12 @@ const host = await build({
   outfile: worker,
   format: 'cjs',
 });
+const translator = await build({
+  ...common,
+  entryPoints: ['dist/workers/translator.js'],
+  outfile: join(folder, 'translator.js'),
+  format: 'esm',
+});
 prepareV8();
 const script = new Script(`(function (exports, require, module) {${readFileSync(worker, 'latin1')}\n})`, {
   filename: worker,
@@ -85,6 +91,6 @@ writeFileSync(join(folder, 'threadHostCode.cache'), script.createCachedData());
 
 // What earlier builds have left.
 const written = new Set(['threadHostCode.cache']);
-for (const { metafile } of [main, host])
+for (const { metafile } of [main, host, translator])
   for (const path of Object.keys(metafile?.outputs ?? {})) written.add(basename(path));
 for (const name of readdirSync(folder)) if (!written.has(name)) rmSync(join(folder, name));

@@ -17,6 +17,7 @@ export async function run(options: RunOptions): Promise<void> {
     ...(options.memory !== undefined && { memory: options.memory }),
     ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     verbose: options.verbose || process.env.GUESTHOUSE_DEBUG !== undefined,
+    ...(options.jit !== undefined && { jit: options.jit }),
   });
   let status: number;
   try {

@@ -22,6 +22,7 @@ export interface RunOptions {
   readonly hostPageSize?: number;
   readonly cwd?: string;
   readonly unameRelease?: string;
+  readonly jit?: boolean | { readonly threshold: number };
   readonly placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
   readonly logPage: boolean;
   readonly dumpMaps: boolean;
@@ -47,6 +48,7 @@ interface Parsed {
   hostPageSize?: number;
   cwd?: string;
   uname?: string;
+  jit?: boolean | { readonly threshold: number };
   placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
   d: boolean;
   dumpMaps: boolean;
@@ -71,6 +73,14 @@ function parsePageSize(text: string): number {
   if (bytes !== 4096 && bytes !== 16384 && bytes !== 65536)
     throw new UsageError(`option --host-page-size: must be 4K, 16K or 64K, not '${text}'`);
   return bytes;
+}
+
+function parseJit(text: string): boolean | { readonly threshold: number } {
+  if (text === 'on' || text === 'off') return text === 'on';
+  const threshold = /^threshold=([1-9][0-9]{0,4})$/.exec(text)?.[1];
+  if (threshold === undefined || Number(threshold) > 65535)
+    throw new UsageError(`option --jit: must be on, off or threshold=1 to 65535, not '${text}'`);
+  return { threshold: Number(threshold) };
 }
 
 /** `POLICY` or `random:SEED`. */
@@ -157,6 +167,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     .option('--memory <size>', 'memory of the machine (default and most: 4G)', parseMemory)
     .option('--host-page-size <size>', 'page size below the program: 4K, 16K or 64K', parsePageSize)
     .option('-r, --uname <release>', 'kernel release that uname reports')
+    .option('--jit <on|off|threshold=n>', 'translate hot code to WebAssembly (default off)', parseJit)
     .option(
       '--placement <policy[:seed]>',
       'where mappings go: top-down (default), qemu, first-fit or random',
@@ -202,6 +213,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
           ...(o.cwd !== undefined && { cwd: o.cwd }),
           ...(o.placement !== undefined && { placement: o.placement }),
           ...(o.uname !== undefined && { unameRelease: o.uname }),
+          ...(o.jit !== undefined && { jit: o.jit }),
         },
       };
     });

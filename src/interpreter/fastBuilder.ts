@@ -156,7 +156,7 @@ export class FastBuilder extends InterpreterBuilder {
 const STORES = { 8: 'i64.store8', 16: 'i64.store16', 32: 'i64.store32', 64: 'i64.store' } as const;
 
 /** The pc of the slot in `state`. */
-export function currentPc(run: RunFrame): I64 {
+export function currentPc(run: Pick<RunFrame, 'state' | 'pcDelta'>): I64 {
   const slotAddress = i64.and(run.state, i64.const(0xffff_ffff));
   return i64.add(i64.shr_u(slotAddress, i64.const(2)), run.pcDelta);
 }

@@ -1,8 +1,26 @@
 import type { Helper, Semantics } from '../isa/builder.js';
 import { fusedSemantics } from '../isa/floatingPoint.js';
 import { CodePage } from '../sync/records/codePage.js';
-import { EXIT_ATTENTION, EXIT_FETCH, EXIT_ILLEGAL, Thread } from '../sync/records/thread.js';
-import { call, type FunctionRef, i32, i64, type Label, ModuleBuilder } from '../wasm/index.js';
+import {
+  EXIT_ATTENTION,
+  EXIT_FETCH,
+  EXIT_HOT,
+  EXIT_ILLEGAL,
+  EXIT_REGION,
+  Thread,
+} from '../sync/records/thread.js';
+import {
+  call,
+  callIndirect,
+  type FunctionBuilder,
+  type FunctionRef,
+  type I32,
+  type I64,
+  i32,
+  i64,
+  type Label,
+  ModuleBuilder,
+} from '../wasm/index.js';
 import { ExactBuilder } from './exactBuilder.js';
 import { EXIT_BUDGET } from './exitBudget.js';
 import { countedInstructions, currentPc, FastBuilder, ONE, type RunFrame } from './fastBuilder.js';
@@ -12,6 +30,7 @@ import {
   OP_CONTINUE,
   OP_DECODE,
   OP_ILLEGAL,
+  OP_REGION,
   OP_STRADDLE,
   OPCODES,
 } from './handlers.js';
@@ -62,7 +81,15 @@ function writeModule(
   module.exportFunction('run', run);
   module.exportFunction('predecodeRun', predecoder.run);
   module.exportFunction('predecodeInstruction', predecoder.instruction);
-  const givesUp = writeRun(run, exact, options, predecoder, time, helpers);
+  module.importTable('engine', 'regions');
+  const regionType = module.typeIndex({ params: ['i32', 'i32'], results: ['i32'] });
+  const enter = module.function({ params: ['i32', 'i32'], results: ['i32'] });
+  writeEnter(enter.builder, regionType);
+  module.exportFunction('enter', enter);
+  const aside = module.function({ params: ['i32', 'i32'], results: ['i32'] });
+  aside.builder.return(i32.const(1));
+  module.exportFunction('aside', aside);
+  const givesUp = writeRun(run, exact, options, predecoder, time, helpers, regionType);
   writeExact(exact, givesUp, options, time, helpers, memory);
   return helpers;
 }
@@ -88,6 +115,7 @@ function writeRun(
   predecoder: Predecoder,
   time: FunctionRef,
   helpers: HelperTable,
+  regionType: number,
 ): Set<number> {
   const thread = f.param('i32', 0);
   const budget = f.param('i32', 1);
@@ -121,6 +149,22 @@ function writeRun(
   };
   const pollWord = () =>
     i32.or(i32.load(thread, Thread.attention), i32.wrap_i64(i64.shr_u(state, i64.const(63))));
+  const hotCounters = f.hold(i32.load(thread, Thread.hotCounters));
+  const counter = f.local('i32');
+  const heat = f.local('i32');
+  /** Counts a jump to the slot in `state`; leaves when the place has become hot. */
+  const countJump = (): void => {
+    f.set(
+      counter,
+      i32.add(hotCounters, i32.and(i32.shr_u(i32.wrap_i64(state), i32.const(2)), i32.const(0xfffe))),
+    );
+    f.set(heat, i32.add(i32.load16_u(counter), i32.const(1)));
+    f.store('i32.store16', counter, heat);
+    f.if(i32.eq(heat, i32.load(thread, Thread.hotThreshold)), () => {
+      f.set(target, currentPc({ state, pcDelta }));
+      leave(EXIT_HOT);
+    });
+  };
   const leaveAtPoll = (): void => {
     f.set(reason, i32.const(EXIT_BUDGET));
     f.if(i32.load(thread, Thread.attention), () => f.set(reason, i32.const(EXIT_ATTENTION)));
@@ -141,6 +185,7 @@ function writeRun(
   const slotAddress = f.hold(i64.add(i64.extend_i32_u(i32.add(page, i32.const(CodePage.slots))), slotOffset));
   f.set(state, i64.or(i64.and(state, i64.const(-ONE)), slotAddress));
   f.set(pcDelta, i64.sub(target, i64.shr_u(slotAddress, i64.const(SLOT_SCALE_SHIFT))));
+  countJump();
 
   const again = f.openLoop();
   const givingUp = f.openBlock();
@@ -166,11 +211,13 @@ function writeRun(
     hostPageShift,
     dispatch: () => f.br(dispatch),
     goFar: () => f.br(far),
-    poll: () =>
+    poll: () => {
       f.if(pollWord(), () => {
         f.set(target, currentPc(run));
         leaveAtPoll();
-      }),
+      });
+      countJump();
+    },
     leave,
     giveUpIf: (condition) => f.brIf(givingUp, condition),
   };
@@ -192,6 +239,7 @@ function writeRun(
       run.goFar();
     },
     [OP_STRADDLE]: () => writeStraddle(run, page, predecoder),
+    [OP_REGION]: () => writeRegionCall(run, regionType, predecoder),
     [OP_ILLEGAL]: () => {
       const length = i32.and(i32.shr_u(low, i32.const(RD_SHIFT + 3)), i32.const(63));
       f.store('i64.store', thread, i64.shr_u(slot, i64.const(32)), Thread.exitAddress);
@@ -233,9 +281,76 @@ function writeRun(
   return givesUp;
 }
 
+/** How deep regions call each other before they come back here: what the host's stack surely has room for. */
+const REGION_DEPTH = 200;
+
+/** enter(thread, depth): runs the region at Thread.pc, if there is one; else returns at once, with nothing done. */
+function writeEnter(f: FunctionBuilder, regionType: number): void {
+  const thread = f.param('i32', 0);
+  const depth = f.param('i32', 1);
+  const pc = f.hold(i64.load(thread, Thread.pc));
+  const page = f.local('i32');
+  f.if(i64.ge_u(pc, i64.load(thread, Thread.reach)), () => f.return(i32.const(0)));
+  f.set(page, i32.load(i32.add(i32.load(thread, Thread.codeTable), tableOffset(pc, 12))));
+  f.if(i32.eqz(page), () => f.return(i32.const(0)));
+  const offset = i32.shl(i32.and(i32.wrap_i64(pc), i32.const(0xffe)), i32.const(SLOT_SCALE_SHIFT));
+  const slot = f.hold(i64.load(i32.add(page, offset), CodePage.slots));
+  f.if(i32.ne(i32.shr_u(i32.wrap_i64(slot), i32.const(OPCODE_SHIFT)), i32.const(OP_REGION)), () =>
+    f.return(i32.const(0)),
+  );
+  const region = f.hold(i32.wrap_i64(i64.shr_u(slot, i64.const(32))));
+  const ready = i32.load8_u(i32.add(i32.load(thread, Thread.readyRegions), region));
+  f.if(i32.eqz(ready), () => f.return(i32.const(0)));
+  f.return(callIndirect(regionType, 'i32', region, thread, depth));
+}
+
+/**
+ * The handler of OP_REGION: calls the region. It says whether to go on at Thread.pc as always, or to do the instruction
+ * there without entering a region: then that is decoded aside, like one that straddles pages.
+ */
+function writeRegionCall(run: RunFrame, regionType: number, predecoder: Predecoder): void {
+  const { f, thread, slot, target } = run;
+  const region = f.hold(i32.wrap_i64(i64.shr_u(slot, i64.const(32))));
+  f.if(i32.eqz(i32.load8_u(i32.add(i32.load(thread, Thread.readyRegions), region))), () => {
+    f.store('i64.store', thread, i64.extend_i32_u(region), Thread.exitAddress);
+    f.set(target, currentPc(run));
+    run.leave(EXIT_REGION);
+  });
+  f.store('i64.store', thread, currentPc(run), Thread.pc);
+  const reason = f.hold(callIndirect(regionType, 'i32', region, thread, i32.const(REGION_DEPTH)));
+  f.set(target, i64.load(thread, Thread.pc));
+  f.if(i32.eqz(reason), () => run.goFar());
+  const page = f.local('i32');
+  f.set(page, i32.load(i32.add(i32.load(thread, Thread.codeTable), tableOffset(target, 12))));
+  f.if(i32.eqz(page), () => run.goFar());
+  const at = f.hold(
+    i32.add(i32.load(page, CodePage.source), i32.and(i32.wrap_i64(target), i32.const(0xffe))),
+  );
+  const word = f.hold(i32.load16_u(at));
+  f.if(i32.eq(i32.and(word, i32.const(3)), i32.const(3)), () => {
+    const next = f.hold(i64.add(target, i64.const(2)));
+    f.if(i64.eqz(i64.and(next, i64.const(0xfff))), () => {
+      f.set(page, i32.load(i32.add(i32.load(thread, Thread.codeTable), tableOffset(next, 12))));
+      f.if(i32.eqz(page), () => {
+        f.store('i64.store', thread, next, Thread.exitAddress);
+        run.leave(EXIT_FETCH);
+      });
+      f.set(at, i32.sub(i32.load(page, CodePage.source), i32.const(2)));
+    });
+    f.set(word, i32.or(word, i32.shl(i32.load16_u(at, 2), i32.const(16))));
+    f.release(next);
+  });
+  const index = i32.and(
+    i32.xor(i32.shr_u(word, i32.const(7)), i32.shr_u(word, i32.const(15))),
+    i32.const(STRADDLES - 1),
+  );
+  runAside(run, target, word, index, predecoder);
+  for (const local of [region, reason, page, at, word]) f.release(local);
+}
+
 /** The handler of OP_STRADDLE; see straddles.ts. */
 function writeStraddle(run: RunFrame, page: RunFrame['entry'], predecoder: Predecoder): void {
-  const { f, thread, state, pcDelta, target } = run;
+  const { f, thread, target } = run;
   const pc = f.hold(currentPc(run));
   const next = f.hold(i64.add(pc, i64.const(2)));
   const nextPage = f.local('i32');
@@ -252,6 +367,13 @@ function writeStraddle(run: RunFrame, page: RunFrame['entry'], predecoder: Prede
   const second = i32.load16_u(i32.load(nextPage, CodePage.source));
   const word = f.hold(i32.or(first, i32.shl(second, i32.const(16))));
   const index = i32.and(i32.wrap_i64(i64.shr_u(pc, i64.const(12))), i32.const(STRADDLES - 1));
+  runAside(run, pc, word, index, predecoder);
+  for (const local of [pc, next, nextPage, word]) f.release(local);
+}
+
+/** Dispatches the instruction `word`, which stands at `pc`, from entry `index` of Thread.straddles. */
+function runAside(run: RunFrame, pc: I64, word: I32, index: I32, predecoder: Predecoder): void {
+  const { f, thread, state, pcDelta } = run;
   const straddle = f.hold(
     i32.add(i32.add(thread, i32.const(Thread.straddles)), i32.mul(index, i32.const(Straddle.SIZE))),
   );
@@ -266,7 +388,7 @@ function writeStraddle(run: RunFrame, page: RunFrame['entry'], predecoder: Prede
   const slotAddress = f.hold(i64.extend_i32_u(i32.add(straddle, i32.const(Straddle.slot))));
   f.set(state, i64.or(i64.and(state, i64.const(-ONE)), slotAddress));
   f.set(pcDelta, i64.sub(pc, i64.shr_u(slotAddress, i64.const(SLOT_SCALE_SHIFT))));
-  for (const local of [pc, next, nextPage, word, straddle, slotAddress]) f.release(local);
+  for (const local of [straddle, slotAddress]) f.release(local);
   run.dispatch();
 }
 

@@ -29,7 +29,9 @@ export const OP_CONTINUE = 1;
 export const OP_STRADDLE = 2;
 /** Illegal; the high half of the slot is the instruction word. The length is in the rd field (2 or 4). */
 export const OP_ILLEGAL = 3;
-const FIRST_HANDLER = 4;
+/** A translated region begins here; the high half of the slot is its index in the table of regions. */
+export const OP_REGION = 4;
+const FIRST_HANDLER = 5;
 
 /** Rows that compressed instructions expand to. */
 const COMPRESSIBLE = new Set(

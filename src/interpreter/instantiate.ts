@@ -12,6 +12,10 @@ export interface Interpreter {
    * returns EXIT_* (sync/records/thread). Thread.pc and Thread.instret are exact then.
    */
   run(thread: number): number;
+  /** What translated code calls another region through. */
+  readonly enter: WebAssembly.ExportValue | undefined;
+  /** A region that is left at once, for the interpreter to do its first instruction. */
+  readonly aside: WebAssembly.ExportValue | undefined;
 }
 
 /** Ticks of the time CSR a millisecond: 10 MHz, as the device trees of common boards have it. */
@@ -25,25 +29,29 @@ const QUICK = 100_000;
 const STEADY = 4_000_000;
 const QUICK_RUNS = 300;
 
-/**
- * Makes an interpreter over `mem` from the compiled module. One per worker; state lives in the Thread records. `now` is the
- * clock behind the time CSR, in milliseconds.
- */
+/** A worker's link between the interpreter and what is above it. */
+export interface InstantiateOptions {
+  /** The table of translated regions. */
+  readonly regions?: WebAssembly.Table;
+  /** The clock behind the time CSR, in milliseconds. */
+  readonly now?: () => number;
+}
+
+/** Makes an interpreter over `mem` from the compiled module. One per worker; state lives in the Thread records. */
 export function instantiateInterpreter(
   mem: SharedMemory,
   module: WebAssembly.Module,
-  now: () => number = monotonicNow,
+  options: InstantiateOptions = {},
 ): Interpreter {
-  const instance = new WebAssembly.Instance(module, {
-    engine: {
-      memory: mem.wasm,
-      time: () => Math.floor(now() * TICKS_PER_MILLISECOND),
-    },
-    helpers: { ...floatingPointHelpers() },
-  });
+  const now = options.now ?? monotonicNow;
+  const regions = options.regions ?? new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
+  const time = () => Math.floor(now() * TICKS_PER_MILLISECOND);
+  const instance = new WebAssembly.Instance(module, engineImports(mem, { regions, time }));
   const runOnce = instance.exports.run as (thread: number, budget: number) => number;
   let quickRuns = QUICK_RUNS;
   return {
+    enter: instance.exports.enter,
+    aside: instance.exports.aside,
     run(thread: number): number {
       for (;;) {
         const exit = runOnce(thread, quickRuns > 0 ? QUICK : STEADY);
@@ -54,6 +62,17 @@ export function instantiateInterpreter(
         if (quickRuns > 0) quickRuns--;
       }
     },
+  };
+}
+
+/** What the interpreter's module and those of translated code import. */
+export function engineImports(
+  mem: SharedMemory,
+  engine: Record<string, WebAssembly.ImportValue | undefined>,
+): WebAssembly.Imports {
+  return {
+    engine: { memory: mem.wasm, ...(engine as Record<string, WebAssembly.ImportValue>) },
+    helpers: { ...floatingPointHelpers() },
   };
 }
 

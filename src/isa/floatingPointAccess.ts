@@ -24,7 +24,10 @@ const I64_REINTERPRET_F64 = 0xbd;
 
 /** The double whose bits `bits` are; a load is turned into a load of a double. */
 export function asDouble(bits: I64): F64 {
-  if (bits.opcode === I64_LOAD) return new Expression('f64', F64_LOAD, bits.operands, bits.immediates);
+  if (bits.opcode === I64_LOAD) {
+    const { operands, encoding, first, second } = bits;
+    return new Expression('f64', F64_LOAD, operands, encoding, first, second);
+  }
   if (bits.opcode === I64_REINTERPRET_F64) return bits.operands[0] as F64;
   return f64.reinterpret_i64(bits);
 }

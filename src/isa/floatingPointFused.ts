@@ -1,4 +1,4 @@
-import { Expression, type F32, type F64, f32, f64, i32, i64, select } from '../wasm/index.js';
+import { Encoding, Expression, type F32, type F64, f32, f64, i32, i64, select } from '../wasm/index.js';
 import type { Helper } from './builder.js';
 import { isOrdinary32, isZero64, sumError64, UNDECIDED } from './floatingPointExactness.js';
 
@@ -9,10 +9,10 @@ import { isOrdinary32, isZero64, sumError64, UNDECIDED } from './floatingPointEx
  * where this may be used.
  */
 export function relaxedMultiplyAdd(x: F64, y: F64, z: F64): F64 {
-  const splat = (value: F64) => new Expression('v128', 0xfd, [value], [0x14]);
+  const splat = (value: F64) => new Expression('v128', 0xfd, [value], Encoding.Index, 0x14);
   // Opcodes behind the prefix 0xfd are LEB128 numbers: relaxed_madd is 0x107; extract_lane 0x21 takes a lane number.
-  const fused = new Expression('v128', 0xfd, [splat(x), splat(y), splat(z)], [0x87, 0x02]);
-  return new Expression('f64', 0xfd, [fused], [0x21, 0]);
+  const fused = new Expression('v128', 0xfd, [splat(x), splat(y), splat(z)], Encoding.Index, 0x107);
+  return new Expression('f64', 0xfd, [fused], Encoding.Pair, 0x21, 0);
 }
 
 /** The value next to `sum` on the side of `error`, unless `sum` is exact or its last bit is set: rounding to odd. */

@@ -16,6 +16,8 @@ export interface CoordinatorDuties {
   streamReady(stream: number): void;
   /** The guests have set the terminal's mode. */
   terminalChanged(): void;
+  /** The first hot place was found. */
+  translatorWanted(): void;
 }
 
 /** setTimeout's limit: longer timers are looked at again. */
@@ -58,6 +60,9 @@ export class Coordinator {
           break;
         case RequestKind.TerminalChanged:
           this.duties.terminalChanged();
+          break;
+        case RequestKind.TranslatorWanted:
+          this.duties.translatorWanted();
           break;
       }
     }

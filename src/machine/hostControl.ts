@@ -15,6 +15,12 @@ export interface HostTask {
   readonly doorbell: MessagePort;
 }
 
+/** The Piscina task of the translator. */
+export interface TranslatorTask {
+  readonly memory: WebAssembly.Memory;
+  readonly options: { readonly hostPageShift: number; readonly fused: boolean; readonly budget: number };
+}
+
 /**
  * The control plane between thread hosts and the coordinator, called through Comlink while a host runs no guest code: at its
  * start and at its end.

@@ -6,14 +6,17 @@ import { createFs } from '../kernel/files/fsRecord.js';
 import { toByteString } from '../kernel/files/mountTable.js';
 import { installStandardStreams, type StandardStream } from '../kernel/files/standardStreams.js';
 import { initKernel } from '../kernel/initKernel.js';
-import { reapGuest, spawnGuest } from '../kernel/spawn.js';
+import { signalNumber } from '../kernel/signals/signalNumbers.js';
+import { killGroup, reapGuest, spawnGuest, terminateAllGuests } from '../kernel/spawn.js';
 import { createMachineMemory } from '../memory/machineMemory.js';
 import { type GuestStatistics, type MachineMemory, machineMemory } from '../observe/statistics.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
 import { Thread } from '../sync/records/thread.js';
+import { Tty } from '../sync/records/tty.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import { initTranslation } from '../sync/translationQueue.js';
 import { Coordinator } from './coordinator.js';
 import { GuestProcess } from './guestProcess.js';
 import { compileInterpreter } from './interpreterModule.js';
@@ -78,12 +81,14 @@ export class Machine {
       ...(options.memory !== undefined && { bytes: options.memory }),
       ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     });
+    initTranslation(this.mem, translationThreshold(options.jit), COORDINATOR);
     initKernel(this.mem, COORDINATOR, options.seed === undefined ? {} : { seed: options.seed });
     this.coordinator = new Coordinator(this.mem, {
       guestEnded: (guest) => this.guestEnded(guest),
       hostsWanted: (count) => this.hosts.addSoon(count),
       streamReady: (stream) => this.pumps.get(stream)?.ready(),
       terminalChanged: () => this.terminal?.changed(),
+      translatorWanted: () => this.hosts.startTranslator(options.hostPageSize ?? 4096),
     });
     const limit = options.maxThreads ?? DEFAULT_MAX_THREADS;
     this.hosts = new ThreadHosts(
@@ -91,6 +96,9 @@ export class Machine {
       {
         onDoorbell: () => this.coordinator.answer(),
         onFailure: (error, thread) => this.hostFailed(error, thread),
+        onTranslatorFailure: (error) => {
+          if (this.verbose) process.stderr.write(`translation ends: ${error.stack ?? error.message}\n`);
+        },
       },
       limit,
       Math.min(options.threads ?? 1, limit),
@@ -197,6 +205,7 @@ export class Machine {
 
   private async shutDown(): Promise<void> {
     const running = [...this.guests.values()];
+    terminateAllGuests(this.mem, COORDINATOR);
     for (const guest of running) guest.terminate();
     const ended = Promise.allSettled(running.map((guest) => guest.exited));
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
@@ -229,9 +238,10 @@ export class Machine {
     if (this.verbose) process.stderr.write(`${error.stack ?? error.message}\n`);
     const failure = new InternalError(`internal error: ${error.message.split('\n')[0]}`);
     const record = thread === 0 ? 0 : this.mem.getU32(thread + Thread.guest);
-    const guests = record === 0 ? [...this.guests.values()] : [this.guests.get(record)];
+    // Whoever waits for a guest that a guest has made would wait for ever.
+    const own = this.guests.get(record);
+    const guests = own === undefined ? [...this.guests.values()] : [own];
     for (const guest of guests) {
-      if (guest === undefined) continue;
       // The thread that failed cannot end properly, so that the guest is given up here.
       this.guests.delete(guest.record);
       void guest.fail(failure);
@@ -239,10 +249,15 @@ export class Machine {
   }
 
   private hostTerminal(): HostTerminal {
-    this.terminal ??= new HostTerminal(this.mem, (signal) => {
-      for (const guest of this.guests.values()) guest.kill(signal);
+    if (this.terminal !== undefined) return this.terminal;
+    const terminal = new HostTerminal(this.mem, (signal) => {
+      const foreground = this.mem.getU32(terminal.tty + Tty.foreground);
+      const number = signalNumber(signal) as number;
+      if (foreground !== 0) killGroup(this.mem, foreground, number, COORDINATOR);
+      else for (const guest of this.guests.values()) guest.killGroup(signal);
     });
-    return this.terminal;
+    this.terminal = terminal;
+    return terminal;
   }
 
   private input(
@@ -295,6 +310,17 @@ export class Machine {
     pumps.push(pump);
     return { stream: { kind: 'stream', stream: pump.stream }, pipe };
   }
+}
+
+/**
+ * Jumps to a place after which it is translated, unless the options say otherwise: about a millisecond in the interpreter,
+ * which is what a region costs until V8 has its best code for it.
+ */
+const DEFAULT_THRESHOLD = 20_000;
+
+function translationThreshold(jit: MachineOptions['jit'] = false): number {
+  if (typeof jit === 'boolean') return jit ? DEFAULT_THRESHOLD : 0;
+  return Math.min(65535, Math.max(1, jit.threshold));
 }
 
 /** Whether a descriptor never makes its reader wait: a regular file or /dev/null. */

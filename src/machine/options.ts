@@ -15,6 +15,8 @@ export interface MachineOptions {
   readonly maxThreads?: number;
   /** How many workers to start at once; default 1. More are started as guests start threads. */
   readonly threads?: number;
+  /** Translate hot code to WebAssembly: yes, no (default), or after this many jumps to a place (at most 65535). */
+  readonly jit?: boolean | { readonly threshold: number };
   /** Seed of every pseudo-random choice; without it the host's entropy is used. */
   readonly seed?: number;
   /** Report internal errors with their stack, and more, on stderr. */

@@ -13,6 +13,11 @@ export function threadHostFile(): URL {
   return new URL(bundled ? 'workers/bundledThreadHost.cjs' : 'workers/threadHost.js', dist);
 }
 
+/** The translator's entry. */
+export function translatorFile(): URL {
+  return new URL(bundled ? 'bundle/translator.js' : 'workers/translator.js', dist);
+}
+
 /** The kinds of interpreter there are. */
 export interface InterpreterVariant {
   readonly hostPageShift: number;

@@ -1,11 +1,14 @@
 import { MessageChannel, type MessagePort, type Transferable } from 'node:worker_threads';
 import { type Endpoint, expose } from 'comlink';
+import { probeFusedMultiplyAdd } from '../isa/floatingPointProbe.js';
 import { closeHosts, forgetHost, initHosts, registerHost, stillWanted } from '../sync/hosts.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { Host } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import type { HostControl, HostTask } from './hostControl.js';
+import { endTranslation, wakeTranslator } from '../sync/translationQueue.js';
+import type { HostControl, HostTask, TranslatorTask } from './hostControl.js';
 import { type HostPool, takePool } from './hostPool.js';
+import { translatorFile } from './packageFiles.js';
 
 /** What the pool tells the coordinator. */
 export interface ThreadHostEvents {
@@ -13,6 +16,8 @@ export interface ThreadHostEvents {
   onDoorbell(): void;
   /** A host's code threw while it ran `thread` (0: none): an error of ours. */
   onFailure(error: Error, thread: number): void;
+  /** The translator has failed: guests go on without it. */
+  onTranslatorFailure(error: Error): void;
 }
 
 /** How many milliseconds the hosts of a closing machine get to leave by themselves. */
@@ -29,6 +34,7 @@ export class ThreadHosts {
   private readonly ports = new Set<MessagePort>();
   private readonly running = new Set<Promise<void>>();
   private nextIndex = 0;
+  private closing = false;
   private asked = 0;
   private adding: NodeJS.Timeout | undefined;
   /** Hosts that have started, and the slowest and mean start, for statistics. */
@@ -70,10 +76,25 @@ export class ThreadHosts {
     }
   }
 
+  /** Starts the machine's translator. */
+  startTranslator(hostPageSize: number): void {
+    const task: TranslatorTask = {
+      memory: this.mem.wasm,
+      options: { hostPageShift: Math.log2(hostPageSize), fused: probeFusedMultiplyAdd(), budget: 1_000_000 },
+    };
+    this.pool.run(task as never, { filename: translatorFile().href }).catch((error: Error) => {
+      if (this.closing) return;
+      endTranslation(this.mem);
+      this.events.onTranslatorFailure(error);
+    });
+  }
+
   /** Sends every host home and ends the pool. Guests must have ended. */
   async close(): Promise<void> {
+    this.closing = true;
     clearTimeout(this.adding);
     closeHosts(this.mem, COORDINATOR);
+    wakeTranslator(this.mem);
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_TIMEOUT).unref());
     await Promise.race([Promise.allSettled([...this.running]), timeout]);
     await this.pool.destroy();

@@ -21,6 +21,7 @@ export function codePageOf(mem: SharedMemory, descriptor: number, source: number
     if (page === 0) {
       page = allocateBlock(mem, CodePage.SIZE, owner);
       mem.setU32(page + CodePage.source, source);
+      mem.setU32(page + CodePage.generation, nextGenerationLocked(mem));
       mem.setU32(page + CodePage.next, mem.getU32(descriptor + FrameDescriptor.code));
       mem.atomicStore(descriptor + FrameDescriptor.code, page);
     }
@@ -36,7 +37,7 @@ export function clearFrameCode(mem: SharedMemory, descriptor: number, owner: num
   lockMutex(mem, MACHINE + Machine.framesLock, owner);
   let page = mem.getU32(descriptor + FrameDescriptor.code);
   for (; page !== 0; page = mem.getU32(page + CodePage.next)) {
-    mem.atomicAdd(page + CodePage.generation, 1);
+    mem.atomicStore(page + CodePage.generation, nextGenerationLocked(mem));
     clearSlots(mem, page + CodePage.slots, CodePage.end - CodePage.slots + 8);
   }
   unlockMutex(mem, MACHINE + Machine.framesLock, owner);
@@ -53,4 +54,11 @@ export function dropFrameCode(mem: SharedMemory, descriptor: number, owner: numb
     page = next;
   }
   unlockMutex(mem, MACHINE + Machine.framesLock, owner);
+}
+
+/** A generation that no CodePage has had before: translations are known by it. */
+function nextGenerationLocked(mem: SharedMemory): number {
+  const generation = (mem.getU32(MACHINE + Machine.codeGeneration) + 1) >>> 0;
+  mem.setU32(MACHINE + Machine.codeGeneration, generation);
+  return generation;
 }

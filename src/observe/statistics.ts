@@ -4,7 +4,9 @@ import { Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mm } from '../sync/records/mm.js';
 import { Thread } from '../sync/records/thread.js';
+import { Translation } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import { translationOf } from '../sync/translationQueue.js';
 
 /** What a guest has used. */
 export interface GuestStatistics {
@@ -44,8 +46,13 @@ export interface MachineMemory {
   /** Frames in use, and frames in all. */
   readonly framesUsed: number;
   readonly frames: number;
-  /** Kernel records. */
+  /** Kernel records; translated code is apart. */
   readonly kernel: number;
+  /** Regions translated, the modules they are in, the modules' bytes, and the time it took, milliseconds. */
+  readonly regions: number;
+  readonly modules: number;
+  readonly moduleBytes: number;
+  readonly translating: number;
 }
 
 /** Sums up a guest: its ended threads and those still running. Called on the main thread. */
@@ -97,11 +104,16 @@ export function mmResidentPeak(mem: SharedMemory, mm: number): number {
 /** The machine's memory at the moment. */
 export function machineMemory(mem: SharedMemory): MachineMemory {
   const pageSize = 2 ** mem.getU32(MACHINE + Machine.hostPageShift);
+  const translation = translationOf(mem);
   return {
     total: mem.getU64(MACHINE + Machine.memoryBytes),
     frames: mem.getU32(MACHINE + Machine.frameCount) * pageSize,
     framesUsed: mem.getI32(MACHINE + Machine.framesUsed) * pageSize,
-    kernel: mem.getU64(MACHINE + Machine.heapUsed),
+    kernel: mem.getU64(MACHINE + Machine.heapUsed) - mem.atomicLoad(translation + Translation.heapBytes),
+    regions: mem.getU32(translation + Translation.regionCount),
+    modules: mem.getU32(translation + Translation.modules),
+    moduleBytes: mem.getU32(translation + Translation.moduleBytes),
+    translating: mem.getU32(translation + Translation.microseconds) / 1000,
   };
 }
 
@@ -129,6 +141,10 @@ export function formatStatistics(guest: GuestStatistics, memory: MachineMemory):
     ['lock waits', guest.lockWaits.toLocaleString('en')],
     ['guest memory', `${formatBytes(guest.residentPeak)} at most`],
     ['kernel memory', formatBytes(memory.kernel)],
+    [
+      'translated',
+      `${memory.regions} regions in ${memory.modules} modules (${formatBytes(memory.moduleBytes)}), ${memory.translating.toFixed(0)} ms`,
+    ],
     ['time', `${seconds.toFixed(3)} s`],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));

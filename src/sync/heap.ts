@@ -50,6 +50,7 @@ function classFor(size: number): number {
 export function initHeap(mem: SharedMemory, from: number, to: number): void {
   mem.setU32(MACHINE + Machine.heapNext, Math.ceil(from / 16) * 16);
   mem.setU32(MACHINE + Machine.heapEnd, to);
+  mem.setU32(MACHINE + Machine.heapBegin, from);
 }
 
 /**
@@ -108,6 +109,17 @@ export function freeBlock(mem: SharedMemory, address: number, owner: number): vo
   unlockMutex(mem, MACHINE + Machine.heapLock, owner);
 }
 
+/**
+ * Whether `bytes` more can be had with a sixteenth of the heap to spare: what makes new processes and threads asks first, so
+ * that those that are there can go on.
+ */
+export function hasKernelMemory(mem: SharedMemory, bytes: number): boolean {
+  const end = mem.getU32(MACHINE + Machine.heapEnd);
+  const begin = mem.getU32(MACHINE + Machine.heapBegin);
+  const spare = end - begin - mem.getU64(MACHINE + Machine.heapUsed);
+  return spare - bytes > (end - begin) / 16;
+}
+
 /** Usable bytes of a block. */
 export function blockCapacity(mem: SharedMemory, address: number): number {
   return mem.getU32(address - HEADER + BlockHeader.capacity);
@@ -124,4 +136,9 @@ function takeLargeLocked(mem: SharedMemory, capacity: number): number {
     link = block + BlockHeader.next;
   }
   return 0;
+}
+
+/** What a block takes of the heap, as Machine.heapUsed counts it. */
+export function blockFootprint(mem: SharedMemory, address: number): number {
+  return blockCapacity(mem, address) + HEADER;
 }

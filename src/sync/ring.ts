@@ -33,6 +33,8 @@ export enum RequestKind {
   HostEnded = 6,
   /** Terminal `a` (kernel/files Tty record) has new settings: put the host's terminal in their mode. */
   TerminalChanged = 7,
+  /** The first hot place was found: start the translator. */
+  TranslatorWanted = 8,
 }
 
 export interface CoordinatorRequest {

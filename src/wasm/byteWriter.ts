@@ -17,9 +17,12 @@ export class ByteWriter {
   }
 
   bytes(values: ArrayLike<number>): void {
-    if (this.#length + values.length > this.#bytes.length) this.#grow(values.length);
-    this.#bytes.set(values, this.#length);
-    this.#length += values.length;
+    const count = values.length;
+    if (this.#length + count > this.#bytes.length) this.#grow(count);
+    // A typed array's `set` takes longer to start than a handful of bytes take.
+    if (count > 32) this.#bytes.set(values, this.#length);
+    else for (let i = 0; i < count; i++) this.#bytes[this.#length + i] = values[i];
+    this.#length += count;
   }
 
   /** An unsigned integer below 2^32 as unsigned LEB128. */

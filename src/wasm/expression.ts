@@ -12,10 +12,30 @@ export class Expression<T extends ValueType = ValueType> {
     /** One byte, or 0xfc00 / 0xfd00 / 0xfe00 plus the number behind that prefix. */
     readonly opcode: number,
     readonly operands: readonly Expression[],
-    /** Encoded immediates, or undefined. */
-    readonly immediates?: readonly number[] | Uint8Array,
+    /** How `first` and `second` are encoded behind the opcode: the immediates of most instructions take no allocation. */
+    readonly encoding: Encoding = Encoding.None,
+    readonly first: number = 0,
+    readonly second: number = 0,
+    /** Immediates encoded already, with Encoding.Bytes. */
+    readonly bytes: Uint8Array | undefined = undefined,
   ) {}
 }
+
+/** The kinds of immediates. */
+export enum Encoding {
+  None = 0,
+  /** `first` as an unsigned integer. */
+  Index = 1,
+  /** `first` as a signed integer of 32 bits. */
+  Signed = 2,
+  /** `first` is the alignment's log2, `second` the offset. */
+  Memory = 3,
+  /** `first` and `second` as unsigned integers. */
+  Pair = 4,
+  Bytes = 5,
+}
+
+const NO_OPERANDS: readonly Expression[] = [];
 
 export type I32 = Expression<'i32'>;
 export type I64 = Expression<'i64'>;
@@ -25,10 +45,28 @@ export type V128 = Expression<'v128'>;
 
 /** Writes `expression` out. */
 export function emitExpression(out: ByteWriter, expression: Expression): void {
-  const { operands, opcode, immediates } = expression;
+  const { operands, opcode, encoding, first } = expression;
   for (let i = 0; i < operands.length; i++) emitExpression(out, operands[i]);
-  emitOpcode(out, opcode);
-  if (immediates !== undefined) out.bytes(immediates);
+  if (opcode < 0x100) out.byte(opcode);
+  else emitOpcode(out, opcode);
+  switch (encoding) {
+    case Encoding.None:
+      break;
+    case Encoding.Index:
+      out.unsigned(first);
+      break;
+    case Encoding.Signed:
+      out.signed32(first);
+      break;
+    case Encoding.Memory:
+    case Encoding.Pair:
+      out.unsigned(first);
+      out.unsigned(expression.second);
+      break;
+    case Encoding.Bytes:
+      out.bytes(expression.bytes!);
+      break;
+  }
 }
 
 /** Writes an opcode, with its prefix if it has one. */
@@ -41,23 +79,16 @@ export function emitOpcode(out: ByteWriter, opcode: number): void {
   }
 }
 
-/** Encodes immediates with a scratch writer. */
-export function encode(write: (out: ByteWriter) => void): Uint8Array {
+/** An expression without operands, whose immediates `write` encodes. */
+export function encoded<T extends ValueType>(
+  type: T,
+  opcode: number,
+  write: (out: ByteWriter) => void,
+): Expression<T> {
   const out = new ByteWriter(16);
   write(out);
-  return out.toBytes();
+  return new Expression(type, opcode, NO_OPERANDS, Encoding.Bytes, 0, 0, out.toBytes());
 }
-
-const unsigned = (value: number): number[] => {
-  const bytes: number[] = [];
-  value >>>= 0;
-  while (value >= 0x80) {
-    bytes.push((value & 0x7f) | 0x80);
-    value >>>= 7;
-  }
-  bytes.push(value);
-  return bytes;
-};
 
 type Unary<A extends ValueType, R extends ValueType> = (a: Expression<A>) => Expression<R>;
 type Binary<A extends ValueType, R extends ValueType> = (a: Expression<A>, b: Expression<A>) => Expression<R>;
@@ -87,7 +118,7 @@ const f64Compare = (opcode: number) => binary<'f64', 'i32'>('i32', opcode);
 type Load<R extends ValueType> = (address: I32, offset?: number, align?: number) => Expression<R>;
 function load<R extends ValueType>(type: R, opcode: number, natural: number): Load<R> {
   return (address, offset = 0, align = natural) =>
-    new Expression(type, opcode, [address], [align, ...unsigned(offset)]);
+    new Expression(type, opcode, [address], Encoding.Memory, align, offset);
 }
 
 /** An atomic read-modify-write: evaluates to the value before. */
@@ -98,7 +129,7 @@ type ReadModifyWrite<R extends ValueType> = (
 ) => Expression<R>;
 function readModifyWrite<R extends ValueType>(type: R, opcode: number, align: number): ReadModifyWrite<R> {
   return (address, value, offset = 0) =>
-    new Expression(type, opcode, [address, value], [align, ...unsigned(offset)]);
+    new Expression(type, opcode, [address, value], Encoding.Memory, align, offset);
 }
 
 /** An atomic compare-exchange: evaluates to the value before; happened when that equals `expected`. */
@@ -110,17 +141,17 @@ type CompareExchange<R extends ValueType> = (
 ) => Expression<R>;
 function compareExchange<R extends ValueType>(type: R, opcode: number, align: number): CompareExchange<R> {
   return (address, expected, replacement, offset = 0) =>
-    new Expression(type, opcode, [address, expected, replacement], [align, ...unsigned(offset)]);
+    new Expression(type, opcode, [address, expected, replacement], Encoding.Memory, align, offset);
 }
 
 /** The value of the local or parameter with index `index`. */
 export function localGet<T extends ValueType>(type: T, index: number): Expression<T> {
-  return new Expression(type, 0x20, [], unsigned(index));
+  return new Expression(type, 0x20, NO_OPERANDS, Encoding.Index, index);
 }
 
 /** Sets the local and evaluates to the value set. */
 export function localTee<T extends ValueType>(index: number, value: Expression<T>): Expression<T> {
-  return new Expression(value.type, 0x22, [value], unsigned(index));
+  return new Expression(value.type, 0x22, [value], Encoding.Index, index);
 }
 
 /** `condition ? whenTrue : whenFalse`; evaluates both. */
@@ -138,22 +169,26 @@ export function call<R extends ValueType>(
   result: R,
   ...operands: readonly Expression[]
 ): Expression<R> {
-  return new Expression(result, 0x10, operands, unsigned(callee.index));
+  return new Expression(result, 0x10, operands, Encoding.Index, callee.index);
+}
+
+/** A call of entry `index` of the imported table, whose function has the type with index `type` and one result. */
+export function callIndirect<R extends ValueType>(
+  type: number,
+  result: R,
+  index: I32,
+  ...operands: readonly Expression[]
+): Expression<R> {
+  return new Expression(result, 0x11, [...operands, index], Encoding.Pair, type, 0);
 }
 
 /** The value of global `index`. */
 export function globalGet<T extends ValueType>(type: T, index: number): Expression<T> {
-  return new Expression(type, 0x23, [], unsigned(index));
+  return new Expression(type, 0x23, NO_OPERANDS, Encoding.Index, index);
 }
 
 export const i32 = {
-  const: (value: number): I32 =>
-    new Expression(
-      'i32',
-      0x41,
-      [],
-      encode((out) => out.signed32(value)),
-    ),
+  const: (value: number): I32 => new Expression('i32', 0x41, NO_OPERANDS, Encoding.Signed, value | 0),
   load: load('i32', 0x28, 2),
   load8_s: load('i32', 0x2c, 0),
   load8_u: load('i32', 0x2d, 0),
@@ -213,16 +248,9 @@ export const i32 = {
 
 export const i64 = {
   const: (value: number | bigint): I64 =>
-    new Expression(
-      'i64',
-      0x42,
-      [],
-      encode((out) =>
-        typeof value === 'number' && value === (value | 0)
-          ? out.signed32(value)
-          : out.signed64(BigInt(value)),
-      ),
-    ),
+    typeof value === 'number' && value === (value | 0)
+      ? new Expression('i64', 0x42, NO_OPERANDS, Encoding.Signed, value)
+      : encoded('i64', 0x42, (out) => out.signed64(BigInt(value))),
   load: load('i64', 0x29, 3),
   load8_s: load('i64', 0x30, 0),
   load8_u: load('i64', 0x31, 0),
@@ -286,7 +314,7 @@ export const i64 = {
 
 export const f32 = {
   const: (value: number): F32 =>
-    new Expression('f32', 0x43, [], new Uint8Array(new Float32Array([value]).buffer)),
+    encoded('f32', 0x43, (out) => out.bytes(new Uint8Array(new Float32Array([value]).buffer))),
   load: load('f32', 0x2a, 2),
   eq: f32Compare(0x5b),
   ne: f32Compare(0x5c),
@@ -318,7 +346,7 @@ export const f32 = {
 
 export const f64 = {
   const: (value: number): F64 =>
-    new Expression('f64', 0x44, [], new Uint8Array(new Float64Array([value]).buffer)),
+    encoded('f64', 0x44, (out) => out.bytes(new Uint8Array(new Float64Array([value]).buffer))),
   load: load('f64', 0x2b, 3),
   eq: f64Compare(0x61),
   ne: f64Compare(0x62),

@@ -9,7 +9,7 @@ export class Local<T extends ValueType = ValueType> extends Expression<T> {
     readonly index: number,
   ) {
     const get = localGet(type, index);
-    super(type, get.opcode, [], get.immediates);
+    super(type, get.opcode, get.operands, get.encoding, index);
   }
 }
 

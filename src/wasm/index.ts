@@ -1,6 +1,8 @@
 export { ByteWriter } from './byteWriter.js';
 export {
   call,
+  callIndirect,
+  Encoding,
   Expression,
   type F32,
   type F64,

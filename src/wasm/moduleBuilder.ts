@@ -11,6 +11,11 @@ interface ImportedFunction extends FunctionRef {
   readonly name: string;
 }
 
+interface TableImport {
+  readonly module: string;
+  readonly name: string;
+}
+
 /** Memory limits of an import, in 64 KiB pages. */
 export interface MemoryImport {
   readonly module: string;
@@ -32,9 +37,20 @@ export class ModuleBuilder {
   readonly #globals: { type: ValueType; mutable: boolean; initial: number | bigint }[] = [];
   readonly #exports: { name: string; kind: number; index: number }[] = [];
   #memory: MemoryImport | undefined;
+  #table: { module: string; name: string } | undefined;
 
   importMemory(memory: MemoryImport): void {
     this.#memory = memory;
+  }
+
+  /** Imports a table of functions, for `call_indirect`. */
+  importTable(module: string, name: string): void {
+    this.#table = { module, name };
+  }
+
+  /** Index of a function type, for `call_indirect`. */
+  typeIndex(type: FunctionType): number {
+    return this.#typeOf(type);
   }
 
   importFunction(module: string, name: string, type: FunctionType): FunctionRef {
@@ -82,14 +98,18 @@ export class ModuleBuilder {
       body.unsigned(type.results.length);
       for (const result of type.results) body.byte(VALUE_TYPE_CODE[result]);
     });
-    const imports: (ImportedFunction | MemoryImport)[] = [...this.#imports];
+    const imports: (ImportedFunction | MemoryImport | TableImport)[] = [...this.#imports];
     if (this.#memory) imports.push(this.#memory);
+    if (this.#table) imports.push(this.#table);
     section(out, 2, imports, (body, entry) => {
       body.name(entry.module);
       body.name(entry.name);
       if ('index' in entry) {
         body.byte(0x00);
         body.unsigned(this.#typeOf(entry.type));
+      } else if (!('shared' in entry)) {
+        body.bytes([0x01, 0x70, 0x00]);
+        body.unsigned(0);
       } else {
         body.byte(0x02);
         body.byte(entry.shared ? 0x03 : 0x01);

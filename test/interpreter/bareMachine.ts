@@ -81,6 +81,20 @@ export class BareMachine {
     this.mem.setU32(table + (address >>> (what === 'x' ? 12 : this.hostPageShift)) * 4, 0);
   }
 
+  /** The CodePage of a guest address, or 0. */
+  codePage(address: number): number {
+    return this.mem.getU32(CODE_TABLE + (address >>> 12) * 4);
+  }
+
+  setCodePage(address: number, codePage: number): void {
+    this.mem.setU32(CODE_TABLE + (address >>> 12) * 4, codePage);
+  }
+
+  /** Whether the page of a guest address is mapped. */
+  isMapped(address: number): boolean {
+    return this.mem.getU32(READ_TABLE + (address >>> this.hostPageShift) * 4) !== 0;
+  }
+
   /** Machine address of a mapped guest address. */
   place(address: number): number {
     const entry = this.mem.getU32(READ_TABLE + (address >>> this.hostPageShift) * 4);

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { HANDLERS, OP_CONTINUE, OP_ILLEGAL, OP_STRADDLE } from '../../src/interpreter/handlers.js';
+import { engineImports } from '../../src/interpreter/instantiate.js';
 import { interpreterBytes } from '../../src/interpreter/interpreter.js';
 import { OPCODE_SHIFT, SINK, slotFields } from '../../src/interpreter/slot.js';
 import { decode } from '../../src/isa/decoder.js';
-import { floatingPointHelpers } from '../../src/isa/floatingPointHelpers.js';
 import { INSTRUCTIONS } from '../../src/isa/instructions.js';
 import { CODE_SLOTS, CodePage } from '../../src/sync/records/codePage.js';
 import { SharedMemory } from '../../src/sync/sharedMemory.js';
@@ -56,7 +56,7 @@ function shownSlot(slot: bigint): string {
 const mem = SharedMemory.create(1 << 20);
 const instance = new WebAssembly.Instance(
   new WebAssembly.Module(interpreterBytes() as Uint8Array<ArrayBuffer>),
-  { engine: { memory: mem.wasm, time: () => 0 }, helpers: { ...floatingPointHelpers() } },
+  engineImports(mem, { time: () => 0, regions: new WebAssembly.Table({ element: 'anyfunc', initial: 0 }) }),
 );
 const predecodeInstruction = instance.exports.predecodeInstruction as (raw: number, offset: number) => bigint;
 const predecodeRun = instance.exports.predecodeRun as (page: number, index: number) => void;

@@ -102,8 +102,14 @@ export const Machine = record({
   doorbell: i32,
   /** FilesGlobal of kernel/files; heapLock while it is made. */
   filesGlobal: pointer,
+  /** Translation record; constant. */
+  translation: pointer,
+  /** Last generation given to a CodePage; framesLock. */
+  codeGeneration: u32,
   /** ShmTable of kernel/sysvShm.ts; 0 until a guest needs it. Atomic. */
   sysvShm: pointer,
+  /** First byte of the kernel area; constant. */
+  heapBegin: u32,
 });
 
 /** A thread host: one worker of the pool. */

@@ -117,6 +117,12 @@ export const Thread = record({
   // --- more of the engine ---
   /** Predecoded instructions that straddle two pages, as the thread last met them: STRADDLES entries (interpreter/straddles). */
   straddles: array(u64, 64),
+  /** Counters of how often places are jumped to (u16 each, hashed by slot address), or 0 when nothing is translated. */
+  hotCounters: pointer,
+  /** The count at which a place is hot; 0: never. */
+  hotThreshold: u32,
+  /** A byte a region: 1 when the worker that runs the thread has it in its table. */
+  readyRegions: pointer,
 
   // --- more of kernel/ ---
   /** CLONE_CHILD_SETTID: where a new process writes its tid before anything else, or 0. */
@@ -159,6 +165,11 @@ export const EXIT_ATTENTION = 7;
 export const EXIT_FENCE_I = 8;
 /** A misaligned LR, SC or AMO: SIGBUS / BUS_ADRALN. */
 export const EXIT_MISALIGNED_ATOMIC = 9;
+
+/** The place at the pc is jumped to often: it is worth translating. */
+export const EXIT_HOT = 10;
+/** The region whose index is in exitAddress is not in this worker's table yet. */
+export const EXIT_REGION = 11;
 
 /** `reservationAddress` when there is no reservation. */
 export const NO_RESERVATION = 0xffff_ffff_ffff_ffffn;

@@ -1,0 +1,71 @@
+import { engineImports, instantiateInterpreter } from '../interpreter/instantiate.js';
+import { allocateBlock, blockFootprint } from '../sync/heap.js';
+import { EXIT_HOT, EXIT_REGION, Thread } from '../sync/records/thread.js';
+import { MOST_REGIONS, RegionEntry, Translation } from '../sync/records/translation.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { endTranslation, requestTranslation, translationOf } from '../sync/translationQueue.js';
+
+/** Entries by which the table of regions grows. */
+const TABLE_STEP = 256;
+
+/** Runs guest threads: the interpreter, and the translated regions that it enters. */
+export interface TranslatingEngine {
+  /** As Interpreter.run; hot places and regions that this worker has not met yet are dealt with in here. */
+  run(thread: number): number;
+}
+
+/**
+ * Makes the engine of a worker. `ring` rings the coordinator's doorbell (when the first hot place wants a translator);
+ * `owner` is the worker's lock token.
+ */
+export function createEngine(
+  mem: SharedMemory,
+  interpreter: WebAssembly.Module,
+  ring: () => void,
+  owner: number,
+): TranslatingEngine {
+  const translation = translationOf(mem);
+  const counters = mem.getU32(translation + Translation.counters);
+  // A byte a region: 1 when this worker's table has it. Read by the interpreter.
+  const ready = allocateBlock(mem, MOST_REGIONS, owner);
+  mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, ready));
+  const table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
+  const { run, enter, aside } = instantiateInterpreter(mem, interpreter, { regions: table });
+  const imports = engineImports(mem, { enter });
+
+  /** Puts the regions of the module that region `index` is in into this worker's table. */
+  const instantiateRegions = (index: number): void => {
+    const entry = mem.getU32(translation + Translation.regions) + index * RegionEntry.SIZE;
+    const address = mem.getU32(entry + RegionEntry.module);
+    const first = mem.getU32(entry + RegionEntry.first);
+    const count = mem.getU32(entry + RegionEntry.count);
+    let regions: WebAssembly.Exports = {};
+    try {
+      const bytes = mem.u8.slice(address, address + mem.getU32(entry + RegionEntry.length));
+      regions = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports).exports;
+    } catch (error) {
+      // V8 has no room for more code: the regions are left at once, and what they stand for is interpreted.
+      if (!(error instanceof WebAssembly.CompileError || error instanceof RangeError)) throw error;
+      endTranslation(mem);
+    }
+    if (first + count > table.length) table.grow(first + count + TABLE_STEP - table.length);
+    for (let i = 0; i < count; i++) {
+      table.set(first + i, regions[`r${i}`] ?? aside);
+      mem.u8[ready + first + i] = 1;
+    }
+  };
+
+  return {
+    run(thread) {
+      mem.setU32(thread + Thread.hotCounters, counters);
+      mem.setU32(thread + Thread.hotThreshold, mem.atomicLoad(translation + Translation.threshold));
+      mem.setU32(thread + Thread.readyRegions, ready);
+      for (;;) {
+        const exit = run(thread);
+        if (exit === EXIT_HOT) requestTranslation(mem, thread, ring);
+        else if (exit === EXIT_REGION) instantiateRegions(mem.getU32(thread + Thread.exitAddress));
+        else return exit;
+      }
+    },
+  };
+}

@@ -1,0 +1,384 @@
+import type { HelperCalls } from '../isa/builder.js';
+import { fusedSemantics } from '../isa/floatingPoint.js';
+import { CodePage } from '../sync/records/codePage.js';
+import { Thread } from '../sync/records/thread.js';
+import {
+  call,
+  type FunctionBuilder,
+  type FunctionRef,
+  f64,
+  type I32,
+  type I64,
+  i32,
+  i64,
+  type Label,
+  type Local,
+} from '../wasm/index.js';
+import { accessGroups, accessSize } from './accessGroups.js';
+import { analyse, type ControlFlow } from './controlFlow.js';
+import { LEFT_ASIDE, RegionBuilder, type RegionFrame } from './regionBuilder.js';
+import type { Block, Edge, Region } from './regionGraph.js';
+import { type RegisterSet, type RegisterUse, registersIn, registerUse, union } from './registerUse.js';
+
+/** A page of code that a region was made from. */
+export interface RegionPage {
+  /** Guest address >> 12. */
+  readonly page: number;
+  readonly codePage: number;
+  readonly generation: number;
+}
+
+export interface RegionOptions {
+  readonly hostPageShift: number;
+  readonly fused: boolean;
+  /** Instructions after which a loop leaves and comes back, so that V8 can put better code in place. */
+  readonly budget: number;
+}
+
+/** What the functions of a module call. */
+export interface RegionCallees {
+  /** The region's own function, for calls of itself: its pages have been checked already. */
+  readonly self: FunctionRef;
+  /** (thread, depth) → LEFT_*: runs the region at Thread.pc, if there is one. */
+  readonly enter: FunctionRef;
+  /** The entry of the region of this module that begins at `pc`, if there is one. */
+  regionAt(pc: number): FunctionRef | undefined;
+  readonly useHelper: HelperCalls;
+}
+
+/**
+ * Writes the function through which a region is entered, (thread, depth) → LEFT_*: checks that the thread's code is what
+ * the region was compiled from, else LEFT_ASIDE.
+ */
+export function writeRegionEntry(
+  f: FunctionBuilder,
+  region: Region,
+  pages: readonly RegionPage[],
+  body: FunctionRef,
+): void {
+  const thread = f.param('i32', 0);
+  const codeTable = f.hold(i32.load(thread, Thread.codeTable));
+  const stale = f.openBlock();
+  f.brIf(stale, i64.ne(i64.load(thread, Thread.pc), i64.const(region.entry.pc)));
+  for (const { page, codePage, generation } of pages) {
+    f.brIf(stale, i32.ne(i32.load(codeTable, page * 4), i32.const(codePage | 0)));
+    f.brIf(stale, i32.ne(i32.load(i32.const(codePage | 0), CodePage.generation), i32.const(generation | 0)));
+  }
+  f.return(call(body, 'i32', thread, f.param('i32', 1)));
+  f.close();
+  f.return(i32.const(LEFT_ASIDE));
+}
+
+/**
+ * Writes the wasm function of a region: (thread, depth) → LEFT_*.
+ *
+ *   registers into locals
+ *   block exit
+ *     block exitThere
+ *       block exitAside
+ *         the blocks, structured by the dominator tree
+ *       end: the reason is LEFT_ASIDE
+ *     end: the pc from exitAt
+ *   end
+ *   registers, pc and instret back; return the reason
+ */
+export function writeRegion(
+  f: FunctionBuilder,
+  region: Region,
+  callees: RegionCallees,
+  options: RegionOptions,
+): void {
+  new RegionWriter(f, region, callees, options).write();
+}
+
+/** Shift of the distance of an exit's pc from the region's entry in exitAt; below it, the instructions not done. */
+const UNDONE_BITS = 9;
+
+class RegionWriter {
+  private readonly thread: Local<'i32'>;
+  private readonly depth: Local<'i32'>;
+  private readonly x: (Local<'i64'> | undefined)[] = new Array(32).fill(undefined);
+  private readonly fp: (Local<'f64'> | undefined)[] = new Array(32).fill(undefined);
+  private readonly flow: ControlFlow;
+  private readonly use: RegisterUse;
+  private readonly frame: RegionFrame;
+  /** Budget less the instructions done, counted by the block. */
+  private readonly count: Local<'i32'>;
+  private readonly exitPc: Local<'i64'>;
+  private readonly exitReason: Local<'i32'>;
+  private readonly exitAt: Local<'i32'>;
+  private readonly exit: Label;
+  private readonly exitThere: Label;
+  private readonly exitAside: Label;
+  /** By block number: where a forward branch to the block goes, and a backward one. */
+  private readonly labels: (Label | undefined)[];
+  private readonly loops: (Label | undefined)[];
+
+  constructor(
+    private readonly f: FunctionBuilder,
+    private readonly region: Region,
+    private readonly callees: RegionCallees,
+    private readonly options: RegionOptions,
+  ) {
+    this.thread = f.param('i32', 0);
+    this.depth = f.param('i32', 1);
+    this.flow = analyse(region.entry);
+    this.use = registerUse(this.flow);
+    const { thread, use } = this;
+    for (const r of registersIn(use.used.x)) this.x[r] = f.local('i64');
+    for (const r of registersIn(use.used.f)) this.fp[r] = f.local('f64');
+    this.loadRegisters(union(use.live[0], use.written));
+    // Without a home any other entry will do, but not 0: that is an absent page's.
+    const home = i32.load(thread, Thread.homeEntry);
+    const homeEntry = f.hold(i32.or(home, i32.eqz(home)));
+    this.count = f.local('i32');
+    f.set(this.count, i32.const(options.budget));
+    this.exitPc = f.local('i64');
+    this.exitReason = f.local('i32');
+    this.exitAt = f.local('i32');
+    const inexact = f.local('i32');
+    const inexactNearest = f.local('i32');
+    const rounds = region.blocks.some((block) =>
+      block.instructions.some(({ decoded }) => decoded.instruction.usesRm),
+    );
+    const loadInexact = (): void => {
+      if (!rounds) return;
+      f.set(inexact, i32.and(i32.load(thread, Thread.fflags), i32.const(1)));
+      f.set(inexactNearest, i32.and(inexact, i32.eqz(i32.load(thread, Thread.frm))));
+    };
+    loadInexact();
+    this.frame = {
+      f,
+      thread,
+      x: this.x,
+      fp: this.fp,
+      readTable: f.hold(i32.load(thread, Thread.readTable)),
+      writeTable: f.hold(i32.load(thread, Thread.writeTable)),
+      homeEntry,
+      homeDelta: f.hold(i32.add(homeEntry, i32.const(-1))),
+      masks: this.masks(),
+      inexact,
+      inexactNearest,
+      address: f.local('i64'),
+      entry: f.local('i32'),
+      place: f.local('i32'),
+      hostPageShift: options.hostPageShift,
+      useHelper: callees.useHelper,
+      asideAt: (pc, undone) => {
+        f.set(this.exitAt, this.exitCode(pc, undone));
+        return this.exitAside;
+      },
+      loadInexact,
+    };
+    this.exit = f.openBlock();
+    this.exitThere = f.openBlock();
+    this.exitAside = f.openBlock();
+    this.labels = this.flow.order.map(() => undefined);
+    this.loops = this.flow.order.map(() => undefined);
+  }
+
+  write(): void {
+    const { f, thread } = this;
+    this.tree(0);
+    f.close();
+    f.set(this.exitReason, i32.const(LEFT_ASIDE));
+    f.close();
+    const distance = i64.extend_i32_s(i32.shr_s(this.exitAt, i32.const(UNDONE_BITS)));
+    f.set(this.exitPc, i64.add(i64.const(this.region.entry.pc), distance));
+    f.set(this.count, i32.add(this.count, i32.and(this.exitAt, i32.const(2 ** UNDONE_BITS - 1))));
+    f.close();
+    this.storeRegisters(this.use.written);
+    f.store('i64.store', thread, this.exitPc, Thread.pc);
+    this.storeCount();
+    f.return(this.exitReason);
+  }
+
+  /** The masks for the sizes of access there are. */
+  private masks(): Local<'i64'>[] {
+    const { f, thread } = this;
+    const beyond = f.hold(i64.sub(i64.const(0), i64.load(thread, Thread.reach)));
+    const sizes = new Set(
+      this.region.blocks.flatMap((block) => block.instructions.map(({ decoded }) => accessSize(decoded))),
+    );
+    return [1, 2, 4, 8].map((bytes) =>
+      bytes > 1 && sizes.has(bytes) ? f.hold(i64.or(beyond, i64.const(bytes - 1))) : beyond,
+    );
+  }
+
+  private exitCode(pc: number, undone: number): I32 {
+    return i32.const((pc - this.region.entry.pc) * 2 ** UNDONE_BITS + undone);
+  }
+
+  /** Leaves the region to go on at `pc`, which is the start of a block, wherever that is. */
+  private goOnAt(pc: number): void {
+    if (Math.abs(pc - this.region.entry.pc) >= 2 ** (31 - UNDONE_BITS)) {
+      this.goOnAtRegister(i64.const(pc));
+      return;
+    }
+    this.f.set(this.exitAt, this.exitCode(pc, 0));
+    this.f.br(this.exitThere);
+  }
+
+  private goOnAtRegister(pc: I64): void {
+    this.f.set(this.exitPc, pc);
+    this.f.br(this.exit);
+  }
+
+  private loadRegisters({ x, f }: RegisterSet): void {
+    for (const r of registersIn(x)) this.f.set(this.x[r]!, i64.load(this.thread, Thread.x + r * 8));
+    for (const r of registersIn(f)) this.f.set(this.fp[r]!, f64.load(this.thread, Thread.f + r * 8));
+  }
+
+  private storeRegisters({ x, f }: RegisterSet): void {
+    for (const r of registersIn(x)) this.f.store('i64.store', this.thread, this.x[r]!, Thread.x + r * 8);
+    for (const r of registersIn(f)) this.f.store('f64.store', this.thread, this.fp[r]!, Thread.f + r * 8);
+  }
+
+  private storeCount(): void {
+    const { f, thread } = this;
+    const done = i64.extend_i32_s(i32.sub(i32.const(this.options.budget), this.count));
+    f.store('i64.store', thread, i64.add(i64.load(thread, Thread.instret), done), Thread.instret);
+  }
+
+  /** Nonzero when attention is wanted or the budget is used up. */
+  private poll(): I32 {
+    return i32.or(i32.load(this.thread, Thread.attention), i32.shr_u(this.count, i32.const(31)));
+  }
+
+  // --- control flow ---
+
+  /** Writes block `n` and all that it dominates. */
+  private tree(n: number): void {
+    const { f, flow } = this;
+    const merges = flow.children[n].filter((child) => flow.isMerge[child]);
+    if (flow.isLoopHeader[n]) this.loops[n] = f.openLoop();
+    for (let i = merges.length - 1; i >= 0; i--) this.labels[merges[i]] = f.openBlock();
+    this.block(n);
+    for (const merge of merges) {
+      f.close();
+      this.tree(merge);
+    }
+    if (flow.isLoopHeader[n]) {
+      f.close();
+      this.loops[n] = undefined;
+    }
+  }
+
+  private go(from: number, edge: Edge): void {
+    const { f, flow } = this;
+    if (edge.block === undefined) {
+      this.goOnAt(edge.pc);
+      return;
+    }
+    const to = flow.number.get(edge.block)!;
+    if (flow.isBackEdge(from, to)) {
+      // Where there is no loop open, control flow is irreducible: a second way into it. A region of its own takes over.
+      const loop = this.loops[to];
+      if (loop !== undefined) f.brIf(loop, i32.eqz(this.poll()));
+      this.goOnAt(edge.pc);
+    } else if (flow.isMerge[to]) f.br(this.labels[to]!);
+    else this.tree(to);
+  }
+
+  private block(n: number): void {
+    const { f, options } = this;
+    const block = this.flow.order[n];
+    const { instructions } = block;
+    const total = instructions.length;
+    f.set(this.count, i32.sub(this.count, i32.const(total)));
+    const groups = accessGroups(instructions);
+    let ended = false;
+    instructions.forEach((at, i) => {
+      const { instruction } = at.decoded;
+      // What control goes to next is written inside of its last instruction.
+      if (i === total - 1 && groups[i] === undefined)
+        for (const group of new Set(groups)) if (group?.place) f.release(group.place);
+      const fused = options.fused ? fusedSemantics[instruction.mnemonic] : undefined;
+      const builder = new RegionBuilder(this.frame, at, total - i, groups[i], {
+        branch: (condition) => this.branch(n, block, condition),
+        jump: () => this.jump(n, block),
+        jumpTo: (target) => this.jumpTo(n, block, target),
+      });
+      (fused ?? instruction.semantics)!(builder);
+      builder.finish();
+      ended = builder.ended;
+    });
+    if (ended) return;
+    if (block.terminator.kind !== 'goto') throw new Error('a block has no end');
+    this.go(n, block.terminator.next);
+  }
+
+  private branch(n: number, { terminator }: Block, condition: I32): void {
+    if (terminator.kind !== 'branch') throw new Error('a branch inside a block');
+    this.f.if(condition, () => this.go(n, terminator.taken));
+    this.go(n, terminator.next);
+  }
+
+  private jump(n: number, { terminator, instructions }: Block): void {
+    if (terminator.kind === 'goto') {
+      this.go(n, terminator.next);
+      return;
+    }
+    if (terminator.kind !== 'call') throw new Error('a jump inside a block');
+    const { pc, decoded } = instructions[instructions.length - 1];
+    const target = pc + decoded.immediate;
+    const callee = target === this.region.entry.pc ? this.callees.self : this.callees.regionAt(target);
+    this.call(n, i64.const(target), callee ?? this.callees.enter, terminator.next);
+  }
+
+  private jumpTo(n: number, { terminator }: Block, target: Local<'i64'>): void {
+    if (terminator.kind === 'call') {
+      this.call(n, target, this.callees.enter, terminator.next);
+      return;
+    }
+    if (terminator.kind === 'return') {
+      const { expected } = terminator;
+      this.f.if(i64.eq(target, i64.const(expected.pc)), () => this.go(n, expected));
+    } else if (terminator.kind === 'switch') this.switchTo(n, target, terminator.targets);
+    this.goOnAtRegister(target);
+  }
+
+  /** Calls the region at `target` and goes on along `next` when it comes back there; otherwise leaves as it did. */
+  private call(n: number, target: I64, callee: FunctionRef, next: Edge): void {
+    const { f, thread, depth, use } = this;
+    if (next.block === undefined) {
+      this.goOnAtRegister(target);
+      return;
+    }
+    f.if(i32.or(i32.eqz(depth), this.poll()), () => this.goOnAtRegister(target));
+    this.storeRegisters(use.dirty[n]);
+    f.store('i64.store', thread, target, Thread.pc);
+    const reason = f.hold(call(callee, 'i32', thread, i32.sub(depth, i32.const(1))));
+    f.if(i32.or(reason, i64.ne(i64.load(thread, Thread.pc), i64.const(next.pc))), () => {
+      this.storeCount();
+      f.return(reason);
+    });
+    f.release(reason);
+    this.loadRegisters(union(use.live[this.flow.number.get(next.block)!], use.written));
+    this.frame.loadInexact();
+    this.go(n, next);
+  }
+
+  /** Goes to the one of `targets` that `target` is; falls through when it is another place. */
+  private switchTo(n: number, target: Local<'i64'>, targets: readonly Edge[]): void {
+    const { f } = this;
+    const inside = targets.filter((edge) => edge.block !== undefined);
+    if (inside.length === 0) return;
+    const other = f.openBlock();
+    const lowest = Math.min(...inside.map((edge) => edge.pc));
+    const span = Math.max(...inside.map((edge) => edge.pc)) - lowest;
+    const distance = i64.sub(target, i64.const(lowest));
+    f.brIf(other, i64.gt_u(distance, i64.const(span)));
+    const places = inside.map(() => f.openBlock());
+    const table: Label[] = new Array(span / 2 + 1).fill(other);
+    inside.forEach((edge, i) => {
+      table[(edge.pc - lowest) / 2] = places[i];
+    });
+    f.brTable(i32.wrap_i64(i64.shr_u(distance, i64.const(1))), table, other);
+    for (let i = inside.length - 1; i >= 0; i--) {
+      f.close();
+      this.go(n, inside[i]);
+    }
+    f.close();
+  }
+}

@@ -1,0 +1,48 @@
+import { HelperTable } from '../interpreter/helperTable.js';
+import type { Helper } from '../isa/builder.js';
+import { type FunctionRef, ModuleBuilder } from '../wasm/index.js';
+import { type RegionOptions, type RegionPage, writeRegion, writeRegionEntry } from './regionCompiler.js';
+import type { Region } from './regionGraph.js';
+
+/** A region that has been formed from code in memory. */
+export interface FormedRegion {
+  readonly region: Region;
+  readonly pages: readonly RegionPage[];
+  /** The code table it was found through: regions with the same one may call each other. */
+  readonly codeTable: number;
+}
+
+/** The helpers that regions have imported so far: the next module imports them at once. */
+const imported = new Map<string, Helper>();
+
+/**
+ * Compiles regions into one module, which exports their entries as r0, r1, …, in the order given. It imports the machine's
+ * memory, `engine.enter` and helpers.
+ */
+export function compileRegions(
+  formed: readonly FormedRegion[],
+  options: RegionOptions,
+): Uint8Array<ArrayBuffer> {
+  // Imports come first in a module, but which helpers are imported is known only when everything has been written once.
+  for (;;) {
+    const module = new ModuleBuilder();
+    module.importMemory({ module: 'engine', name: 'memory', minimum: 1, maximum: 65536, shared: true });
+    const type = { params: ['i32', 'i32'], results: ['i32'] } as const;
+    const enter = module.importFunction('engine', 'enter', type);
+    const helpers = new HelperTable(module, imported.values());
+    const functions = formed.map(() => ({ entry: module.function(type), body: module.function(type) }));
+    formed.forEach(({ region, pages, codeTable }, i) => {
+      const { entry, body } = functions[i];
+      module.exportFunction(`r${i}`, entry);
+      writeRegionEntry(entry.builder, region, pages, body);
+      const regionAt = (pc: number): FunctionRef | undefined => {
+        const at = formed.findIndex((other) => other.region.entry.pc === pc && other.codeTable === codeTable);
+        return at < 0 ? undefined : functions[at].entry;
+      };
+      const callees = { self: body, enter, regionAt, useHelper: helpers.use };
+      writeRegion(body.builder, region, callees, options);
+    });
+    if (helpers.missing.size === 0) return module.toBytes() as Uint8Array<ArrayBuffer>;
+    for (const [name, helper] of helpers.missing) imported.set(name, helper);
+  }
+}

@@ -1,0 +1,98 @@
+import type { ControlFlow } from './controlFlow.js';
+import { type Block, successors } from './regionGraph.js';
+
+/**
+ * Which registers a region's blocks use: sets are bit masks, the integer registers in `x` and the floating-point ones in
+ * `f`. x0 is in none of them.
+ */
+export interface RegisterSet {
+  readonly x: number;
+  readonly f: number;
+}
+
+interface BlockUse {
+  /** Read before they are written, and written, in the block. */
+  readonly read: RegisterSet;
+  readonly written: RegisterSet;
+}
+
+export interface RegisterUse {
+  /** Read or written anywhere. */
+  readonly used: RegisterSet;
+  /** Written anywhere: what every exit writes back. */
+  readonly written: RegisterSet;
+  /** By block number: registers whose value at the start of the block matters to the region. */
+  readonly live: readonly RegisterSet[];
+  /** By block number: registers at the end of the block that may differ from the Thread record. */
+  readonly dirty: readonly RegisterSet[];
+}
+
+const NONE: RegisterSet = { x: 0, f: 0 };
+export const union = (a: RegisterSet, b: RegisterSet): RegisterSet => ({ x: a.x | b.x, f: a.f | b.f });
+const without = (a: RegisterSet, b: RegisterSet): RegisterSet => ({ x: a.x & ~b.x, f: a.f & ~b.f });
+const same = (a: RegisterSet, b: RegisterSet): boolean => a.x === b.x && a.f === b.f;
+
+/** The numbers of the registers in a mask. */
+export function registersIn(mask: number): number[] {
+  const registers: number[] = [];
+  for (let register = 0; register < 32; register++) if ((mask >>> register) & 1) registers.push(register);
+  return registers;
+}
+
+/** Finds out what the blocks of a region do with registers. */
+export function registerUse(flow: ControlFlow): RegisterUse {
+  const uses = flow.order.map(useOf);
+  const next = flow.order.map((block) => successors(block).map((successor) => flow.number.get(successor)!));
+  const written = uses.reduce((all, use) => union(all, use.written), NONE);
+
+  const live = uses.map((use) => use.read);
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (let b = uses.length - 1; b >= 0; b--) {
+      let after = NONE;
+      // Behind a call all is read from the Thread record again.
+      if (flow.order[b].terminator.kind !== 'call') for (const n of next[b]) after = union(after, live[n]);
+      const before = union(uses[b].read, without(after, uses[b].written));
+      if (!same(before, live[b])) changed = true;
+      live[b] = before;
+    }
+  }
+
+  const dirty = uses.map((use) => use.written);
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (let b = 0; b < uses.length; b++) {
+      // A call brings the Thread record up to date.
+      if (flow.order[b].terminator.kind === 'call') continue;
+      for (const n of next[b]) {
+        const more = union(dirty[n], dirty[b]);
+        if (!same(more, dirty[n])) changed = true;
+        dirty[n] = more;
+      }
+    }
+  }
+  const used = uses.reduce((all, use) => union(all, use.read), written);
+  return { used, written, live, dirty };
+}
+
+function useOf(block: Block): BlockUse {
+  let read = NONE;
+  let written = NONE;
+  for (const { decoded } of block.instructions) {
+    let reads = NONE;
+    let writes = NONE;
+    for (const letter of decoded.instruction.operands) {
+      if (letter === 's') reads = union(reads, { x: 1 << decoded.rs1, f: 0 });
+      else if (letter === 't') reads = union(reads, { x: 1 << decoded.rs2, f: 0 });
+      else if (letter === 'd') writes = union(writes, { x: 1 << decoded.rd, f: 0 });
+      else if (letter === 'S') reads = union(reads, { x: 0, f: 1 << decoded.rs1 });
+      else if (letter === 'T') reads = union(reads, { x: 0, f: 1 << decoded.rs2 });
+      else if (letter === 'R') reads = union(reads, { x: 0, f: 1 << decoded.rs3 });
+      else if (letter === 'D') writes = union(writes, { x: 0, f: 1 << decoded.rd });
+    }
+    read = union(read, without(reads, written));
+    written = union(written, writes);
+  }
+  const x0: RegisterSet = { x: 1, f: 0 };
+  return { read: without(read, x0), written: without(written, x0) };
+}

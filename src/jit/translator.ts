@@ -1,0 +1,247 @@
+import { OP_REGION } from '../interpreter/handlers.js';
+import { OPCODE_SHIFT } from '../interpreter/slot.js';
+import { allocateBlock, blockFootprint, OutOfKernelMemory } from '../sync/heap.js';
+import { lockMutex, unlockMutex } from '../sync/mutex.js';
+import { CodePage } from '../sync/records/codePage.js';
+import { FrameDescriptor } from '../sync/records/frame.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { HOT_COUNTERS, MOST_REGIONS, RegionEntry, Translation } from '../sync/records/translation.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import {
+  endTranslation,
+  type PlaceToTranslate,
+  takeRequests,
+  translationOf,
+} from '../sync/translationQueue.js';
+import type { RegionOptions, RegionPage } from './regionCompiler.js';
+import { formRegion } from './regionGraph.js';
+import { compileRegions, type FormedRegion } from './regionModule.js';
+
+/** Requests that become one module at most: a few large modules are better than many small ones. */
+const BATCH = 32;
+/** Milliseconds that the translator waits for more requests when there is one. */
+const GATHER = 10;
+/** Regions in a module at most, with the callees that are translated along. */
+const MOST_IN_MODULE = 48;
+/** Callees are translated along when they are this close to being hot themselves. */
+const CALLEE_SHARE = 8;
+
+/** A region that has been formed, and where it is to be entered. */
+interface PlacedRegion extends FormedRegion {
+  readonly place: PlaceToTranslate;
+  /** The CodePage of its entry, and the slot there. */
+  readonly entryPage: RegionPage;
+  readonly slot: number;
+}
+
+/**
+ * The translator: turns hot places into regions, in a worker of its own, while the guest threads go on in the interpreter.
+ *
+ * It reads code and tables of address spaces that may change or go at any moment. So whatever it finds is a guess: a
+ * region checks at each entry that the code pages are those it was made from (same page, same generation), and it is
+ * hung into its CodePage only when the code is certain to be what was read: still there, write protected, and the same.
+ */
+export class Translator {
+  /** Keeps V8's copy of the code alive: the workers' compilation of the same bytes then costs next to nothing. */
+  private readonly modules: WebAssembly.Module[] = [];
+  /** Slots of blocks inside of regions, by machine address. */
+  private readonly covered = new Set<number>();
+
+  constructor(
+    private readonly mem: SharedMemory,
+    private readonly options: RegionOptions,
+    private readonly owner: number,
+  ) {}
+
+  /** Translates until the machine closes, or there is no room for more: then translation is ended, not the guests. */
+  run(): void {
+    const { mem } = this;
+    const translation = translationOf(mem);
+    const most = mem.getU32(translation + Translation.mostBytes);
+    try {
+      for (;;) {
+        const places = takeRequests(mem, BATCH, GATHER, this.owner);
+        if (places.length === 0) return;
+        this.translate(places);
+        if (mem.getI32(translation + Translation.regionCount) >= MOST_REGIONS) break;
+        if (mem.getU32(translation + Translation.moduleBytes) >= most) break;
+      }
+    } catch (error) {
+      if (!(error instanceof OutOfKernelMemory)) throw error;
+    } finally {
+      endTranslation(mem);
+    }
+    // The modules stay alive as long as this worker does: workers may still meet their regions for the first time.
+    while (takeRequests(mem, BATCH, GATHER, this.owner).length > 0);
+  }
+
+  /** Translates a batch of places into one module and publishes it. */
+  translate(places: readonly PlaceToTranslate[]): void {
+    const { mem } = this;
+    const started = performance.now();
+    const translation = translationOf(mem);
+    const first = mem.getI32(translation + Translation.regionCount);
+    const formed = this.formAll(places, Math.min(MOST_IN_MODULE, MOST_REGIONS - first));
+    if (formed.length === 0) return;
+    const bytes = compileRegions(formed, this.options);
+    this.modules.push(new WebAssembly.Module(bytes));
+
+    const address = allocateBlock(mem, bytes.length, this.owner);
+    mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, address));
+    mem.u8.set(bytes, address);
+    formed.forEach((_, i) => {
+      const entry = mem.getU32(translation + Translation.regions) + (first + i) * RegionEntry.SIZE;
+      mem.setU32(entry + RegionEntry.module, address);
+      mem.setU32(entry + RegionEntry.length, bytes.length);
+      mem.setU32(entry + RegionEntry.first, first);
+      mem.setU32(entry + RegionEntry.count, formed.length);
+    });
+    mem.atomicStore(translation + Translation.regionCount, first + formed.length);
+    formed.forEach((one, i) => {
+      this.install(one, first + i);
+    });
+    const count = (field: number, by: number): void =>
+      mem.setU32(translation + field, mem.getU32(translation + field) + by);
+    count(Translation.modules, 1);
+    count(Translation.moduleBytes, bytes.length);
+    for (const { region } of formed) count(Translation.instructions, region.size);
+    count(Translation.microseconds, Math.round((performance.now() - started) * 1000));
+  }
+
+  /** Forms the regions of the places and of functions they call, `most` at most. */
+  private formAll(places: readonly PlaceToTranslate[], most: number): PlacedRegion[] {
+    const { mem } = this;
+    const formed: PlacedRegion[] = [];
+    const slots = new Set<number>();
+    const pending = [...places];
+    for (let place = pending.shift(); place !== undefined; place = pending.shift()) {
+      if (formed.length >= most || mem.atomicLoad(MACHINE + Machine.closing) !== 0) break;
+      const slot = this.slotOf(place, place.pc);
+      if (slot === 0 || slots.has(slot)) continue;
+      slots.add(slot);
+      // A place inside of a region gets one of its own only when it stays hot: most soon are not met alone any more.
+      if (this.covered.delete(slot)) continue;
+      const one = this.form(place, slot);
+      if (one === undefined) continue;
+      formed.push(one);
+      for (const { pc } of one.region.blocks) this.covered.add(this.slotOf(place, pc));
+      this.covered.delete(slot);
+      for (const pc of one.region.callees) {
+        const callee = this.slotOf(place, pc);
+        if (callee !== 0 && !slots.has(callee) && !this.covered.has(callee) && this.isWarmEnough(callee))
+          pending.push({ ...place, pc });
+      }
+    }
+    return formed;
+  }
+
+  /** Whether jumps to the slot have been counted so often that it will be hot soon. */
+  private isWarmEnough(slot: number): boolean {
+    const { mem } = this;
+    const translation = translationOf(mem);
+    const counter = mem.getU32(translation + Translation.counters) + ((slot >>> 2) & (HOT_COUNTERS * 2 - 2));
+    return mem.u16[counter >>> 1] * CALLEE_SHARE >= mem.getU32(translation + Translation.threshold);
+  }
+
+  /** The CodePage that the place's code table has for `address`, or 0. The tables may be gone: what is read is checked. */
+  private codePageOf({ codeTable, reach }: PlaceToTranslate, address: number): number {
+    if (!(address >= 0 && address < reach)) return 0;
+    const { mem } = this;
+    const page = mem.getU32(codeTable + Math.floor(address / 4096) * 4);
+    return page > MACHINE && page % 8 === 0 && page < mem.byteLength - CodePage.SIZE ? page : 0;
+  }
+
+  /** The slot of the instruction at `pc` when it has been decoded, and is no region yet; else 0. */
+  private slotOf(place: PlaceToTranslate, pc: number): number {
+    const page = this.codePageOf(place, pc);
+    if (page === 0) return 0;
+    const slot = page + CodePage.slots + (pc % 4096) * 4;
+    const low = this.mem.getU32(slot);
+    return low === 0 || low >>> OPCODE_SHIFT === OP_REGION ? 0 : slot;
+  }
+
+  private form(place: PlaceToTranslate, slot: number): PlacedRegion | undefined {
+    const { mem } = this;
+    const { pc, codeTable, readTable, reach, registers } = place;
+    const hostPage = 2 ** this.options.hostPageShift;
+    const pages = new Map<number, RegionPage>();
+    const fetch = (address: number): number | undefined => {
+      const page = Math.floor(address / 4096);
+      let known = pages.get(page);
+      if (known === undefined) {
+        const codePage = this.codePageOf(place, address);
+        if (codePage === 0) return undefined;
+        known = { page, codePage, generation: mem.getU32(codePage + CodePage.generation) };
+        pages.set(page, known);
+      }
+      return this.halfword(known, address);
+    };
+    const load = (address: number): number | undefined => {
+      if (!(address >= 0 && address < reach) || address % 4 !== 0) return undefined;
+      const entry = mem.getU32(readTable + Math.floor(address / hostPage) * 4);
+      return entry === 0 ? undefined : mem.i32[((address + entry - 1) >>> 0) >>> 2];
+    };
+    const isWarm = (address: number): boolean => {
+      const page = this.codePageOf(place, address);
+      return page !== 0 && mem.getU32(page + CodePage.slots + (address % 4096) * 4) !== 0;
+    };
+    const region = formRegion(pc, { fetch, isWarm, load, registers });
+    if (region === undefined) return undefined;
+    return {
+      region,
+      pages: [...region.pages].map((page) => pages.get(page)!),
+      codeTable,
+      place,
+      entryPage: pages.get(Math.floor(pc / 4096))!,
+      slot,
+    };
+  }
+
+  private halfword({ codePage }: RegionPage, address: number): number {
+    return this.mem.u16[(this.mem.getU32(codePage + CodePage.source) + (address % 4096)) >>> 1];
+  }
+
+  /** Makes region `index` the way to go at its entry, if its code still is what it was made from. */
+  private install(one: PlacedRegion, index: number): void {
+    const { mem, owner } = this;
+    lockMutex(mem, MACHINE + Machine.framesLock, owner);
+    try {
+      if (!one.pages.every((page) => this.isInUseLocked(page)) || !this.isUnchanged(one)) return;
+      const value = (BigInt(index) << 32n) | BigInt((OP_REGION << OPCODE_SHIFT) >>> 0);
+      Atomics.store(mem.u64, one.slot >>> 3, value);
+    } finally {
+      unlockMutex(mem, MACHINE + Machine.framesLock, owner);
+    }
+  }
+
+  /** Whether the CodePage still is one, of the same generation. CodePages come and go under Machine.framesLock. */
+  private isInUseLocked({ codePage, generation }: RegionPage): boolean {
+    const { mem } = this;
+    const source = mem.getU32(codePage + CodePage.source);
+    const frame =
+      (source - mem.getU32(MACHINE + Machine.framesBase)) / 2 ** mem.getU32(MACHINE + Machine.hostPageShift);
+    if (!(frame >= 0 && frame < mem.getU32(MACHINE + Machine.frameCount))) return false;
+    const descriptor =
+      mem.getU32(MACHINE + Machine.frameDescriptors) + Math.floor(frame) * FrameDescriptor.SIZE;
+    let page = mem.getU32(descriptor + FrameDescriptor.code);
+    while (page !== 0 && page !== codePage) page = mem.getU32(page + CodePage.next);
+    return page !== 0 && mem.getU32(page + CodePage.generation) === generation;
+  }
+
+  /**
+   * Whether the code is what was read. A page may have been written between the start of its generation and our reading
+   * of it; once a code table has it again it is write protected, and what it holds now holds for the generation.
+   */
+  private isUnchanged({ place, pages, region }: PlacedRegion): boolean {
+    const byNumber = new Map(pages.map((page) => [page.page, page]));
+    if (!pages.every(({ page, codePage }) => this.codePageOf(place, page * 4096) === codePage)) return false;
+    const same = (address: number, value: number): boolean =>
+      this.halfword(byNumber.get(Math.floor(address / 4096))!, address) === value;
+    return region.blocks.every(({ instructions }) =>
+      instructions.every(
+        ({ pc, decoded: { raw, length } }) =>
+          same(pc, raw & 0xffff) && (length === 2 || same(pc + 2, raw >>> 16)),
+      ),
+    );
+  }
+}

@@ -1,0 +1,62 @@
+import { Mutex } from '../mutex.js';
+import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
+
+/** Most regions a machine translates; also the number of bytes in a worker's map of those it has instantiated. */
+export const MOST_REGIONS = 16384;
+/** Requests that may wait for the translator; more are dropped (the place becomes hot again). */
+export const MOST_REQUESTS = 256;
+/** Counters of jumps, u16 each, hashed by slot address. */
+export const HOT_COUNTERS = 65536;
+
+/** State of translation, at Machine.translation. */
+export const Translation = record({
+  /** Jumps to a place after which it is translated; 0: never, or no more. Atomic. */
+  threshold: u32,
+  /** u16[HOT_COUNTERS]; counted without a lock, a lost count does not matter. */
+  counters: pointer,
+  /** RegionEntry[MOST_REGIONS]; an entry is constant once regionCount is above it. */
+  regions: pointer,
+  /** Regions published. Atomic; written by the translator only. */
+  regionCount: i32,
+
+  lock: embedded(Mutex),
+  /** TranslationRequest[MOST_REQUESTS], and how many were ever written and read; lock. */
+  requests: pointer,
+  written: u32,
+  read: u32,
+  /** 1 once the translator was asked for; lock. */
+  wanted: u32,
+  /** Counts requests; the translator waits on it. Atomic. */
+  arrived: i32,
+
+  // --- statistics; written by the translator only ---
+  modules: u32,
+  moduleBytes: u32,
+  microseconds: u32,
+  /** Instructions in all regions, copies counted. */
+  instructions: u32,
+  /** Bytes of the kernel's memory that modules and the workers' maps of regions take. Atomic. */
+  heapBytes: i32,
+  /** Bytes of modules after which nothing more is translated. Constant. */
+  mostBytes: u32,
+});
+
+/** A place that has become hot, and what the translator needs to know of the thread that found it. */
+export const TranslationRequest = record({
+  pc: u64,
+  codeTable: pointer,
+  readTable: pointer,
+  reach: u64,
+  /** The integer registers: good guesses for the tables of switches. */
+  x: array(u64, 32),
+});
+
+/** One published region. */
+export const RegionEntry = record({
+  /** Bytes of the module that has it, and their number. */
+  module: pointer,
+  length: u32,
+  /** Index of the module's first region, and how many it has. */
+  first: u32,
+  count: u32,
+});

@@ -1,0 +1,133 @@
+import { allocateBlock } from './heap.js';
+import { lockMutex, unlockMutex } from './mutex.js';
+import { MACHINE, Machine } from './records/machine.js';
+import { Thread } from './records/thread.js';
+import {
+  HOT_COUNTERS,
+  MOST_REGIONS,
+  MOST_REQUESTS,
+  RegionEntry,
+  Translation,
+  TranslationRequest,
+} from './records/translation.js';
+import { pushRequest, RequestKind } from './ring.js';
+import type { SharedMemory } from './sharedMemory.js';
+
+/** Bytes of modules that a machine translates at most: V8's code for them takes several times as much. */
+const MOST_MODULE_BYTES = 48 * 2 ** 20;
+
+/** The way from a guest thread that finds a hot place to the translator. Translation.lock is a leaf. */
+
+/** Makes the machine's Translation record; `threshold` 0 means that nothing is translated. */
+export function initTranslation(mem: SharedMemory, threshold: number, owner: number): void {
+  const translation = allocateBlock(mem, Translation.SIZE, owner);
+  mem.setU32(translation + Translation.threshold, threshold);
+  mem.setU32(translation + Translation.counters, allocateBlock(mem, HOT_COUNTERS * 2, owner));
+  const heap = mem.getU32(MACHINE + Machine.heapEnd) - mem.getU32(MACHINE + Machine.heapNext);
+  mem.setU32(translation + Translation.mostBytes, Math.min(MOST_MODULE_BYTES, Math.floor(heap / 4)));
+  if (threshold !== 0) {
+    const regions = allocateBlock(mem, MOST_REGIONS * RegionEntry.SIZE, owner);
+    mem.setU32(translation + Translation.regions, regions);
+    const requests = allocateBlock(mem, MOST_REQUESTS * TranslationRequest.SIZE, owner);
+    mem.setU32(translation + Translation.requests, requests);
+  }
+  mem.setU32(MACHINE + Machine.translation, translation);
+}
+
+/** Address of the machine's Translation record. */
+export function translationOf(mem: SharedMemory): number {
+  return mem.getU32(MACHINE + Machine.translation);
+}
+
+/** Has nothing more translated: there is no room for more, or the translator has failed. */
+export function endTranslation(mem: SharedMemory): void {
+  mem.atomicStore(translationOf(mem) + Translation.threshold, 0);
+}
+
+/** Asks for a translation of the place at the thread's pc. `ring` rings the coordinator's doorbell. */
+export function requestTranslation(mem: SharedMemory, thread: number, ring: () => void): void {
+  const translation = translationOf(mem);
+  lockMutex(mem, translation + Translation.lock, thread);
+  const written = mem.getU32(translation + Translation.written);
+  const room = (written - mem.getU32(translation + Translation.read)) >>> 0 < MOST_REQUESTS;
+  if (room) {
+    const request =
+      mem.getU32(translation + Translation.requests) + (written % MOST_REQUESTS) * TranslationRequest.SIZE;
+    mem.set64(request + TranslationRequest.pc, mem.getU64(thread + Thread.pc));
+    mem.setU32(request + TranslationRequest.codeTable, mem.getU32(thread + Thread.codeTable));
+    mem.setU32(request + TranslationRequest.readTable, mem.getU32(thread + Thread.readTable));
+    mem.set64(request + TranslationRequest.reach, mem.getU64(thread + Thread.reach));
+    mem.u8.copyWithin(request + TranslationRequest.x, thread + Thread.x, thread + Thread.x + 32 * 8);
+    mem.setU32(translation + Translation.written, written + 1);
+  }
+  const first = mem.getU32(translation + Translation.wanted) === 0;
+  mem.setU32(translation + Translation.wanted, 1);
+  unlockMutex(mem, translation + Translation.lock, thread);
+  if (first) {
+    while (!pushRequest(mem, thread, RequestKind.TranslatorWanted)) ring();
+    ring();
+  }
+  wakeTranslator(mem);
+}
+
+/** Wakes the translator: there is a request, or the machine closes. */
+export function wakeTranslator(mem: SharedMemory): void {
+  const arrived = (translationOf(mem) + Translation.arrived) >>> 2;
+  Atomics.add(mem.i32, arrived, 1);
+  Atomics.notify(mem.i32, arrived);
+}
+
+/** A request, copied out of the queue. */
+export interface PlaceToTranslate {
+  readonly pc: number;
+  readonly codeTable: number;
+  readonly readTable: number;
+  readonly reach: number;
+  readonly registers: readonly number[];
+}
+
+/**
+ * Takes up to `most` requests, waiting for the first, and `gather` milliseconds more for others to come with it; none when
+ * the machine closes. `owner` is the translator's token.
+ */
+export function takeRequests(
+  mem: SharedMemory,
+  most: number,
+  gather: number,
+  owner: number,
+): PlaceToTranslate[] {
+  const translation = translationOf(mem);
+  const arrived = (translation + Translation.arrived) >>> 2;
+  let deadline = Infinity;
+  for (;;) {
+    const ticket = Atomics.load(mem.i32, arrived);
+    if (mem.atomicLoad(MACHINE + Machine.closing) !== 0) return [];
+    const now = performance.now();
+    lockMutex(mem, translation + Translation.lock, owner);
+    try {
+      const waiting =
+        (mem.getU32(translation + Translation.written) - mem.getU32(translation + Translation.read)) >>> 0;
+      if (waiting >= most || (waiting > 0 && now >= deadline)) {
+        return Array.from({ length: Math.min(waiting, most) }, () => takeRequestLocked(mem, translation));
+      }
+      if (waiting > 0 && deadline === Infinity) deadline = now + gather;
+    } finally {
+      unlockMutex(mem, translation + Translation.lock, owner);
+    }
+    Atomics.wait(mem.i32, arrived, ticket, deadline - now);
+  }
+}
+
+function takeRequestLocked(mem: SharedMemory, translation: number): PlaceToTranslate {
+  const read = mem.getU32(translation + Translation.read);
+  mem.setU32(translation + Translation.read, read + 1);
+  const request =
+    mem.getU32(translation + Translation.requests) + (read % MOST_REQUESTS) * TranslationRequest.SIZE;
+  return {
+    pc: mem.getU64(request + TranslationRequest.pc),
+    codeTable: mem.getU32(request + TranslationRequest.codeTable),
+    readTable: mem.getU32(request + TranslationRequest.readTable),
+    reach: mem.getU64(request + TranslationRequest.reach),
+    registers: Array.from({ length: 32 }, (_, r) => mem.getU64(request + TranslationRequest.x + r * 8)),
+  };
+}

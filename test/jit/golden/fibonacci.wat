@@ -1,0 +1,489 @@
+(module
+  (type (;0;) (func (param i32 i32) (result i32)))
+  (import "engine" "enter" (func (;0;) (type 0)))
+  (import "engine" "memory" (memory (;0;) 1 65536 shared))
+  (func (;1;) (type 0) (param i32 i32) (result i32)
+    (local i32)
+    (local.set 2
+      (i32.load offset=568
+        (local.get 0)))
+    (block  ;; label = @1
+      (br_if 0 (;@1;)
+        (i64.ne
+          (i64.load offset=520
+            (local.get 0))
+          (i64.const 65536)))
+      (br_if 0 (;@1;)
+        (i32.ne
+          (i32.load offset=64
+            (local.get 2))
+          (i32.const 4202496)))
+      (br_if 0 (;@1;)
+        (i32.ne
+          (i32.load offset=8
+            (i32.const 4202496))
+          (i32.const 0)))
+      (return
+        (call 2
+          (local.get 0)
+          (local.get 1))))
+    (return
+      (i32.const 1))
+    (unreachable))
+  (func (;2;) (type 0) (param i32 i32) (result i32)
+    (local i64 i64 i64 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i32 i64)
+    (local.set 2
+      (i64.load offset=8
+        (local.get 0)))
+    (local.set 3
+      (i64.load offset=16
+        (local.get 0)))
+    (local.set 4
+      (i64.load offset=80
+        (local.get 0)))
+    (local.set 5
+      (i64.load offset=120
+        (local.get 0)))
+    (local.set 6
+      (i32.or
+        (i32.load offset=584
+          (local.get 0))
+        (i32.eqz
+          (i32.load offset=584
+            (local.get 0)))))
+    (local.set 7
+      (i32.const 1000))
+    (local.set 13
+      (i32.load offset=560
+        (local.get 0)))
+    (local.set 14
+      (i32.load offset=564
+        (local.get 0)))
+    (local.set 15
+      (i32.add
+        (local.get 6)
+        (i32.const -1)))
+    (local.set 16
+      (i64.sub
+        (i64.const 0)
+        (i64.load offset=576
+          (local.get 0))))
+    (local.set 17
+      (i64.or
+        (local.get 16)
+        (i64.const 7)))
+    (block  ;; label = @1
+      (block  ;; label = @2
+        (block  ;; label = @3
+          (block  ;; label = @4
+            (local.set 7
+              (i32.sub
+                (local.get 7)
+                (i32.const 2)))
+            (local.set 5
+              (i64.const 2))
+            (if  ;; label = @5
+              (i64.lt_s
+                (local.get 4)
+                (local.get 5))
+              (then
+                (br 1 (;@4;))))
+            (local.set 7
+              (i32.sub
+                (local.get 7)
+                (i32.const 5)))
+            (local.set 3
+              (i64.add
+                (local.get 3)
+                (i64.const -16)))
+            (local.set 10
+              (i32.const 6148))
+            (local.set 18
+              (local.get 3))
+            (br_if 1 (;@3;)
+              (i64.ne
+                (i64.and
+                  (local.get 18)
+                  (local.get 17))
+                (i64.const 0)))
+            (local.set 19
+              (i32.load
+                (i32.add
+                  (local.get 14)
+                  (i32.and
+                    (i32.wrap_i64
+                      (i64.shr_u
+                        (local.get 18)
+                        (i64.const 10)))
+                    (i32.const -4)))))
+            (local.set 21
+              (i32.add
+                (i32.wrap_i64
+                  (local.get 18))
+                (local.get 15)))
+            (local.set 18
+              (i64.add
+                (local.get 18)
+                (i64.const 15)))
+            (br_if 1 (;@3;)
+              (i64.ne
+                (i64.and
+                  (local.get 18)
+                  (local.get 16))
+                (i64.const 0)))
+            (br_if 1 (;@3;)
+              (i32.ne
+                (i32.load
+                  (i32.add
+                    (local.get 14)
+                    (i32.and
+                      (i32.wrap_i64
+                        (i64.shr_u
+                          (local.get 18)
+                          (i64.const 10)))
+                      (i32.const -4))))
+                (local.get 19)))
+            (if  ;; label = @5
+              (i32.ne
+                (local.get 19)
+                (local.get 6))
+              (then
+                (br_if 2 (;@3;)
+                  (i32.eqz
+                    (local.get 19)))
+                (local.set 21
+                  (i32.add
+                    (local.get 21)
+                    (i32.sub
+                      (local.get 19)
+                      (local.get 6))))))
+            (i64.store offset=8
+              (local.get 21)
+              (local.get 2))
+            (i64.store
+              (local.get 21)
+              (local.get 4))
+            (local.set 4
+              (i64.add
+                (local.get 4)
+                (i64.const -1)))
+            (local.set 2
+              (i64.const 65564))
+            (if  ;; label = @5
+              (i32.or
+                (i32.eqz
+                  (local.get 1))
+                (i32.or
+                  (i32.load offset=640
+                    (local.get 0))
+                  (i32.shr_u
+                    (local.get 7)
+                    (i32.const 31))))
+              (then
+                (local.set 8
+                  (i64.const 65536))
+                (br 4 (;@1;))))
+            (i64.store offset=8
+              (local.get 0)
+              (local.get 2))
+            (i64.store offset=16
+              (local.get 0)
+              (local.get 3))
+            (i64.store offset=80
+              (local.get 0)
+              (local.get 4))
+            (i64.store offset=120
+              (local.get 0)
+              (local.get 5))
+            (i64.store offset=520
+              (local.get 0)
+              (i64.const 65536))
+            (local.set 21
+              (call 2
+                (local.get 0)
+                (i32.sub
+                  (local.get 1)
+                  (i32.const 1))))
+            (if  ;; label = @5
+              (i32.or
+                (local.get 21)
+                (i64.ne
+                  (i64.load offset=520
+                    (local.get 0))
+                  (i64.const 65564)))
+              (then
+                (i64.store offset=552
+                  (local.get 0)
+                  (i64.add
+                    (i64.load offset=552
+                      (local.get 0))
+                    (i64.extend_i32_s
+                      (i32.sub
+                        (i32.const 1000)
+                        (local.get 7)))))
+                (return
+                  (local.get 21))))
+            (local.set 2
+              (i64.load offset=8
+                (local.get 0)))
+            (local.set 3
+              (i64.load offset=16
+                (local.get 0)))
+            (local.set 4
+              (i64.load offset=80
+                (local.get 0)))
+            (local.set 5
+              (i64.load offset=120
+                (local.get 0)))
+            (local.set 7
+              (i32.sub
+                (local.get 7)
+                (i32.const 4)))
+            (local.set 10
+              (i32.const 14340))
+            (local.set 18
+              (local.get 3))
+            (br_if 1 (;@3;)
+              (i64.ne
+                (i64.and
+                  (local.get 18)
+                  (local.get 17))
+                (i64.const 0)))
+            (local.set 19
+              (i32.load
+                (i32.add
+                  (local.get 14)
+                  (i32.and
+                    (i32.wrap_i64
+                      (i64.shr_u
+                        (local.get 18)
+                        (i64.const 10)))
+                    (i32.const -4)))))
+            (local.set 21
+              (i32.add
+                (i32.wrap_i64
+                  (local.get 18))
+                (local.get 15)))
+            (if  ;; label = @5
+              (i32.ne
+                (local.get 19)
+                (local.get 6))
+              (then
+                (br_if 2 (;@3;)
+                  (i32.eqz
+                    (local.get 19)))
+                (local.set 21
+                  (i32.add
+                    (local.get 21)
+                    (i32.sub
+                      (local.get 19)
+                      (local.get 6))))))
+            (local.set 5
+              (i64.load
+                (local.get 21)))
+            (i64.store
+              (local.get 21)
+              (local.get 4))
+            (local.set 4
+              (i64.add
+                (local.get 5)
+                (i64.const -2)))
+            (local.set 2
+              (i64.const 65580))
+            (if  ;; label = @5
+              (i32.or
+                (i32.eqz
+                  (local.get 1))
+                (i32.or
+                  (i32.load offset=640
+                    (local.get 0))
+                  (i32.shr_u
+                    (local.get 7)
+                    (i32.const 31))))
+              (then
+                (local.set 8
+                  (i64.const 65536))
+                (br 4 (;@1;))))
+            (i64.store offset=8
+              (local.get 0)
+              (local.get 2))
+            (i64.store offset=80
+              (local.get 0)
+              (local.get 4))
+            (i64.store offset=120
+              (local.get 0)
+              (local.get 5))
+            (i64.store offset=520
+              (local.get 0)
+              (i64.const 65536))
+            (local.set 21
+              (call 2
+                (local.get 0)
+                (i32.sub
+                  (local.get 1)
+                  (i32.const 1))))
+            (if  ;; label = @5
+              (i32.or
+                (local.get 21)
+                (i64.ne
+                  (i64.load offset=520
+                    (local.get 0))
+                  (i64.const 65580)))
+              (then
+                (i64.store offset=552
+                  (local.get 0)
+                  (i64.add
+                    (i64.load offset=552
+                      (local.get 0))
+                    (i64.extend_i32_s
+                      (i32.sub
+                        (i32.const 1000)
+                        (local.get 7)))))
+                (return
+                  (local.get 21))))
+            (local.set 2
+              (i64.load offset=8
+                (local.get 0)))
+            (local.set 3
+              (i64.load offset=16
+                (local.get 0)))
+            (local.set 4
+              (i64.load offset=80
+                (local.get 0)))
+            (local.set 5
+              (i64.load offset=120
+                (local.get 0)))
+            (local.set 7
+              (i32.sub
+                (local.get 7)
+                (i32.const 4)))
+            (local.set 10
+              (i32.const 22532))
+            (local.set 18
+              (local.get 3))
+            (br_if 1 (;@3;)
+              (i64.ne
+                (i64.and
+                  (local.get 18)
+                  (local.get 17))
+                (i64.const 0)))
+            (local.set 19
+              (i32.load
+                (i32.add
+                  (local.get 13)
+                  (i32.and
+                    (i32.wrap_i64
+                      (i64.shr_u
+                        (local.get 18)
+                        (i64.const 10)))
+                    (i32.const -4)))))
+            (local.set 21
+              (i32.add
+                (i32.wrap_i64
+                  (local.get 18))
+                (local.get 15)))
+            (local.set 18
+              (i64.add
+                (local.get 18)
+                (i64.const 15)))
+            (br_if 1 (;@3;)
+              (i64.ne
+                (i64.and
+                  (local.get 18)
+                  (local.get 16))
+                (i64.const 0)))
+            (br_if 1 (;@3;)
+              (i32.ne
+                (i32.load
+                  (i32.add
+                    (local.get 13)
+                    (i32.and
+                      (i32.wrap_i64
+                        (i64.shr_u
+                          (local.get 18)
+                          (i64.const 10)))
+                      (i32.const -4))))
+                (local.get 19)))
+            (if  ;; label = @5
+              (i32.ne
+                (local.get 19)
+                (local.get 6))
+              (then
+                (br_if 2 (;@3;)
+                  (i32.eqz
+                    (local.get 19)))
+                (local.set 21
+                  (i32.add
+                    (local.get 21)
+                    (i32.sub
+                      (local.get 19)
+                      (local.get 6))))))
+            (local.set 5
+              (i64.load
+                (local.get 21)))
+            (local.set 4
+              (i64.add
+                (local.get 4)
+                (local.get 5)))
+            (local.set 2
+              (i64.load offset=8
+                (local.get 21)))
+            (local.set 3
+              (i64.add
+                (local.get 3)
+                (i64.const 16)))
+            (br 0 (;@4;)))
+          (local.set 7
+            (i32.sub
+              (local.get 7)
+              (i32.const 1)))
+          (local.set 22
+            (i64.and
+              (local.get 2)
+              (i64.const -2)))
+          (local.set 8
+            (local.get 22))
+          (br 2 (;@1;)))
+        (local.set 9
+          (i32.const 1)))
+      (local.set 8
+        (i64.add
+          (i64.const 65536)
+          (i64.extend_i32_s
+            (i32.shr_s
+              (local.get 10)
+              (i32.const 9)))))
+      (local.set 7
+        (i32.add
+          (local.get 7)
+          (i32.and
+            (local.get 10)
+            (i32.const 511)))))
+    (i64.store offset=8
+      (local.get 0)
+      (local.get 2))
+    (i64.store offset=16
+      (local.get 0)
+      (local.get 3))
+    (i64.store offset=80
+      (local.get 0)
+      (local.get 4))
+    (i64.store offset=120
+      (local.get 0)
+      (local.get 5))
+    (i64.store offset=520
+      (local.get 0)
+      (local.get 8))
+    (i64.store offset=552
+      (local.get 0)
+      (i64.add
+        (i64.load offset=552
+          (local.get 0))
+        (i64.extend_i32_s
+          (i32.sub
+            (i32.const 1000)
+            (local.get 7)))))
+    (return
+      (local.get 9))
+    (unreachable))
+  (export "r0" (func 1)))

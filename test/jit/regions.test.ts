@@ -1,0 +1,405 @@
+import { describe, expect, test } from 'vitest';
+import { INTEGER_REGISTERS } from '../../src/isa/disassembler.js';
+import {
+  ATTENTION_SIGNAL,
+  EXIT_ATTENTION,
+  EXIT_EBREAK,
+  EXIT_ECALL,
+  EXIT_FENCE_I,
+  EXIT_FETCH,
+  EXIT_READ_FAULT,
+  EXIT_WRITE_FAULT,
+  Thread,
+} from '../../src/sync/records/thread.js';
+import { CODE, DATA, register } from '../interpreter/runCode.js';
+import { assemble } from '../isa/assembler.js';
+import { TranslatedMachine, type TranslatedOptions } from './translatedMachine.js';
+
+/** A machine with `source` at CODE (three pages) and data at DATA (four), all of whose jumps are hot at once. */
+function machineWith(source: string, options?: TranslatedOptions): TranslatedMachine {
+  const machine = new TranslatedMachine(options);
+  machine.map(CODE, 0x3000, 'rx');
+  machine.map(DATA, 0x4000);
+  machine.write(CODE, assemble(source, CODE).bytes);
+  machine.pc = CODE;
+  return machine;
+}
+
+function set(machine: TranslatedMachine, name: string, value: number | bigint): void {
+  machine.setX(INTEGER_REGISTERS.indexOf(name), BigInt(value));
+}
+
+const address = (source: string, label: string): number => assemble(source, CODE).labels.get(label)!;
+
+describe('loops', () => {
+  const source = `
+    loop:
+      addi a0, a0, 1
+      addi a1, a1, -1
+      bnez a1, loop
+      ebreak`;
+
+  test('leave when their budget is used up, and come back', () => {
+    const machine = machineWith(source, { budget: 100 });
+    set(machine, 'a1', 100_000);
+    expect(machine.run()).toBe(EXIT_EBREAK);
+    expect(machine.regions.length).toBe(1);
+    expect(register(machine, 'a0')).toBe(100_000n);
+    expect(machine.instret).toBe(300_000);
+  });
+
+  test('with attention raised do nothing', () => {
+    const machine = machineWith(source);
+    set(machine, 'a1', 1000);
+    expect(machine.run()).toBe(EXIT_EBREAK);
+    machine.pc = CODE;
+    set(machine, 'a1', 1000);
+    machine.mem.atomicOr(machine.thread + Thread.attention, ATTENTION_SIGNAL);
+    expect(machine.run()).toBe(EXIT_ATTENTION);
+    expect(machine.pc).toBe(CODE);
+    expect(register(machine, 'a1')).toBe(1000n);
+  });
+});
+
+describe('faults', () => {
+  const source = `
+    loop:
+      ld a2, 0(a0)
+      add a3, a3, a2
+      sd a3, 8(a0)
+      addi a0, a0, 8
+      addi a1, a1, 1
+      bne a0, a4, loop
+      ebreak`;
+
+  test('leave the registers as they are before the instruction that faults', () => {
+    const machine = machineWith(source);
+    set(machine, 'a0', DATA);
+    set(machine, 'a4', DATA + 0x5000);
+    expect(machine.run()).toBe(EXIT_WRITE_FAULT);
+    // The last load stands in the last eight bytes, the store would be behind them.
+    expect(machine.regions.length).toBeGreaterThan(0);
+    expect(machine.pc).toBe(CODE + 8);
+    expect(register(machine, 'a0')).toBe(BigInt(DATA + 0x3ff8));
+    expect(register(machine, 'a1')).toBe(0x7ffn);
+    expect(machine.exitAddress).toBe(BigInt(DATA + 0x4000));
+    expect(machine.exitSize).toBe(8);
+    expect(machine.instret).toBe(0x7ff * 6 + 2);
+  });
+
+  test('of pages that can only be read', () => {
+    const machine = machineWith(source);
+    set(machine, 'a0', DATA);
+    set(machine, 'a4', DATA + 0x5000);
+    machine.unmap(DATA + 0x1000, 'w');
+    expect(machine.run()).toBe(EXIT_WRITE_FAULT);
+    expect(machine.exitAddress).toBe(BigInt(DATA + 0x1000));
+    machine.unmap(DATA + 0x1000, 'r');
+    set(machine, 'a0', DATA + 0x1000);
+    machine.pc = CODE;
+    expect(machine.run()).toBe(EXIT_READ_FAULT);
+    expect(machine.pc).toBe(CODE);
+  });
+
+  test('between accesses that are translated together', () => {
+    const frame = `
+      loop:
+        sd a0, 8(sp)
+        sd a1, 16(sp)
+        sd a2, 24(sp)
+        ld a3, 8(sp)
+        addi a1, a1, -1
+        bnez a1, loop
+        ebreak`;
+    // The second store is the first in a page that is not there.
+    const machine = machineWith(frame);
+    set(machine, 'sp', DATA + 0x2000);
+    set(machine, 'a1', 100);
+    expect(machine.run()).toBe(EXIT_EBREAK);
+    machine.unmap(DATA + 0x2000, 'w');
+    machine.unmap(DATA + 0x2000, 'r');
+    set(machine, 'sp', DATA + 0x2000 - 16);
+    set(machine, 'a0', 0x1234);
+    set(machine, 'a1', 100);
+    machine.pc = CODE;
+    expect(machine.run()).toBe(EXIT_WRITE_FAULT);
+    expect(machine.pc).toBe(CODE + 4);
+    expect(machine.read64(DATA + 0x2000 - 8)).toBe(0x1234n);
+    expect(machine.exitAddress).toBe(BigInt(DATA + 0x2000));
+  });
+
+  test.each([0, 8, 0xff8, 0x1000 - 16, 0x1000 - 24, 4, 1])('frames at %i of a page', (offset) => {
+    const frame = `
+      loop:
+        sd a0, 0(sp)
+        sd a1, 8(sp)
+        sw a1, 20(sp)
+        ld a2, 0(sp)
+        ld a3, 8(sp)
+        lw a4, 20(sp)
+        add a5, a5, a2
+        add a5, a5, a3
+        add a5, a5, a4
+        addi a0, a0, 3
+        addi a1, a1, -1
+        bnez a1, loop
+        ebreak`;
+    const machine = machineWith(frame);
+    set(machine, 'sp', DATA + 0x1000 + offset);
+    set(machine, 'a1', 50);
+    expect(machine.run()).toBe(EXIT_EBREAK);
+    // Σ 3i + 2·Σ (50 − i)
+    expect(register(machine, 'a5')).toBe(BigInt(3 * ((49 * 50) / 2) + 2 * ((50 * 51) / 2)));
+  });
+});
+
+describe('calls', () => {
+  const fibonacci = `
+      call fib
+      ebreak
+    fib:
+      addi a5, zero, 2
+      blt a0, a5, leaf
+      addi sp, sp, -16
+      sd ra, 8(sp)
+      sd a0, 0(sp)
+      addi a0, a0, -1
+      call fib
+      ld a5, 0(sp)
+      sd a0, 0(sp)
+      addi a0, a5, -2
+      call fib
+      ld a5, 0(sp)
+      add a0, a0, a5
+      ld ra, 8(sp)
+      addi sp, sp, 16
+    leaf:
+      ret`;
+
+  test('that recurse', () => {
+    const machine = machineWith(fibonacci);
+    set(machine, 'sp', DATA + 0x3000);
+    set(machine, 'a0', 20);
+    expect(machine.run()).toBe(EXIT_EBREAK);
+    expect(register(machine, 'a0')).toBe(6765n);
+    expect(register(machine, 'sp')).toBe(BigInt(DATA + 0x3000));
+  });
+
+  test('that recurse deeper than regions may', () => {
+    const source = `
+        call down
+        ebreak
+      down:
+        addi sp, sp, -16
+        sd ra, 8(sp)
+        addi a1, a1, 1
+        addi a0, a0, -1
+        beqz a0, up
+        call down
+      up:
+        ld ra, 8(sp)
+        addi a2, a2, 1
+        addi sp, sp, 16
+        ret`;
+    const machine = machineWith(source);
+    machine.map(DATA + 0x4000, 0x4_0000);
+    for (const depth of [10, 199, 200, 201, 500, 10_000]) {
+      machine.pc = CODE;
+      set(machine, 'sp', DATA + 0x4_0000);
+      set(machine, 'a0', depth);
+      set(machine, 'a1', 0);
+      set(machine, 'a2', 0);
+      expect(machine.run()).toBe(EXIT_EBREAK);
+      expect(machine.pc).toBe(CODE + 4);
+      expect([register(machine, 'a1'), register(machine, 'a2')]).toEqual([BigInt(depth), BigInt(depth)]);
+    }
+    expect(machine.regions.length).toBeGreaterThan(0);
+  });
+
+  test('that come back somewhere else, past their callers', () => {
+    const source = `
+      again:
+        addi s0, sp, 0
+        call outer
+      landing:
+        addi a1, a1, 1
+        addi a0, a0, -1
+        bnez a0, again
+        ebreak
+      outer:
+        addi sp, sp, -16
+        sd ra, 0(sp)
+        call inner
+        addi a2, a2, 1
+        ld ra, 0(sp)
+        addi sp, sp, 16
+        ret
+      inner:
+        addi sp, sp, -16
+        sd ra, 0(sp)
+        andi a3, a0, 1
+        beqz a3, jump
+        call leaf
+        ld ra, 0(sp)
+        addi sp, sp, 16
+        ret
+      jump:
+        addi sp, s0, 0
+        jalr zero, 0(s1)
+      leaf:
+        addi sp, sp, -16
+        sd ra, 0(sp)
+        ld ra, 0(sp)
+        addi sp, sp, 16
+        ret`;
+    const machine = machineWith(source);
+    set(machine, 'sp', DATA + 0x2000);
+    set(machine, 's1', address(source, 'landing'));
+    set(machine, 'a0', 1000);
+    expect(machine.run()).toBe(EXIT_EBREAK);
+    expect(register(machine, 'a1')).toBe(1000n);
+    expect(register(machine, 'a2')).toBe(500n);
+    expect(register(machine, 'sp')).toBe(BigInt(DATA + 0x2000));
+  });
+});
+
+describe('switches', () => {
+  const source = `
+    loop:
+      andi a2, a0, 3
+      slli a3, a2, 2
+      add a3, s0, a3
+      lw a3, 0(a3)
+      add a3, a3, s0
+      jalr zero, 0(a3)
+    case0:
+      addi a1, a1, 1
+      j next
+    case1:
+      addi a1, a1, 10
+      j next
+    case2:
+      addi a1, a1, 100
+      j next
+    case3:
+      addi a1, a1, 1000
+    next:
+      addi a0, a0, -1
+      bnez a0, loop
+      ebreak`;
+
+  const writeTable = (machine: TranslatedMachine, cases: readonly string[]): void => {
+    const table = cases.map((label) => address(source, label) - DATA);
+    machine.write(DATA, new Uint8Array(new Int32Array(table).buffer));
+  };
+
+  test('go through their tables, also when those change', () => {
+    const machine = machineWith(source);
+    // Close enough for the distances to be taken for a table.
+    set(machine, 's0', DATA);
+    writeTable(machine, ['case0', 'case1', 'case2', 'case3']);
+    const run = (): bigint => {
+      machine.pc = CODE;
+      set(machine, 'a0', 400);
+      set(machine, 'a1', 0);
+      expect(machine.run()).toBe(EXIT_EBREAK);
+      return register(machine, 'a1');
+    };
+    expect(run()).toBe(111_100n);
+    expect(machine.regions.length).toBeGreaterThan(0);
+    writeTable(machine, ['case3', 'case3', 'case0', 'next']);
+    expect(run()).toBe(200_100n);
+    writeTable(machine, ['case0', 'case1', 'case2', 'case3']);
+    expect(run()).toBe(111_100n);
+  });
+});
+
+describe('code that changes', () => {
+  const source = `
+    loop:
+      addi a0, a0, 1
+      addi a1, a1, -1
+      bnez a1, loop
+      ebreak`;
+  const run = (machine: TranslatedMachine): bigint => {
+    machine.pc = CODE;
+    set(machine, 'a0', 0);
+    set(machine, 'a1', 100);
+    expect(machine.run()).toBe(EXIT_EBREAK);
+    return register(machine, 'a0');
+  };
+
+  test('is translated anew when its page has been forgotten', () => {
+    const machine = machineWith(source);
+    expect(run(machine)).toBe(100n);
+    const before = machine.regions.length;
+    for (let step = 2; step < 6; step++) {
+      machine.write(CODE, assemble(`addi a0, a0, ${step}`).bytes);
+      machine.forgetCode(CODE);
+      expect(run(machine)).toBe(BigInt(100 * step));
+    }
+    expect(machine.regions.length).toBe(before + 4);
+  });
+
+  test('is not run from a region that was made for another page', () => {
+    const machine = machineWith(source);
+    expect(run(machine)).toBe(100n);
+    // The same CodePage at another address: its slots have the region, which is not for there.
+    machine.alias(CODE, CODE + 0x10_0000);
+    machine.pc = CODE + 0x10_0000;
+    set(machine, 'a0', 0);
+    set(machine, 'a1', 100);
+    expect(machine.run()).toBe(EXIT_EBREAK);
+    expect(machine.pc).toBe(CODE + 0x10_0000 + 12);
+    expect(register(machine, 'a0')).toBe(100n);
+  });
+
+  test('leaves at fence.i and at system calls', () => {
+    const machine = machineWith(`
+      loop:
+        addi a0, a0, 1
+        fence.i
+        ecall
+        addi a1, a1, -1
+        bnez a1, loop
+        ebreak`);
+    set(machine, 'a1', 50);
+    for (let i = 0; i < 50; i++) {
+      expect(machine.run()).toBe(EXIT_FENCE_I);
+      expect(machine.pc).toBe(CODE + 8);
+      expect(machine.run()).toBe(EXIT_ECALL);
+      expect(machine.pc).toBe(CODE + 8);
+      machine.pc += 4;
+    }
+    expect(machine.run()).toBe(EXIT_EBREAK);
+    expect(register(machine, 'a0')).toBe(50n);
+  });
+
+  test('that straddles two pages, the second of which goes', () => {
+    const at = CODE + 0xff6;
+    const body = `
+      loop:
+        addi a0, a0, 1
+        addi a1, a1, -1
+        bnez a1, loop
+        ebreak`;
+    const machine = machineWith('nop');
+    machine.write(at, assemble(body, at).bytes);
+    const go = (): number => {
+      machine.pc = at;
+      set(machine, 'a0', 0);
+      set(machine, 'a1', 100);
+      return machine.run();
+    };
+    expect(go()).toBe(EXIT_EBREAK);
+    expect(machine.regions.length).toBeGreaterThan(0);
+    const second = machine.codePage(CODE + 0x1000);
+    machine.unmap(CODE + 0x1000, 'x');
+    expect(go()).toBe(EXIT_FETCH);
+    expect(machine.pc).toBe(at + 8);
+    expect(machine.exitAddress).toBe(BigInt(CODE + 0x1000));
+    machine.setCodePage(CODE + 0x1000, second);
+    expect(go()).toBe(EXIT_EBREAK);
+    expect(register(machine, 'a0')).toBe(100n);
+  });
+});

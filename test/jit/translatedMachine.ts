@@ -1,0 +1,122 @@
+import { OP_REGION } from '../../src/interpreter/handlers.js';
+import { engineImports, instantiateInterpreter } from '../../src/interpreter/instantiate.js';
+import { interpreterBytes } from '../../src/interpreter/interpreter.js';
+import { OPCODE_SHIFT } from '../../src/interpreter/slot.js';
+import type { RegionPage } from '../../src/jit/regionCompiler.js';
+import { formRegion, type Region } from '../../src/jit/regionGraph.js';
+import { compileRegions } from '../../src/jit/regionModule.js';
+import { CodePage } from '../../src/sync/records/codePage.js';
+import { EXIT_HOT, Thread } from '../../src/sync/records/thread.js';
+import { BareMachine, type BareOptions } from '../interpreter/bareMachine.js';
+
+const HOT_COUNTERS = 0x38_0000;
+const READY = 0x3a_0000;
+
+let modules: Map<number, WebAssembly.Module> | undefined;
+
+export interface TranslatedOptions extends BareOptions {
+  /** Jumps to a place after which it is translated; default 2. */
+  readonly threshold?: number;
+  /** Instructions after which a loop in a region leaves it; default 1000. */
+  readonly budget?: number;
+}
+
+/** A BareMachine that translates hot places at once, each into a module of its own. */
+export class TranslatedMachine extends BareMachine {
+  readonly regions: Region[] = [];
+  /** The modules, as bytes. */
+  readonly compiled: Uint8Array[] = [];
+  readonly #runOnce: (thread: number) => number;
+  readonly #table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
+  readonly #enter: WebAssembly.ExportValue | undefined;
+  readonly #budget: number;
+
+  constructor(options: TranslatedOptions = {}) {
+    super(options);
+    const { mem, thread, hostPageShift } = this;
+    this.#budget = options.budget ?? 1000;
+    modules ??= new Map();
+    let module = modules.get(hostPageShift);
+    if (!module) {
+      module = new WebAssembly.Module(interpreterBytes({ hostPageShift }) as Uint8Array<ArrayBuffer>);
+      modules.set(hostPageShift, module);
+    }
+    const { run, enter } = instantiateInterpreter(mem, module, { regions: this.#table });
+    this.#runOnce = run;
+    this.#enter = enter;
+    mem.setU32(thread + Thread.hotCounters, HOT_COUNTERS);
+    mem.setU32(thread + Thread.hotThreshold, options.threshold ?? 2);
+    mem.setU32(thread + Thread.readyRegions, READY);
+  }
+
+  override run(): number {
+    for (;;) {
+      const exit = this.#runOnce(this.thread);
+      if (exit !== EXIT_HOT) return exit;
+      this.translate(this.pc);
+    }
+  }
+
+  /** Translates the place at `pc`. Says whether that could be done. */
+  translate(pc: number): boolean {
+    const { mem } = this;
+    const pages = new Map<number, RegionPage>();
+    const codePage = (address: number): number => this.codePage(address);
+    const region = formRegion(pc, {
+      fetch: (address) => {
+        const page = codePage(address);
+        if (page === 0) return undefined;
+        const generation = mem.getU32(page + CodePage.generation);
+        pages.set(address >>> 12, { page: address >>> 12, codePage: page, generation });
+        return mem.u16[(mem.getU32(page + CodePage.source) + (address % 4096)) >>> 1];
+      },
+      isWarm: (address) => {
+        const page = codePage(address);
+        return page !== 0 && mem.getU32(page + CodePage.slots + (address % 4096) * 4) !== 0;
+      },
+      load: (address) => (this.isMapped(address) ? mem.i32[this.place(address) >>> 2] : undefined),
+      registers: Array.from({ length: 32 }, (_, r) => mem.getU64(this.thread + Thread.x + r * 8)),
+    });
+    if (region === undefined) return false;
+    const formed = { region, pages: [...region.pages].map((page) => pages.get(page)!), codeTable: 0 };
+    const bytes = compileRegions([formed], {
+      hostPageShift: this.hostPageShift,
+      fused: false,
+      budget: this.#budget,
+    });
+    this.compiled.push(bytes);
+    const imports = engineImports(mem, { enter: this.#enter });
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
+    const index = this.regions.push(region) - 1;
+    if (index >= this.#table.length) this.#table.grow(64);
+    this.#table.set(index, exports.r0);
+    mem.u8[READY + index] = 1;
+    const slot = codePage(pc) + CodePage.slots + (pc % 4096) * 4;
+    mem.u64[slot >>> 3] = (BigInt(index) << 32n) | BigInt((OP_REGION << OPCODE_SHIFT) >>> 0);
+    return true;
+  }
+
+  /** Makes the instruction at `pc` look as if it had been executed. */
+  warm(pc: number): void {
+    this.mem.setU32(this.codePage(pc) + CodePage.slots + (pc % 4096) * 4, 1);
+  }
+
+  /** Makes the page at `from` appear at `to` as well, with its CodePage. */
+  alias(from: number, to: number): void {
+    this.map(to, 0x1000, 'r');
+    this.setCodePage(to, this.codePage(from));
+  }
+
+  /** What FENCE.I does: forgets all that was decoded and translated of the page at `address`. */
+  forgetCode(address: number): void {
+    const page = this.codePage(address);
+    this.mem.setU32(page + CodePage.generation, this.mem.getU32(page + CodePage.generation) + 1);
+    this.mem.zero(page + CodePage.slots, CodePage.end - CodePage.slots + 8);
+    this.mem.zero(HOT_COUNTERS, READY - HOT_COUNTERS);
+  }
+
+  /** What every page at its home means to the translated code: pages with this entry are. */
+  set homeEntry(entry: number) {
+    this.mem.setU32(this.thread + Thread.homeEntry, entry);
+  }
+}

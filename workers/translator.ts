@@ -1,0 +1,11 @@
+import { Translator } from '../src/jit/translator.js';
+import type { TranslatorTask } from '../src/machine/hostControl.js';
+import { SharedMemory } from '../src/sync/sharedMemory.js';
+
+/** The machine's translator: a Piscina task that turns hot places into regions until the machine closes. */
+export default function translator(task: TranslatorTask): void {
+  new Translator(new SharedMemory(task.memory), task.options, TRANSLATOR).run();
+}
+
+/** Lock token of the translator: no record stands at this address. */
+const TRANSLATOR = 2;
