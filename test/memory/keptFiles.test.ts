@@ -32,7 +32,7 @@ function readThrough(c: Caller, path: string, keep: boolean): number[] {
 
 function pages(words: readonly number[]): Buffer {
   const bytes = Buffer.alloc(words.length * PAGE);
-  words.forEach((word, i) => bytes.writeUInt32LE(word, i * PAGE));
+  for (const [i, word] of words.entries()) bytes.writeUInt32LE(word, i * PAGE);
   return bytes;
 }
 
