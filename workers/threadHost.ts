@@ -3,7 +3,6 @@ import { createEngine } from '../src/jit/engine.js';
 import { createThreadRunner } from '../src/kernel/execution.js';
 import { setStreamDoorbell } from '../src/kernel/files/streamRequests.js';
 import type { HostControl, HostTask } from '../src/machine/hostControl.js';
-import { setFramesDoorbell } from '../src/memory/frames.js';
 import { ringDoorbell } from '../src/sync/doorbell.js';
 import { nextThread } from '../src/sync/hosts.js';
 import { SharedMemory } from '../src/sync/sharedMemory.js';
@@ -18,7 +17,6 @@ export default async function threadHost(task: HostTask): Promise<void> {
   const mem = new SharedMemory(task.memory);
   const control = wrap<HostControl>(task.control as unknown as Endpoint);
   const ring = (): void => ringDoorbell(mem, () => task.doorbell.postMessage(1));
-  setFramesDoorbell(ring);
   setStreamDoorbell(ring);
   const runner = createThreadRunner({
     mem,

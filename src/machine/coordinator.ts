@@ -1,5 +1,4 @@
 import { fireTimers, nextTimerDeadline } from '../kernel/timers.js';
-import { grantFrames, grantSize } from '../memory/frames.js';
 import { answerDoorbell } from '../sync/doorbell.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { monotonicNow } from '../sync/park.js';
@@ -48,9 +47,6 @@ export class Coordinator {
           break;
         case RequestKind.HostsWanted:
           this.duties.hostsWanted(request.a);
-          break;
-        case RequestKind.FramesWanted:
-          grantFrames(this.mem, request.a, request.b || grantSize(this.mem, request.a));
           break;
         case RequestKind.TimersChanged:
           this.setTimer(nextTimerDeadline(this.mem, COORDINATOR));

@@ -3,7 +3,6 @@ import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mm } from '../sync/records/mm.js';
-import { pushRequest, RequestKind } from '../sync/ring.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { dropFrameCode } from './frameCode.js';
 
@@ -12,9 +11,9 @@ import { dropFrameCode } from './frameCode.js';
  *
  * How many: Machine.framesUsed counts the frames promised, that is the budgets of all address spaces plus the frames in
  * use; it never exceeds frameCount, so whoever has taken one unit of budget will find a free frame. The last sixteenth is
- * kept for guests that hold less than that, so that one which takes all it can get does not end the others. The coordinator
- * tops budgets up before they run out (RequestKind.FramesWanted); a thread that finds its budget empty all the same
- * grants itself, because nothing that a running guest waits for may depend on the main thread's event loop.
+ * kept for guests that hold less than that, so that one which takes all it can get does not end the others. A thread
+ * that finds its budget empty grants itself more. (Not the main thread: the address space could be gone by the time it gets to it,
+ * and nothing that a running guest waits for may depend on its event loop.)
  *
  * Which: the home frame of the page when it is free (see "home delta" in README.md), otherwise the free frame that is
  * nearest to the end of the memory, far from the home frames of low addresses. A frame is taken by one
@@ -29,8 +28,6 @@ const HOME_SLOTS = 64;
 /** Frames granted at a time: a quarter of what the guest holds, within these bounds. */
 const SMALLEST_GRANT = 256;
 const LARGEST_GRANT = 2048;
-/** The coordinator is asked for more when a budget passes this. */
-const LOW_BUDGET = 64;
 
 /** No frame could be had. */
 export const NO_FRAME = -1;
@@ -74,12 +71,6 @@ function extentUsed(mem: SharedMemory, frame: number): number {
 
 // --- budgets ---
 
-/** How the main thread is told that a request waits in the ring: set once by each worker (machine/). */
-let ringDoorbell: (() => void) | undefined;
-export function setFramesDoorbell(ring: (() => void) | undefined): void {
-  ringDoorbell = ring;
-}
-
 /** The part of the machine's frames that guests which hold more than that cannot have: others go on with it. */
 const RESERVE_SHIFT = 4;
 
@@ -91,8 +82,8 @@ function promiseLimit(mem: SharedMemory, mm: number): number {
 }
 
 /**
- * Grants `mm` up to `wanted` more frames of the machine's; returns how many. Called by the coordinator in answer to
- * FramesWanted and when a guest starts, and by a thread whose budget is empty.
+ * Grants `mm` up to `wanted` more frames of the machine's; returns how many. Called by a thread of the
+ * address space whose budget is empty.
  */
 export function grantFrames(mem: SharedMemory, mm: number, wanted: number): number {
   const granted = promise(mem, promiseLimit(mem, mm), wanted);
@@ -133,11 +124,10 @@ export function returnFrames(mem: SharedMemory, mm: number, frames: number): voi
 }
 
 /** Takes one unit of the budget of `mm`; false when its limit or the machine are exhausted. */
-function takeBudget(mem: SharedMemory, mm: number, owner: number): boolean {
+function takeBudget(mem: SharedMemory, mm: number): boolean {
   if (mem.atomicLoad(mm + Mm.framesHeld) >= mem.getI32(mm + Mm.frameLimit)) return false;
   for (;;) {
     const before = mem.atomicAdd(mm + Mm.frameBudget, -1);
-    if (before === LOW_BUDGET) wantFrames(mem, mm, owner);
     if (before > 0) return true;
     mem.atomicAdd(mm + Mm.frameBudget, 1);
     if (grantFrames(mem, mm, grantSize(mem, mm)) === 0) return false;
@@ -161,11 +151,6 @@ export function grantable(mem: SharedMemory, mm: number): number {
   return Math.min(limit, free + Math.max(0, mem.atomicLoad(mm + Mm.frameBudget)));
 }
 
-function wantFrames(mem: SharedMemory, mm: number, owner: number): void {
-  if (ringDoorbell === undefined || mem.getU32(MACHINE + Machine.requests) === 0) return;
-  if (pushRequest(mem, owner, RequestKind.FramesWanted, mm, grantSize(mem, mm))) ringDoorbell();
-}
-
 /** Returns `count` units of budget after frames became free; what exceeds a few grants goes back to the machine. */
 function giveBudget(mem: SharedMemory, mm: number, count: number): void {
   if (mm === 0) {
@@ -187,9 +172,9 @@ export function allocateFrame(
   mm: number,
   home: number,
   va: number,
-  owner: number,
+  _owner: number,
 ): number {
-  if (!(mm === 0 ? takeForMachine(mem, home) : takeBudget(mem, mm, owner))) return NO_FRAME;
+  if (!(mm === 0 ? takeForMachine(mem, home) : takeBudget(mem, mm))) return NO_FRAME;
   if (va >= 0 && home !== 0 && va < mem.getU64(home + Mm.homeWindowBytes)) {
     const address = (va + mem.getI32(home + Mm.homeDelta)) >>> 0;
     const base = mem.getU32(MACHINE + Machine.framesBase);
