@@ -11,6 +11,7 @@ const FORWARDED = [
   'SIGUSR2',
   'SIGCONT',
 ] as const;
+const OF_KEYS: ReadonlySet<string> = new Set(['SIGINT', 'SIGQUIT', 'SIGTSTP', 'SIGWINCH']);
 /** So many interrupts within so many milliseconds end a guest that does not listen. */
 const HARD_INTERRUPTS = 3;
 const HARD_WINDOW = 1500;
@@ -32,7 +33,9 @@ export function forwardSignals(guest: GuestProcess): () => void {
         return;
       }
     }
-    guest.kill(signal);
+    // What a key of the terminal sends is for all processes of the foreground, of which this one knows the guest's group.
+    if (OF_KEYS.has(signal)) guest.killGroup(signal);
+    else guest.kill(signal);
     // Ctrl-Z is to stop what the shell knows of as well, once the guest has had the time to put its terminal in order.
     if (signal === 'SIGTSTP') setTimeout(() => process.kill(process.pid, 'SIGSTOP'), STOP_DELAY);
   };

@@ -1,5 +1,6 @@
 import { writeU32 } from '../memory/userAccess.js';
 import { releaseMm, retainMm } from '../mm/addressSpace.js';
+import { hasKernelMemory } from '../sync/heap.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
 import { ThreadSignals } from '../sync/records/signals.js';
 import { NO_RESERVATION, START_RUN, Thread } from '../sync/records/thread.js';
@@ -60,7 +61,7 @@ export function cloneThread(t: ThreadContext, args: CloneArguments): number {
 
 function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): number {
   const { mem, thread: parent, mm } = t;
-  if (!reserveHost(mem, parent)) throw new SyscallError(EAGAIN);
+  if (!hasKernelMemory(mem, 0) || !reserveHost(mem, parent)) throw new SyscallError(EAGAIN);
   let child = 0;
   try {
     const tid = allocateTid(mem, parent);

@@ -41,7 +41,7 @@ import { SS_DISABLE } from './linux/structsSignal.js';
 import { placementOf } from './placement.js';
 import { fillRandom } from './random.js';
 import { VDSO_RT_SIGRETURN } from './signals/signalFrame.js';
-import { SIGCHLD } from './signals/signalNumbers.js';
+import { SIGCHLD, SIGKILL } from './signals/signalNumbers.js';
 import type { ThreadContext } from './threadContext.js';
 import { copySighand, releaseSighand, resetHandlers } from './threadRecords.js';
 import { deleteTimers } from './timers.js';
@@ -161,15 +161,21 @@ export function execProgram(t: ThreadContext, request: ExecArguments): void {
   }
   // The point of no return.
   leaveAddressSpace(t);
-  noteAddressSpace(t);
   removeThread(mem, thread, thread);
   addThread(mem, fresh, thread, thread);
+  noteAddressSpace(t);
   t.mm = fresh;
   releaseMm(mem, old, thread);
-  renewProcess(t);
-  enterImage(t, program, image);
   t.registersReplaced = true;
   mem.setI32(thread + Thread.syscall, -1);
+  try {
+    renewProcess(t);
+    enterImage(t, program, image);
+  } catch (error) {
+    // There is no program to go back to.
+    if (!(error instanceof OutOfKernelMemory)) throw error;
+    exitGroup(t, SIGKILL);
+  }
 }
 
 /** An empty address space with the limits of the caller's. */
@@ -221,6 +227,8 @@ function isOrderedToExit({ mem, thread }: ThreadContext): boolean {
 /** What of a process does not survive execve(2); the caller is its only thread. */
 function renewProcess(t: ThreadContext): void {
   const { mem, guest, thread } = t;
+  // Out of the record while it may be given up: see noteAddressSpace.
+  withMutex(mem, guest + Guest.threadsLock, thread, () => mem.setU32(thread + Thread.files, 0));
   mem.setU32(thread + Thread.files, filesForExec(mem, t.files, thread));
   const old = t.sighand;
   if (mem.atomicLoad(old + Sighand.refs) > 1) {

@@ -102,8 +102,10 @@ export function endThread(t: ThreadContext): void {
   if (last && t.options.dumpMaps) dumpMaps(t, mem.getU32(guest + Guest.pid));
 
   // Resources go first, so that the guest is a zombie only when nothing of it is left.
-  noteAddressSpace(t);
   removeThread(mem, thread, thread);
+  mem.setU32(thread + Thread.files, 0);
+  mem.setU32(thread + Thread.fs, 0);
+  noteAddressSpace(t);
   releaseFiles(mem, t.files, thread);
   releaseFs(mem, t.fs, thread);
   releaseMm(mem, mm, thread);
@@ -148,7 +150,10 @@ export function leaveAddressSpace(t: ThreadContext): void {
   releaseVforkParent(t);
 }
 
-/** Keeps for the guest's statistics what goes with the address space. */
+/**
+ * Keeps for the guest's statistics what goes with the address space. It takes Guest.threadsLock after the thread's record has
+ * let go of `t.mm`: whoever found the address space there, under that lock, has a reference of his own by now (/proc).
+ */
 export function noteAddressSpace(t: ThreadContext): void {
   const { mem, guest, mm, thread } = t;
   lockMutex(mem, guest + Guest.threadsLock, thread);

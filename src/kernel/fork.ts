@@ -1,7 +1,9 @@
 import { UserFault } from '../memory/caller.js';
+import { tablesSize } from '../memory/pageTables.js';
 import { writeU32 } from '../memory/userAccess.js';
 import { releaseMm, retainMm } from '../mm/addressSpace.js';
 import { forkMm } from '../mm/forkMm.js';
+import { hasKernelMemory } from '../sync/heap.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
 import { park, parkTicket, unpark } from '../sync/park.js';
 import { Guest } from '../sync/records/guest.js';
@@ -45,6 +47,9 @@ import {
 export function cloneProcess(t: ThreadContext, args: CloneArguments): number {
   const { mem, thread } = t;
   const flags = (args.flags % 0x1_0000_0000) | 0;
+  // Each process has page tables of its own; a bomb of forks ends here at the latest.
+  if (!hasKernelMemory(mem, (flags & CLONE_VM) !== 0 ? 0 : tablesSize(mem, t.mm)))
+    throw new SyscallError(EAGAIN);
   if (!reserveHost(mem, thread)) throw new SyscallError(EAGAIN);
   let made: Child;
   try {

@@ -1,12 +1,14 @@
 import { createMm, type MmOptions } from '../mm/addressSpace.js';
-import { Guest } from '../sync/records/guest.js';
+import { Mutex, tryLockMutex, unlockMutex } from '../sync/mutex.js';
+import { GUEST_RUNNING, Guest } from '../sync/records/guest.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
 import { START_EXEC, Thread } from '../sync/records/thread.js';
 import { addThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { type ExecArguments, storeExecRequest } from './exec.js';
 import { endGuest } from './exit.js';
 import { defaultGuestOptions, type GuestOptions, writeGuestOptions } from './guestOptions.js';
-import { createGuestRecord, freeGuestRecord, joinGuest } from './guestRecords.js';
+import { createGuestRecord, freeGuestRecord, joinGuest, visitGuests } from './guestRecords.js';
 import { placementOf } from './placement.js';
 import { sendSignal } from './signals/pendingSignals.js';
 import { sentInfo } from './signals/sigInfo.js';
@@ -63,6 +65,30 @@ export function killGuest(mem: SharedMemory, guest: number, signal: number, owne
 /** Ends a guest as SIGKILL does, without waiting for any of its threads: the machine closes. */
 export function terminateGuest(mem: SharedMemory, guest: number, owner: number): void {
   endGuest(mem, guest, 0, SIGKILL, owner);
+}
+
+/** killGuest for every guest of a process group: what a key of the terminal does. */
+export function killGroup(mem: SharedMemory, group: number, signal: number, owner: number): void {
+  visitGuests(mem, owner, (guest) => {
+    if (mem.getU32(guest + Guest.pgid) === group) killGuest(mem, guest, signal, owner);
+    return false;
+  });
+}
+
+/**
+ * terminateGuest for every guest of the machine, those that guests have made included. Whoever failed may hold the list's
+ * lock for ever, so it is not waited for long; false when it could not be had.
+ */
+export function terminateAllGuests(mem: SharedMemory, owner: number): boolean {
+  const lock = MACHINE + Machine.guestsLock;
+  for (let tries = 0; !tryLockMutex(mem, lock, owner); tries++) {
+    if (tries === 100) return false;
+    Atomics.wait(mem.i32, (lock + Mutex.state) >>> 2, mem.atomicLoad(lock + Mutex.state), 1);
+  }
+  for (let g = mem.getU32(MACHINE + Machine.guests); g !== 0; g = mem.getU32(g + Guest.nextGuest))
+    if (mem.atomicLoad(g + Guest.phase) === GUEST_RUNNING) terminateGuest(mem, g, owner);
+  unlockMutex(mem, lock, owner);
+  return true;
 }
 
 /** Frees the record of a guest whose end has been reported (RequestKind.GuestEnded) and read. */

@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { signalName, signalNumber } from '../kernel/signals/signalNumbers.js';
-import { killGuest, terminateGuest } from '../kernel/spawn.js';
+import { killGroup, killGuest, terminateGuest } from '../kernel/spawn.js';
 import { type GuestStatistics, guestStatistics, NOTHING_USED } from '../observe/statistics.js';
 import { COORDINATOR, tryLockMutex, unlockMutex } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
@@ -61,6 +61,15 @@ export class GuestProcess {
     if (number === undefined) throw new RangeError(`no such signal: ${signal}`);
     if (this.settled) return false;
     killGuest(this.mem, this.record, number, COORDINATOR);
+    return true;
+  }
+
+  /** kill for every guest of this one's process group: what a key of its terminal does. */
+  killGroup(signal: number | string): boolean {
+    const number = signalNumber(signal);
+    if (number === undefined) throw new RangeError(`no such signal: ${signal}`);
+    if (this.settled) return false;
+    killGroup(this.mem, this.mem.getU32(this.record + Guest.pgid), number, COORDINATOR);
     return true;
   }
 

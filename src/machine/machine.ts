@@ -6,13 +6,15 @@ import { createFs } from '../kernel/files/fsRecord.js';
 import { toByteString } from '../kernel/files/mountTable.js';
 import { installStandardStreams, type StandardStream } from '../kernel/files/standardStreams.js';
 import { initKernel } from '../kernel/initKernel.js';
-import { reapGuest, spawnGuest } from '../kernel/spawn.js';
+import { signalNumber } from '../kernel/signals/signalNumbers.js';
+import { killGroup, reapGuest, spawnGuest, terminateAllGuests } from '../kernel/spawn.js';
 import { createMachineMemory } from '../memory/machineMemory.js';
 import { type GuestStatistics, type MachineMemory, machineMemory } from '../observe/statistics.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
 import { Thread } from '../sync/records/thread.js';
+import { Tty } from '../sync/records/tty.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initTranslation, type TranslationPolicy } from '../sync/translationQueue.js';
 import { Coordinator } from './coordinator.js';
@@ -203,6 +205,7 @@ export class Machine {
 
   private async shutDown(): Promise<void> {
     const running = [...this.guests.values()];
+    terminateAllGuests(this.mem, COORDINATOR);
     for (const guest of running) guest.terminate();
     const ended = Promise.allSettled(running.map((guest) => guest.exited));
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
@@ -235,9 +238,10 @@ export class Machine {
     if (this.verbose) process.stderr.write(`${error.stack ?? error.message}\n`);
     const failure = new InternalError(`internal error: ${error.message.split('\n')[0]}`);
     const record = thread === 0 ? 0 : this.mem.getU32(thread + Thread.guest);
-    const guests = record === 0 ? [...this.guests.values()] : [this.guests.get(record)];
+    // Whoever waits for a guest that a guest has made would wait for ever.
+    const own = this.guests.get(record);
+    const guests = own === undefined ? [...this.guests.values()] : [own];
     for (const guest of guests) {
-      if (guest === undefined) continue;
       // The thread that failed cannot end properly, so that the guest is given up here.
       this.guests.delete(guest.record);
       void guest.fail(failure);
@@ -245,10 +249,15 @@ export class Machine {
   }
 
   private hostTerminal(): HostTerminal {
-    this.terminal ??= new HostTerminal(this.mem, (signal) => {
-      for (const guest of this.guests.values()) guest.kill(signal);
+    if (this.terminal !== undefined) return this.terminal;
+    const terminal = new HostTerminal(this.mem, (signal) => {
+      const foreground = this.mem.getU32(terminal.tty + Tty.foreground);
+      const number = signalNumber(signal) as number;
+      if (foreground !== 0) killGroup(this.mem, foreground, number, COORDINATOR);
+      else for (const guest of this.guests.values()) guest.killGroup(signal);
     });
-    return this.terminal;
+    this.terminal = terminal;
+    return terminal;
   }
 
   private input(

@@ -185,6 +185,29 @@ function writableFile(mem: SharedMemory, object: number, owner: number): number 
 }
 
 /**
+ * Zeroes [offset, offset+length) of the host file as far as the file reaches, where the host could punch a hole
+ * (MADV_REMOVE). False when the host refused.
+ */
+export function zeroFileRange(
+  mem: SharedMemory,
+  file: number,
+  offset: number,
+  length: number,
+  owner: number,
+): boolean {
+  const fd = mem.getI32(file + HostFile.hostFd);
+  const zeros = new Uint8Array(Math.min(length, 65536));
+  try {
+    const end = Math.min(offset + length, fstatSync(fd).size);
+    for (let at = offset; at < end; ) at += writeSync(fd, zeros, 0, Math.min(zeros.length, end - at), at);
+  } catch {
+    return false;
+  }
+  noteFileWrite(mem, file, offset, length, owner);
+  return true;
+}
+
+/**
  * After a system call has written [offset, offset+length) of the host file: pages in memory take the new bytes. Code
  * decoded from them is forgotten.
  */

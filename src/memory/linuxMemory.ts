@@ -41,6 +41,7 @@ export const MCL_FUTURE = 2;
 export const MCL_ONFAULT = 4;
 
 export const EPERM = 1;
+export const EIO = 5;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;

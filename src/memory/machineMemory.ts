@@ -24,7 +24,7 @@ export class MachineMemoryError extends RangeError {
 
 /**
  * Creates and lays out a machine's memory: page 0 unused, the Machine record, one descriptor a frame, the heap of kernel
- * records (an eighth of the memory, of small machines three, up to 48 MiB), and frames to the end. Untouched pages
+ * records (three sixteenths of a large memory, an eighth of others, of small machines three eighths, up to 48 MiB), and frames to the end. Untouched pages
  * cost the host nothing. The request ring and the table of shared objects exist afterwards.
  */
 export function createMachineMemory(options: MachineMemoryOptions = {}): SharedMemory {
@@ -48,7 +48,10 @@ export function createMachineMemory(options: MachineMemoryOptions = {}): SharedM
   const descriptors = roundUp(MACHINE + Machine.SIZE, 4096);
   const mostFrames = Math.floor(bytes / hostPageSize);
   const heapFrom = roundUp(descriptors + mostFrames * FrameDescriptor.SIZE, 4096);
-  const heapBytes = Math.max(bytes / 8, Math.min(48 * 1024 * 1024, (bytes * 3) / 8));
+  const heapBytes = Math.max(
+    bytes < 2 ** 31 ? bytes / 8 : (bytes * 3) / 16,
+    Math.min(48 * 1024 * 1024, (bytes * 3) / 8),
+  );
   const framesBase = roundUp(heapFrom + heapBytes, 65536);
   const frameCount = Math.floor((bytes - framesBase) / hostPageSize);
 

@@ -642,6 +642,7 @@ export function growDown(c: Caller, page: number): boolean {
     if (
       previous !== 0 &&
       (mem.getU32(previous + Mapping.flags) & MAPPING_GROWSDOWN) === 0 &&
+      mem.getU32(previous + Mapping.prot) !== 0 &&
       page - mem.getU32(previous + Mapping.end) < STACK_GUARD_PAGES
     )
       return false;

@@ -64,6 +64,13 @@ export function destroyTables(mem: SharedMemory, mm: number, owner: number): voi
 
 const TABLES = [Mm.pageTable, Mm.readTable, Mm.writeTable, Mm.codeTable, Mm.sliceCounts];
 
+/** Bytes of all tables of an address space. */
+export function tablesSize(mem: SharedMemory, mm: number): number {
+  const reach = mem.getU64(mm + Mm.reach);
+  const shift = mem.getU32(mm + Mm.hostPageShift);
+  return TABLES.reduce((sum, _field, which) => sum + tableBytes(which, reach, shift), 0);
+}
+
 /** Bytes of table `which` (index in TABLES) for a reach. */
 function tableBytes(which: number, reach: number, shift: number): number {
   const pages = reach / (1 << shift);

@@ -8,12 +8,13 @@ import {
   FAULT_MAPERR,
 } from '../memory/caller.js';
 import { resolveFault } from '../memory/faults.js';
+import { zeroFileRange } from '../memory/filePages.js';
 import {
   EACCES,
   EFAULT,
   EINVAL,
+  EIO,
   ENOMEM,
-  EOPNOTSUPP,
   EPERM,
   PROT_READ,
   PROT_WRITE,
@@ -28,6 +29,7 @@ import {
   MAPPING_DONTDUMP,
   MAPPING_DONTFORK,
   MAPPING_LOCKED,
+  MAPPING_MAY_WRITE,
   MAPPING_SHARED,
   MAPPING_WIPEONFORK,
   Mapping,
@@ -45,6 +47,8 @@ export const MADV_FREE = 8;
 export const MADV_REMOVE = 9;
 export const MADV_DONTFORK = 10;
 export const MADV_DOFORK = 11;
+export const MADV_MERGEABLE = 12;
+export const MADV_UNMERGEABLE = 13;
 export const MADV_HUGEPAGE = 14;
 export const MADV_NOHUGEPAGE = 15;
 export const MADV_DONTDUMP = 16;
@@ -65,6 +69,8 @@ const NO_EFFECT = new Set([
   MADV_RANDOM,
   MADV_SEQUENTIAL,
   MADV_WILLNEED,
+  MADV_MERGEABLE,
+  MADV_UNMERGEABLE,
   MADV_HUGEPAGE,
   MADV_NOHUGEPAGE,
   MADV_COLD,
@@ -171,10 +177,12 @@ function adviseMapping(c: Caller, mapping: number, from: number, to: number, adv
       return 0;
     case MADV_REMOVE: {
       if (flags & MAPPING_LOCKED || object === 0) return -EINVAL;
-      if (!(flags & MAPPING_SHARED) || !(mem.getU32(mapping + Mapping.prot) & PROT_WRITE)) return -EACCES;
-      if (mem.getU32(mapping + Mapping.file) !== 0) return -EOPNOTSUPP;
+      if (!(flags & MAPPING_SHARED) || !(flags & MAPPING_MAY_WRITE)) return -EACCES;
       const offset = mem.getU32(mapping + Mapping.offset) + (from - mem.getU32(mapping + Mapping.start));
-      zeroObjectRange(mem, object, offset * TARGET_PAGE_SIZE, (to - from) * TARGET_PAGE_SIZE, c.thread);
+      const file = mem.getU32(mapping + Mapping.file);
+      const [position, length] = [offset * TARGET_PAGE_SIZE, (to - from) * TARGET_PAGE_SIZE];
+      if (file !== 0) return zeroFileRange(mem, file, position, length, c.thread) ? 0 : -EIO;
+      zeroObjectRange(mem, object, position, length, c.thread);
       return 0;
     }
     default:

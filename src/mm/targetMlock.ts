@@ -112,6 +112,8 @@ function bringIn(c: Caller, from: number, to: number): boolean {
     const mapping = firstEndingAfter(mem, mm, Math.floor(at / TARGET_PAGE_SIZE));
     const prot = mapping === 0 ? 0 : mem.getU32(mapping + Mapping.prot);
     mmapUnlock(c);
+    // As documented in mlock(2), what cannot be touched at all makes it fail, though it stays locked.
+    if (prot === 0) return false;
     if ((prot & (PROT_READ | PROT_WRITE)) === 0) continue;
     if (resolveFault(c, at, prot & PROT_WRITE ? ACCESS_WRITE : ACCESS_READ) !== FAULT_HANDLED) return false;
   }

@@ -50,6 +50,7 @@ function classFor(size: number): number {
 export function initHeap(mem: SharedMemory, from: number, to: number): void {
   mem.setU32(MACHINE + Machine.heapNext, Math.ceil(from / 16) * 16);
   mem.setU32(MACHINE + Machine.heapEnd, to);
+  mem.setU32(MACHINE + Machine.heapBegin, from);
 }
 
 /**
@@ -106,6 +107,17 @@ export function freeBlock(mem: SharedMemory, address: number, owner: number): vo
   const capacity = mem.getU32(block + BlockHeader.capacity);
   mem.set64(MACHINE + Machine.heapUsed, mem.getU64(MACHINE + Machine.heapUsed) - capacity - HEADER);
   unlockMutex(mem, MACHINE + Machine.heapLock, owner);
+}
+
+/**
+ * Whether `bytes` more can be had with a sixteenth of the heap to spare: what makes new processes and threads asks first, so
+ * that those that are there can go on.
+ */
+export function hasKernelMemory(mem: SharedMemory, bytes: number): boolean {
+  const end = mem.getU32(MACHINE + Machine.heapEnd);
+  const begin = mem.getU32(MACHINE + Machine.heapBegin);
+  const spare = end - begin - mem.getU64(MACHINE + Machine.heapUsed);
+  return spare - bytes > (end - begin) / 16;
 }
 
 /** Usable bytes of a block. */

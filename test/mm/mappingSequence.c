@@ -61,7 +61,9 @@ static const char *remap_result(long value) {
 }
 
 static const int protections[] = {0, 1, 3, 3, 5, 7, 2, 5};
-static const int advices[] = {4, 4, 4, 0, 3, 10, 11, 18, 19, 99, 12345, 22, 23, 16, 17};
+static const int advices[] = {4, 4, 4, 0, 3, 10, 11, 18, 19, 99, 12345, 22, 23, 16, 17,
+                              1, 2, 9, 9, 20, 21, 24};
+
 static const int syncs[] = {1, 2, 4, 5, 0, 6, 8};
 static const int remaps[] = {0, 3, 3, 2, 1};
 static const long lengths[] = {-1, -PAGE, -PAGE + 1, 1L << 62, (long)(1UL << 63), 0x7ffffffffffff000L, 0};
@@ -155,6 +157,29 @@ static void step_once(int step, int fd, int kinds) {
     break;
   case 9: access_page(step, page, 0); break;
   case 10: access_page(step, page, 1); break;
+  case 11: {
+    int kind = pick(5);
+    /* Unaligned ranges are rounded. */
+    long within = pick(3) ? 0 : 100;
+    if (kind == 0) value = mlock(at + within, length);
+    else if (kind == 1) value = syscall(SYS_mlock2, at + within, length, pick(3));
+    else if (kind == 2) value = mlock(at, 0);
+    else value = munlock(at + within, length);
+    printf("%d lock %d %ld %ld + %ld = %s\n", step, kind, page, count, within, result(value));
+    break;
+  }
+  case 12: {
+    if (pick(2)) {
+      int flags = MAP_FIXED | MAP_PRIVATE | MAP_GROWSDOWN | (pick(4) ? MAP_ANONYMOUS : 0);
+      value = (long)mmap(at, length, 3, flags, fd, 0);
+      printf("%d mmap growing %ld %ld = %s\n", step, page, count, result(value));
+    } else {
+      int grows = pick(4) ? PROT_GROWSDOWN : pick(2) ? PROT_GROWSUP : PROT_GROWSDOWN | PROT_GROWSUP;
+      value = mprotect(at, length, protection | grows);
+      printf("%d mprotect %ld %ld %x = %s\n", step, page, count, protection | grows, result(value));
+    }
+    break;
+  }
   default: hostile(step);
   }
 }
@@ -198,7 +223,7 @@ int main(int argc, char **argv) {
   sigaction(SIGSEGV, &action, 0);
   sigaction(SIGBUS, &action, 0);
   munmap((void *)BASE, PAGES * PAGE);
-  for (int i = 0; i < steps; i++) step_once(i, fd, argc > 3 ? 13 : 11);
+  for (int i = 0; i < steps; i++) step_once(i, fd, argc > 3 ? 15 : 13);
   for (int i = 0; i < PAGES; i++) access_page(-1, i, 0);
   for (int i = 0; i < 6; i++) {
     unsigned char byte;

@@ -1,4 +1,6 @@
 import { copyIn } from '../../memory/userAccess.js';
+import { releaseMm, retainMm } from '../../mm/addressSpace.js';
+import { mmapLock, mmapUnlock } from '../../mm/mmapLock.js';
 import { formatMaps } from '../../mm/pageDump.js';
 import { addressSpaceFigures, formatSmaps, formatSmapsRollup } from '../../mm/smaps.js';
 import { withMutex } from '../../sync/mutex.js';
@@ -26,22 +28,19 @@ import { Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { textString } from '../../sync/text.js';
 import { guestCpuLocked, threadCpu } from '../clock.js';
-import { ENOENT, SyscallError } from '../errno.js';
+import { EACCES, ENOENT, SyscallError } from '../errno.js';
 import { getLimit, RLIM_INFINITY, threadByTidLocked, visitGuests } from '../guestRecords.js';
 import type { ThreadContext } from '../threadContext.js';
 import { DEV_PROC } from './fileStatus.js';
-import { acquireFile, getCloseOnExec, listDescriptors } from './filesTable.js';
-import { workingDirectory } from './fsRecord.js';
+import { acquireFile, getCloseOnExec, listDescriptors, releaseFiles, retainFiles } from './filesTable.js';
+import { releaseFs, retainFs, workingDirectory } from './fsRecord.js';
 import { hasProcFd } from './hostAccess.js';
 import { fixedDirectory, type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
 import { flagsOf, pathOf, releaseOpenFile } from './openFile.js';
 import { currentPath } from './pathResolution.js';
 import { renderMountInfo, renderMounts } from './procMounts.js';
 
-/**
- * /proc/PID. Everything is shown for the calling guest itself; for others what does not need their memory or
- * descriptors (those stay empty, as for a process of another user).
- */
+/** /proc/PID, of any guest of the machine. */
 
 /** Records of a guest as of one look at the list of guests. */
 interface Process {
@@ -50,6 +49,7 @@ interface Process {
   readonly group: number;
   readonly session: number;
   readonly zombie: boolean;
+  readonly stopped: boolean;
   readonly tids: readonly number[];
   readonly comm: string;
   readonly startTime: number;
@@ -106,6 +106,43 @@ function signalSets(mem: SharedMemory, guest: number, thread: number): string[] 
   ];
 }
 
+/** The records behind a process; also a Caller for its memory. */
+interface Held {
+  readonly mem: SharedMemory;
+  readonly thread: number;
+  readonly mm: number;
+  readonly files: number;
+  readonly fs: number;
+}
+
+/** Runs `body` with the address space and descriptors of process `pid` held; undefined when it has none any more. */
+function withRecords<T>(t: ThreadContext, pid: number, body: (process: Held) => T): T | undefined {
+  if (pid === ownPid(t)) return body(t);
+  const { mem, thread } = t;
+  const held = withGuest(t, pid, (guest): Held | undefined => {
+    for (let o = mem.getU32(guest + Guest.threads); o !== 0; o = mem.getU32(o + Thread.nextInGuest)) {
+      const mm = mem.getU32(o + Thread.mm);
+      const files = mem.getU32(o + Thread.files);
+      const fs = mem.getU32(o + Thread.fs);
+      // A thread that ends has let go of them, and waits for threadsLock before they go.
+      if (mm === 0 || files === 0 || fs === 0) continue;
+      retainMm(mem, mm);
+      retainFiles(mem, files);
+      retainFs(mem, fs);
+      return { mem, thread, mm, files, fs };
+    }
+    return undefined;
+  });
+  if (held === undefined) return undefined;
+  try {
+    return body(held);
+  } finally {
+    releaseFs(mem, held.fs, thread);
+    releaseFiles(mem, held.files, thread);
+    releaseMm(mem, held.mm, thread);
+  }
+}
+
 /** Runs `body` on the Guest record of `pid` while it cannot go away; undefined when there is none. */
 function withGuest<T>(t: ThreadContext, pid: number, body: (guest: number) => T): T | undefined {
   let result: T | undefined;
@@ -130,10 +167,12 @@ function processOf(t: ThreadContext, pid: number): Process {
     const words = (at: number): number[] => Array.from({ length: 4 }, (_, i) => mem.getU32(at + i * 4));
     return {
       pid,
-      parent: parent === 0 ? 0 : mem.getU32(parent + Guest.pid),
+      // The machine's init, which is no guest, is process 1.
+      parent: parent === 0 ? 1 : mem.getU32(parent + Guest.pid),
       group: mem.getU32(guest + Guest.pgid),
       session: mem.getU32(guest + Guest.sid),
       zombie: mem.atomicLoad(guest + Guest.phase) === GUEST_ZOMBIE,
+      stopped: mem.atomicLoad(mem.getU32(guest + Guest.signals) + GuestSignals.stopped) !== 0,
       tids: tids.sort((a, b) => a - b),
       comm: leader === 0 ? '' : commOf(mem, leader),
       startTime: mem.getU64(guest + Guest.startTime),
@@ -164,7 +203,9 @@ function startTicks(mem: SharedMemory, startMicroseconds: number): number {
 }
 
 function stateOf(process: Process, own: boolean): string {
-  return process.zombie ? 'Z (zombie)' : own ? 'R (running)' : 'S (sleeping)';
+  if (process.zombie) return 'Z (zombie)';
+  if (process.stopped) return 'T (stopped)';
+  return own ? 'R (running)' : 'S (sleeping)';
 }
 
 function renderStatus(t: ThreadContext, pid: number, tid: number): string {
@@ -172,7 +213,7 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
   const comm = threadComm(t, pid, tid) ?? p.comm;
   const kib = (name: string, value: number): string =>
     `${name}:\t${String(Math.floor(value)).padStart(8)} kB\n`;
-  const own = requireOwn(t, pid) ? addressSpaceFigures(t) : undefined;
+  const own = withRecords(t, pid, addressSpaceFigures);
   const rss =
     own === undefined
       ? residentKib(t.mem, p.resident)
@@ -220,7 +261,7 @@ function renderStat(t: ThreadContext, pid: number, tid: number): string {
   const own = pid === ownPid(t);
   const mm = own ? t.mm : 0;
   const address = (field: number): number => (mm === 0 ? 0 : mem.getU64(mm + field));
-  const state = p.zombie ? 'Z' : own ? 'R' : 'S';
+  const state = stateOf(p, own)[0];
   const fields: (number | string)[] = [
     tid,
     `(${comm})`,
@@ -281,8 +322,8 @@ function renderStat(t: ThreadContext, pid: number, tid: number): string {
 function renderStatm(t: ThreadContext, pid: number): string {
   const p = processOf(t, pid);
   const resident = Math.floor(residentKib(t.mem, p.resident) / 4);
-  if (!requireOwn(t, pid)) return `${p.pages} ${resident} 0 0 0 ${p.dataPages} 0\n`;
-  const own = addressSpaceFigures(t);
+  const own = withRecords(t, pid, addressSpaceFigures);
+  if (own === undefined) return `${p.pages} ${resident} 0 0 0 ${p.dataPages} 0\n`;
   const shared = own.residentFile + own.residentShared;
   return `${p.pages} ${own.residentAnonymous + shared} ${shared} ${own.text} 0 ${own.data} 0\n`;
 }
@@ -320,27 +361,35 @@ function ownPid(t: ThreadContext): number {
   return t.mem.getU32(t.guest + Guest.pid);
 }
 
-function requireOwn(t: ThreadContext, pid: number): boolean {
-  return pid === ownPid(t);
-}
-
-/** The bytes of the guest's memory between two addresses kept in its Mm. */
+/**
+ * The bytes of a guest's memory between two addresses kept in its Mm. Another guest's threads do not wait for us when they
+ * take pages away; its mmap mutex keeps them from unmapping meanwhile.
+ */
 function renderMemory(t: ThreadContext, pid: number, from: number, to: number): string {
-  if (!requireOwn(t, pid)) return '';
-  const start = t.mem.getU64(t.mm + from);
-  const length = Math.min(Math.max(0, t.mem.getU64(t.mm + to) - start), 1 << 21);
-  const bytes = Buffer.alloc(length);
-  copyIn(t, start, bytes);
-  return bytes.toString('latin1');
+  const text = withRecords(t, pid, (process) => {
+    const start = t.mem.getU64(process.mm + from);
+    const length = Math.min(Math.max(0, t.mem.getU64(process.mm + to) - start), 1 << 21);
+    const bytes = Buffer.alloc(length);
+    mmapLock(process);
+    try {
+      copyIn(process, start, bytes);
+    } finally {
+      mmapUnlock(process);
+    }
+    return bytes.toString('latin1');
+  });
+  return text ?? '';
 }
 
 /** /proc/PID/auxv: as given to the program. */
 function renderAuxv(t: ThreadContext, pid: number): string {
-  if (!requireOwn(t, pid)) return '';
-  const auxv = t.mem.getU32(t.mm + Mm.auxv);
-  if (auxv === 0) return '';
-  const length = t.mem.getU32(t.mm + Mm.auxvLength);
-  return Buffer.from(t.mem.u8.slice(auxv, auxv + length)).toString('latin1');
+  const text = withRecords(t, pid, ({ mem, mm }) => {
+    const auxv = mem.getU32(mm + Mm.auxv);
+    if (auxv === 0) return '';
+    const length = mem.getU32(mm + Mm.auxvLength);
+    return Buffer.from(mem.u8.slice(auxv, auxv + length)).toString('latin1');
+  });
+  return text ?? '';
 }
 
 function threadComm(t: ThreadContext, pid: number, tid: number): string | undefined {
@@ -371,11 +420,17 @@ function storeComm(t: ThreadContext, pid: number, tid: number, name: string): nu
   return name.length;
 }
 
-function renderFdInfo(t: ThreadContext, fd: number): string {
-  const file = acquireFile(t.mem, t.files, fd, t.thread);
+function renderFdInfo(t: ThreadContext, pid: number, fd: number): string {
+  const text = withRecords(t, pid, ({ files }) => fdInfo(t, files, fd));
+  if (text === undefined) throw new SyscallError(ENOENT);
+  return text;
+}
+
+function fdInfo(t: ThreadContext, files: number, fd: number): string {
+  const file = acquireFile(t.mem, files, fd, t.thread);
   if (file === 0) throw new SyscallError(ENOENT);
   try {
-    const closeOnExec = getCloseOnExec(t.mem, t.files, fd, t.thread) ? 0o2000000 : 0;
+    const closeOnExec = getCloseOnExec(t.mem, files, fd, t.thread) ? 0o2000000 : 0;
     const flags = (flagsOf(t.mem, file) | closeOnExec) >>> 0;
     return `pos:\t${t.mem.getU64(file + OpenFile.offset)}\nflags:\t0${flags.toString(8)}\nmnt_id:\t1\nino:\t${t.mem.getU32(file + OpenFile.id)}\n`;
   } finally {
@@ -387,7 +442,7 @@ function renderFdInfo(t: ThreadContext, fd: number): string {
 function descriptorLink(pid: number, fd: number): MadeNode {
   const path = `/proc/${pid}/fd/${fd}`;
   const withFile = <T>(t: ThreadContext, body: (file: number) => T): T => {
-    const file = acquireFile(t.mem, t.files, fd, t.thread);
+    const file = withRecords(t, pid, ({ files }) => acquireFile(t.mem, files, fd, t.thread)) ?? 0;
     if (file === 0) throw new SyscallError(ENOENT);
     try {
       return body(file);
@@ -405,6 +460,8 @@ function descriptorLink(pid: number, fd: number): MadeNode {
         // Directories and devices are found again by their paths.
         if (kind === FILE_HOST_DIRECTORY || kind === FILE_MADE_DIRECTORY || kind === FILE_DEVICE)
           return undefined;
+        // What is no file of the host is opened by its descriptor, which another process does not have.
+        if (pid !== ownPid(t) && (kind !== FILE_HOST || !hasProcFd)) throw new SyscallError(EACCES);
         if (kind !== FILE_HOST || !hasProcFd) return { kind: 'opened', path: pathOf(t.mem, file), fd };
         const hostFd = t.mem.getI32(t.mem.getU32(file + OpenFile.hostFile) + HostFile.hostFd);
         return {
@@ -428,10 +485,10 @@ function descriptorsDirectory(path: string, pid: number, entry: (fd: number) => 
   return madeDirectory(
     path,
     DEV_PROC,
-    (t) => (requireOwn(t, pid) ? listDescriptors(t.mem, t.files, t.thread).map(String) : []),
+    (t) => withRecords(t, pid, ({ files }) => listDescriptors(t.mem, files, t.thread).map(String)) ?? [],
     (t, name) => {
-      if (!requireOwn(t, pid) || !/^\d{1,7}$/.test(name)) return undefined;
-      const file = acquireFile(t.mem, t.files, Number(name), t.thread);
+      if (!/^\d{1,7}$/.test(name)) return undefined;
+      const file = withRecords(t, pid, ({ files }) => acquireFile(t.mem, files, Number(name), t.thread)) ?? 0;
       if (file === 0) return undefined;
       releaseOpenFile(t.mem, file, t.thread);
       return entry(Number(name));
@@ -451,9 +508,9 @@ function taskEntries(path: string, pid: number, tid: number): Record<string, Mad
       ...text('comm', (t) => `${threadComm(t, pid, tid) ?? ''}\n`, 0o644),
       store: (t, name) => storeComm(t, pid, tid, name),
     },
-    smaps: text('smaps', (t) => (requireOwn(t, pid) ? formatSmaps(t) : '')),
-    smaps_rollup: text('smaps_rollup', (t) => (requireOwn(t, pid) ? formatSmapsRollup(t) : '')),
-    maps: text('maps', (t) => (requireOwn(t, pid) ? formatMaps(t) : '')),
+    maps: text('maps', (t) => withRecords(t, pid, formatMaps) ?? ''),
+    smaps: text('smaps', (t) => withRecords(t, pid, formatSmaps) ?? ''),
+    smaps_rollup: text('smaps_rollup', (t) => withRecords(t, pid, formatSmapsRollup) ?? ''),
     cmdline: text('cmdline', (t) => renderMemory(t, pid, Mm.argStart, Mm.argEnd)),
     environ: text('environ', (t) => renderMemory(t, pid, Mm.envStart, Mm.envEnd), 0o400),
     auxv: text('auxv', (t) => renderAuxv(t, pid), 0o400),
@@ -465,16 +522,20 @@ function taskEntries(path: string, pid: number, tid: number): Record<string, Mad
     oom_score_adj: { ...text('oom_score_adj', () => '0\n', 0o644), store: (_t, value) => value.length },
     personality: text('personality', () => '00000000\n'),
     wchan: text('wchan', () => '0'),
-    exe: madeLink(`${path}/exe`, DEV_PROC, (t) =>
-      requireOwn(t, pid) ? textString(t.mem, t.mem.getU32(t.mm + Mm.exe)) : '',
+    exe: madeLink(
+      `${path}/exe`,
+      DEV_PROC,
+      (t) => withRecords(t, pid, ({ mem, mm }) => textString(mem, mem.getU32(mm + Mm.exe))) ?? '',
     ),
-    cwd: madeLink(`${path}/cwd`, DEV_PROC, (t) =>
-      requireOwn(t, pid) ? workingDirectory(t.mem, t.fs, t.thread) : '',
+    cwd: madeLink(
+      `${path}/cwd`,
+      DEV_PROC,
+      (t) => withRecords(t, pid, ({ mem, fs }) => workingDirectory(mem, fs, t.thread)) ?? '',
     ),
     root: madeLink(`${path}/root`, DEV_PROC, () => '/'),
     fd: descriptorsDirectory(`${path}/fd`, pid, (fd) => descriptorLink(pid, fd)),
     fdinfo: descriptorsDirectory(`${path}/fdinfo`, pid, (fd) =>
-      madeText(`${path}/fdinfo/${fd}`, DEV_PROC, (t) => renderFdInfo(t, fd)),
+      madeText(`${path}/fdinfo/${fd}`, DEV_PROC, (t) => renderFdInfo(t, pid, fd)),
     ),
   };
 }

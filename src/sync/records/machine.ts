@@ -108,6 +108,8 @@ export const Machine = record({
   codeGeneration: u32,
   /** ShmTable of kernel/sysvShm.ts; 0 until a guest needs it. Atomic. */
   sysvShm: pointer,
+  /** First byte of the kernel area; constant. */
+  heapBegin: u32,
 });
 
 /** A thread host: one worker of the pool. */

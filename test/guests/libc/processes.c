@@ -536,6 +536,63 @@ static void families(void) {
   puts("families: orphans, groups, sessions");
 }
 
+/* --- /proc of another process --- */
+
+static int read_file(const char *format, pid_t pid, char *into, int size) {
+  char path[64];
+  snprintf(path, sizeof path, format, (int)pid);
+  int fd = open(path, O_RDONLY);
+  if (fd < 0) return -1;
+  int length = 0;
+  for (int n; length < size - 1 && (n = read(fd, into + length, size - 1 - length)) > 0;) length += n;
+  into[length] = 0;
+  close(fd);
+  return length;
+}
+
+static void seen_from_outside(void) {
+  int to[2], from[2];
+  CHECK(pipe(to) == 0 && pipe(from) == 0);
+  pid_t pid = fork();
+  if (pid == 0) {
+    dup2(to[0], 0);
+    dup2(from[1], 1);
+    for (int fd = 3; fd < 32; fd++) close(fd);
+    execl(self, "shown", "wait-for-end", "third", (char *)0);
+    _exit(1);
+  }
+  close(to[0]);
+  close(from[1]);
+  char byte = 0, text[65536], expected[64], path[64], mine[256];
+  CHECK(read(from[0], &byte, 1) == 1 && byte == 'r');
+  CHECK(read_file("/proc/%d/cmdline", pid, text, sizeof text) == 25);
+  CHECK(!memcmp(text, "shown\0wait-for-end\0third", 25));
+  CHECK(read_file("/proc/%d/status", pid, text, sizeof text) > 0);
+  snprintf(expected, sizeof expected, "\nPPid:\t%d\n", getpid());
+  CHECK(strstr(text, expected) != 0);
+  CHECK(read_file("/proc/%d/maps", pid, text, sizeof text) > 0 && strstr(text, "[stack]") != 0);
+  snprintf(path, sizeof path, "/proc/%d/exe", pid);
+  int a = readlink(path, text, sizeof text), b = readlink("/proc/self/exe", mine, sizeof mine);
+  CHECK(a > 0 && a == b && !memcmp(text, mine, a));
+  snprintf(path, sizeof path, "/proc/%d/fd/0", pid);
+  CHECK(readlink(path, text, sizeof text) > 5 && !memcmp(text, "pipe:", 5));
+  snprintf(path, sizeof path, "/proc/%d/fd/7", pid);
+  CHECK(readlink(path, text, sizeof text) == -1 && errno == ENOENT);
+  close(to[1]);
+  CHECK(waitid(P_PID, pid, &(siginfo_t){0}, WEXITED | WNOWAIT) == 0);
+  CHECK(read_file("/proc/%d/status", pid, text, sizeof text) > 0 && strstr(text, "\nState:\tZ") != 0);
+  CHECK(read_file("/proc/%d/cmdline", pid, text, sizeof text) == 0);
+  CHECK(exits_with(pid, 55));
+  CHECK(read_file("/proc/%d/status", pid, text, sizeof text) == -1 && errno == ENOENT);
+  close(from[0]);
+  puts("/proc of a child");
+}
+
+static int wait_for_end(void) {
+  char byte;
+  return write(1, "r", 1) == 1 && read(0, &byte, 1) == 0 ? 55 : 1;
+}
+
 /* --- fork while threads are at work --- */
 
 static atomic_int stop_threads;
@@ -581,6 +638,7 @@ int main(int argc, char **argv) {
   if (argc > 1 && !strcmp(argv[1], "exec-child")) return exec_child(argc, argv);
   if (argc > 2 && !strcmp(argv[1], "exit")) return atoi(argv[2]);
   if (argc > 2 && !strcmp(argv[1], "same-pid")) return atoi(argv[2]) == getpid() ? 66 : 1;
+  if (argc > 2 && !strcmp(argv[1], "wait-for-end")) return wait_for_end();
   setvbuf(stdout, 0, _IOLBF, 0);
   memory();
   tree();
@@ -594,6 +652,7 @@ int main(int argc, char **argv) {
   pipes();
   pingpong();
   families();
+  seen_from_outside();
   threaded();
   return report("processes");
 }
