@@ -8,6 +8,7 @@ import {
 } from '../loader/loadProgram.js';
 import { parseScript, SCRIPT_HEAD_BYTES } from '../loader/script.js';
 import { UserFault } from '../memory/caller.js';
+import { keepFilePages } from '../memory/keptFiles.js';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
 import { copyOut } from '../memory/userAccess.js';
 import { createMm, releaseMm } from '../mm/addressSpace.js';
@@ -354,6 +355,9 @@ function buildImage(t: ThreadContext, program: OpenedProgram): Image {
       secure: false,
     });
     setExecutablePath(t, program.executable.path);
+    // Not the scripts that come before it.
+    for (const file of program.files.slice(program.files.indexOf(program.executable)))
+      if (file.mapped.file !== 0) keepFilePages(mem, file.mapped.file, t.thread);
     if (t.options.logPage) logPageLayout(t, 'binary load');
     return { sp: stack.sp, entry: loaded.entry };
   } finally {

@@ -11,6 +11,7 @@ import {
 } from '../memory/caller.js';
 import { fetchFault, flushCode } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
+import { forgetKeptFiles } from '../memory/keptFiles.js';
 import { logPageCall } from '../observe/pageLog.js';
 import { traceCall, traceResult, traceUnknown } from '../observe/strace.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
@@ -154,6 +155,7 @@ function pageFault(t: ThreadContext, access: number): boolean {
   } catch (error) {
     // No room for page tables or code.
     if (!(error instanceof OutOfKernelMemory)) throw error;
+    if (forgetKeptFiles(mem, thread)) return true;
     outcome = FAULT_NO_MEMORY;
   }
   if (outcome === FAULT_HANDLED) {

@@ -5,6 +5,7 @@ import { HostFile } from '../sync/records/hostFile.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import { refreshFile } from './keptFiles.js';
 import { objectOfFile, releaseObject } from './sharedObject.js';
 
 /** What identifies a host file; the fields of fs.Stats. */
@@ -12,6 +13,9 @@ export interface HostFileIdentity {
   readonly dev: number;
   readonly ino: number;
   readonly size: number;
+  /** Absent: whether the file has changed since it was open last is not looked at. */
+  readonly mtimeMs?: number;
+  readonly ctimeMs?: number;
 }
 
 /**
@@ -27,6 +31,8 @@ export function openHostFile(
 ): number {
   const file = allocateBlock(mem, HostFile.SIZE, owner);
   const object = objectOfFile(mem, stat.dev, stat.ino, stat.size, owner);
+  if (stat.mtimeMs !== undefined && stat.ctimeMs !== undefined)
+    refreshFile(mem, object, stat.size, stat.mtimeMs + stat.ctimeMs, owner);
   mem.atomicStore(file + HostFile.refs, 1);
   mem.setI32(file + HostFile.hostFd, hostFd);
   mem.setU32(file + HostFile.writable, writable ? 1 : 0);

@@ -1,5 +1,6 @@
 import { flushCode } from '../../memory/codePages.js';
-import { MAP_ANONYMOUS } from '../../memory/linuxMemory.js';
+import { keepFilePages } from '../../memory/keptFiles.js';
+import { MAP_ANONYMOUS, PROT_EXEC } from '../../memory/linuxMemory.js';
 import { targetBrk } from '../../mm/targetBrk.js';
 import { targetMadvise } from '../../mm/targetMadvise.js';
 import { targetMincore } from '../../mm/targetMincore.js';
@@ -10,7 +11,7 @@ import {
   targetMunlock,
   targetMunlockall,
 } from '../../mm/targetMlock.js';
-import { targetMmap } from '../../mm/targetMmap.js';
+import { type MappedFile, targetMmap } from '../../mm/targetMmap.js';
 import { targetMprotect } from '../../mm/targetMprotect.js';
 import { targetMremap } from '../../mm/targetMremap.js';
 import { targetMsync } from '../../mm/targetMsync.js';
@@ -39,8 +40,23 @@ function mmap(
   return withMappedFile(t, fd | 0, prot | 0, flags | 0, (file) =>
     file === null
       ? targetMmap(t, start, length, prot | 0, flags | MAP_ANONYMOUS, null, 0)
-      : targetMmap(t, start, length, prot | 0, flags | 0, file, offset),
+      : mapFile(t, start, length, prot | 0, flags | 0, file, offset),
   );
+}
+
+function mapFile(
+  t: ThreadContext,
+  start: number,
+  length: number,
+  prot: number,
+  flags: number,
+  file: MappedFile,
+  offset: number,
+): number {
+  const result = targetMmap(t, start, length, prot, flags, file, offset);
+  // A shared library: the next process will want it, too.
+  if (result >= 0 && (prot & PROT_EXEC) !== 0 && file.file !== 0) keepFilePages(t.mem, file.file, t.thread);
+  return result;
 }
 
 /** riscv_flush_icache(start, end, flags): like FENCE.I, for all threads or (flag 1) the caller's. */

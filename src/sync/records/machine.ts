@@ -7,6 +7,9 @@ export const MACHINE = 4096;
 /** How many size classes the heap of kernel records has. */
 export const HEAP_CLASSES = 32;
 
+/** How many files keep their pages after their last mapping has gone: memory/keptFiles.ts. */
+export const KEPT_OBJECTS = 32;
+
 /** State of the whole machine, at address MACHINE. */
 export const Machine = record({
   /** Bytes of memory; log2 of host page size; constant. */
@@ -110,6 +113,9 @@ export const Machine = record({
   sysvShm: pointer,
   /** First byte of the kernel area; constant. */
   heapBegin: u32,
+  /** SharedObjects of files that were executed last (each a reference), and which goes next; filePagesLock. */
+  keptObjects: array(pointer, KEPT_OBJECTS),
+  keptNext: u32,
 });
 
 /** A thread host: one worker of the pool. */

@@ -1,5 +1,5 @@
 import { Mutex } from '../mutex.js';
-import { embedded, i32, pointer, record, u32, u64 } from '../record.js';
+import { embedded, f64, i32, pointer, record, u32, u64 } from '../record.js';
 
 /**
  * Pages that any number of guests share: the page cache of one host file, or anonymous shared memory (MAP_SHARED
@@ -36,6 +36,8 @@ export const SharedObject = record({
   seals: u32,
   /** The System V segment it is (ShmSegment), whose `object` becomes 0 with the last reference; constant. */
   segment: pointer,
+  /** When the file was changed last, as of the last look (memory/keptFiles.ts); lock. */
+  stamp: f64,
 });
 
 export const OBJECT_FILE = 1;
