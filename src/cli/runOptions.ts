@@ -167,7 +167,11 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     .option('--memory <size>', 'memory of the machine (default and most: 4G)', parseMemory)
     .option('--host-page-size <size>', 'page size below the program: 4K, 16K or 64K', parsePageSize)
     .option('-r, --uname <release>', 'kernel release that uname reports')
-    .option('--jit <on|off|threshold=n>', 'translate hot code to WebAssembly (default off)', parseJit)
+    .option(
+      '--jit <on|off|threshold=n>',
+      'translate hot code to WebAssembly (default: in programs that run for a while)',
+      parseJit,
+    )
     .option(
       '--placement <policy[:seed]>',
       'where mappings go: top-down (default), qemu, first-fit or random',

@@ -5,6 +5,7 @@ import { MOST_REGIONS, RegionEntry, Translation } from '../sync/records/translat
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endTranslation, requestTranslation, translationOf } from '../sync/translationQueue.js';
 
+const MILLION = 1_000_000;
 /** Entries by which the table of regions grows. */
 const TABLE_STEP = 256;
 
@@ -26,6 +27,7 @@ export function createEngine(
 ): TranslatingEngine {
   const translation = translationOf(mem);
   const counters = mem.getU32(translation + Translation.counters);
+  const patience = mem.getU32(translation + Translation.patience);
   // A byte a region: 1 when this worker's table has it. Read by the interpreter.
   const ready = allocateBlock(mem, MOST_REGIONS, owner);
   mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, ready));
@@ -55,15 +57,29 @@ export function createEngine(
     }
   };
 
+  let uncounted = 0;
+  const countMillions = (): void => {
+    const millions = Math.floor(uncounted / MILLION);
+    uncounted -= millions * MILLION;
+    mem.atomicAdd(translation + Translation.millions, millions);
+  };
+
   return {
     run(thread) {
       mem.setU32(thread + Thread.hotCounters, counters);
       mem.setU32(thread + Thread.hotThreshold, mem.atomicLoad(translation + Translation.threshold));
       mem.setU32(thread + Thread.readyRegions, ready);
+      let before = mem.getU64(thread + Thread.instret);
       for (;;) {
         const exit = run(thread);
-        if (exit === EXIT_HOT) requestTranslation(mem, thread, ring);
-        else if (exit === EXIT_REGION) instantiateRegions(mem.getU32(thread + Thread.exitAddress));
+        const now = mem.getU64(thread + Thread.instret);
+        uncounted += now - before;
+        before = now;
+        if (uncounted >= MILLION) countMillions();
+        if (exit === EXIT_HOT) {
+          if (mem.atomicLoad(translation + Translation.millions) >= patience)
+            requestTranslation(mem, thread, ring);
+        } else if (exit === EXIT_REGION) instantiateRegions(mem.getU32(thread + Thread.exitAddress));
         else return exit;
       }
     },

@@ -16,7 +16,7 @@ import { Guest } from '../sync/records/guest.js';
 import { Thread } from '../sync/records/thread.js';
 import { Tty } from '../sync/records/tty.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { initTranslation } from '../sync/translationQueue.js';
+import { initTranslation, type TranslationPolicy } from '../sync/translationQueue.js';
 import { Coordinator } from './coordinator.js';
 import { GuestProcess } from './guestProcess.js';
 import { compileInterpreter } from './interpreterModule.js';
@@ -81,7 +81,7 @@ export class Machine {
       ...(options.memory !== undefined && { bytes: options.memory }),
       ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     });
-    initTranslation(this.mem, translationThreshold(options.jit), COORDINATOR);
+    initTranslation(this.mem, translationPolicy(options.jit), COORDINATOR);
     initKernel(this.mem, COORDINATOR, options.seed === undefined ? {} : { seed: options.seed });
     this.coordinator = new Coordinator(this.mem, {
       guestEnded: (guest) => this.guestEnded(guest),
@@ -317,10 +317,17 @@ export class Machine {
  * which is what a region costs until V8 has its best code for it.
  */
 const DEFAULT_THRESHOLD = 20_000;
+/**
+ * Millions of instructions that are interpreted before, unless the options ask for translation: a second or two. Shorter
+ * programs would not earn back what the translator costs to start.
+ */
+const DEFAULT_PATIENCE = 400;
 
-function translationThreshold(jit: MachineOptions['jit'] = false): number {
-  if (typeof jit === 'boolean') return jit ? DEFAULT_THRESHOLD : 0;
-  return Math.min(65535, Math.max(1, jit.threshold));
+function translationPolicy(jit: MachineOptions['jit']): TranslationPolicy {
+  if (jit === undefined) return { threshold: DEFAULT_THRESHOLD, patience: DEFAULT_PATIENCE };
+  if (jit === false) return { threshold: 0, patience: 0 };
+  const threshold = jit === true ? DEFAULT_THRESHOLD : Math.min(65535, Math.max(1, jit.threshold));
+  return { threshold, patience: 0 };
 }
 
 /** Whether a descriptor never makes its reader wait: a regular file or /dev/null. */

@@ -15,7 +15,10 @@ export interface MachineOptions {
   readonly maxThreads?: number;
   /** How many workers to start at once; default 1. More are started as guests start threads. */
   readonly threads?: number;
-  /** Translate hot code to WebAssembly: yes, no (default), or after this many jumps to a place (at most 65535). */
+  /**
+   * Translate hot code to WebAssembly: yes, no, or after this many jumps to a place (at most 65535). Default: when guests have
+   * run for a second or two.
+   */
   readonly jit?: boolean | { readonly threshold: number };
   /** Seed of every pseudo-random choice; without it the host's entropy is used. */
   readonly seed?: number;

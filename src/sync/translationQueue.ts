@@ -18,10 +18,23 @@ const MOST_MODULE_BYTES = 48 * 2 ** 20;
 
 /** The way from a guest thread that finds a hot place to the translator. Translation.lock is a leaf. */
 
-/** Makes the machine's Translation record; `threshold` 0 means that nothing is translated. */
-export function initTranslation(mem: SharedMemory, threshold: number, owner: number): void {
+/** When a machine translates. */
+export interface TranslationPolicy {
+  /** Jumps to a place after which it is translated; 0: never. */
+  readonly threshold: number;
+  /** Millions of instructions that guests must have done before. */
+  readonly patience: number;
+}
+
+/** Makes the machine's Translation record. */
+export function initTranslation(
+  mem: SharedMemory,
+  { threshold, patience }: TranslationPolicy,
+  owner: number,
+): void {
   const translation = allocateBlock(mem, Translation.SIZE, owner);
   mem.setU32(translation + Translation.threshold, threshold);
+  mem.setU32(translation + Translation.patience, patience);
   mem.setU32(translation + Translation.counters, allocateBlock(mem, HOT_COUNTERS * 2, owner));
   const heap = mem.getU32(MACHINE + Machine.heapEnd) - mem.getU32(MACHINE + Machine.heapNext);
   mem.setU32(translation + Translation.mostBytes, Math.min(MOST_MODULE_BYTES, Math.floor(heap / 4)));

@@ -150,9 +150,14 @@ describe('input, output, signals', () => {
   });
 
   it('passes SIGTERM on', async () => {
-    const outcome = await guesthouse(['run', testFile('spin', tiny.spin())], undefined, (child) => {
-      setTimeout(() => child.kill('SIGTERM'), 1000);
-    });
+    // The log of mappings says when the program has started.
+    const outcome = await guesthouse(
+      ['run', '-d', 'page', testFile('spin', tiny.spin())],
+      undefined,
+      (child) => {
+        child.stderr?.once('data', () => child.kill('SIGTERM'));
+      },
+    );
     expect(outcome.status).toBe(143);
   });
 

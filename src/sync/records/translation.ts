@@ -35,6 +35,10 @@ export const Translation = record({
   microseconds: u32,
   /** Instructions in all regions, copies counted. */
   instructions: u32,
+  /** Millions of instructions that guests must have done before anything is translated. Constant. */
+  patience: u32,
+  /** Millions of instructions that guests have done, counted by the engines. Atomic. */
+  millions: i32,
   /** Bytes of the kernel's memory that modules and the workers' maps of regions take. Atomic. */
   heapBytes: i32,
   /** Bytes of modules after which nothing more is translated. Constant. */
