@@ -1,7 +1,7 @@
 import { engineImports, instantiateInterpreter } from '../interpreter/instantiate.js';
 import { allocateBlock, blockFootprint } from '../sync/heap.js';
 import { EXIT_HOT, EXIT_REGION, Thread } from '../sync/records/thread.js';
-import { MOST_REGIONS, RegionEntry, Translation } from '../sync/records/translation.js';
+import { HOT_COUNTERS, MOST_REGIONS, RegionEntry, Translation } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endTranslation, requestTranslation, translationOf } from '../sync/translationQueue.js';
 
@@ -26,7 +26,7 @@ export function createEngine(
   owner: number,
 ): TranslatingEngine {
   const translation = translationOf(mem);
-  const counters = mem.getU32(translation + Translation.counters);
+  const counters = allocateBlock(mem, HOT_COUNTERS * 2, owner);
   const patience = mem.getU32(translation + Translation.patience);
   // A byte a region: 1 when this worker's table has it. Read by the interpreter.
   const ready = allocateBlock(mem, MOST_REGIONS, owner);

@@ -128,7 +128,12 @@ export class Translator {
       this.covered.delete(slot);
       for (const pc of one.region.callees) {
         const callee = this.slotOf(place, pc);
-        if (callee !== 0 && !slots.has(callee) && !this.covered.has(callee) && this.isWarmEnough(callee))
+        if (
+          callee !== 0 &&
+          !slots.has(callee) &&
+          !this.covered.has(callee) &&
+          this.isWarmEnough(callee, place.counters)
+        )
           pending.push({ ...place, pc });
       }
     }
@@ -136,10 +141,10 @@ export class Translator {
   }
 
   /** Whether jumps to the slot have been counted so often that it will be hot soon. */
-  private isWarmEnough(slot: number): boolean {
+  private isWarmEnough(slot: number, counters: number): boolean {
     const { mem } = this;
     const translation = translationOf(mem);
-    const counter = mem.getU32(translation + Translation.counters) + ((slot >>> 2) & (HOT_COUNTERS * 2 - 2));
+    const counter = counters + ((slot >>> 2) & (HOT_COUNTERS * 2 - 2));
     return mem.u16[counter >>> 1] * CALLEE_SHARE >= mem.getU32(translation + Translation.threshold);
   }
 

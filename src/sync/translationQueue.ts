@@ -3,7 +3,6 @@ import { lockMutex, unlockMutex } from './mutex.js';
 import { MACHINE, Machine } from './records/machine.js';
 import { Thread } from './records/thread.js';
 import {
-  HOT_COUNTERS,
   MOST_REGIONS,
   MOST_REQUESTS,
   RegionEntry,
@@ -35,7 +34,6 @@ export function initTranslation(
   const translation = allocateBlock(mem, Translation.SIZE, owner);
   mem.setU32(translation + Translation.threshold, threshold);
   mem.setU32(translation + Translation.patience, patience);
-  mem.setU32(translation + Translation.counters, allocateBlock(mem, HOT_COUNTERS * 2, owner));
   const heap = mem.getU32(MACHINE + Machine.heapEnd) - mem.getU32(MACHINE + Machine.heapNext);
   mem.setU32(translation + Translation.mostBytes, Math.min(MOST_MODULE_BYTES, Math.floor(heap / 4)));
   if (threshold !== 0) {
@@ -70,6 +68,7 @@ export function requestTranslation(mem: SharedMemory, thread: number, ring: () =
     mem.setU32(request + TranslationRequest.codeTable, mem.getU32(thread + Thread.codeTable));
     mem.setU32(request + TranslationRequest.readTable, mem.getU32(thread + Thread.readTable));
     mem.set64(request + TranslationRequest.reach, mem.getU64(thread + Thread.reach));
+    mem.setU32(request + TranslationRequest.counters, mem.getU32(thread + Thread.hotCounters));
     mem.u8.copyWithin(request + TranslationRequest.x, thread + Thread.x, thread + Thread.x + 32 * 8);
     mem.setU32(translation + Translation.written, written + 1);
   }
@@ -96,6 +95,8 @@ export interface PlaceToTranslate {
   readonly codeTable: number;
   readonly readTable: number;
   readonly reach: number;
+  /** Address of the jump counters of the worker that found it. */
+  readonly counters: number;
   readonly registers: readonly number[];
 }
 
@@ -141,6 +142,7 @@ function takeRequestLocked(mem: SharedMemory, translation: number): PlaceToTrans
     codeTable: mem.getU32(request + TranslationRequest.codeTable),
     readTable: mem.getU32(request + TranslationRequest.readTable),
     reach: mem.getU64(request + TranslationRequest.reach),
+    counters: mem.getU32(request + TranslationRequest.counters),
     registers: Array.from({ length: 32 }, (_, r) => mem.getU64(request + TranslationRequest.x + r * 8)),
   };
 }

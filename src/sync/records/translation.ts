@@ -5,15 +5,13 @@ import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
 export const MOST_REGIONS = 16384;
 /** Requests that may wait for the translator; more are dropped (the place becomes hot again). */
 export const MOST_REQUESTS = 256;
-/** Counters of jumps, u16 each, hashed by slot address. */
-export const HOT_COUNTERS = 65536;
+/** Counters of jumps, u16 each, hashed by slot address; every worker has its own, so that they stay in its core's cache. */
+export const HOT_COUNTERS = 32768;
 
 /** State of translation, at Machine.translation. */
 export const Translation = record({
   /** Jumps to a place after which it is translated; 0: never, or no more. Atomic. */
   threshold: u32,
-  /** u16[HOT_COUNTERS]; counted without a lock, a lost count does not matter. */
-  counters: pointer,
   /** RegionEntry[MOST_REGIONS]; an entry is constant once regionCount is above it. */
   regions: pointer,
   /** Regions published. Atomic; written by the translator only. */
@@ -51,6 +49,8 @@ export const TranslationRequest = record({
   codeTable: pointer,
   readTable: pointer,
   reach: u64,
+  /** The finding worker's jump counters. */
+  counters: pointer,
   /** The integer registers: good guesses for the tables of switches. */
   x: array(u64, 32),
 });
