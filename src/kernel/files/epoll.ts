@@ -23,7 +23,7 @@ import {
   watchSource,
 } from './events.js';
 import type { FileOperations } from './fileOperations.js';
-import { DEV_ANONYMOUS, madeStatus } from './fileStatus.js';
+import { anonymousStatus } from './fileStatus.js';
 import { filesGlobal } from './filesGlobal.js';
 import { createOpenFile, onRelease, operationsOf, registerKind } from './openFile.js';
 import { O_RDWR } from './openFlags.js';
@@ -319,13 +319,7 @@ const epollOperations: FileOperations = {
   eventSource(mem, file) {
     return epollOf(mem, file) + Epoll.source;
   },
-  status(t, file) {
-    return madeStatus({
-      dev: DEV_ANONYMOUS,
-      ino: BigInt(t.mem.getU32(file + OpenFile.id)),
-      mode: 0o600,
-    });
-  },
+  status: anonymousStatus,
   release(mem, file, owner) {
     const epoll = epollOf(mem, file);
     withMutex(mem, filesGlobal(mem, owner) + FilesGlobal.epollLock, owner, () => {

@@ -9,7 +9,7 @@ import { EAGAIN, EINVAL, ERESTARTSYS } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { READABLE, signalEvents, WRITABLE } from './events.js';
 import type { FileOperations } from './fileOperations.js';
-import { DEV_ANONYMOUS, madeStatus } from './fileStatus.js';
+import { anonymousStatus } from './fileStatus.js';
 import { createOpenFile, flagsOf, registerKind } from './openFile.js';
 import { O_NONBLOCK, O_RDWR } from './openFlags.js';
 
@@ -113,13 +113,7 @@ const eventOperations: FileOperations = {
   eventSource(mem, file) {
     return eventOf(mem, file) + EventFd.source;
   },
-  status(t, file) {
-    return madeStatus({
-      dev: DEV_ANONYMOUS,
-      ino: BigInt(t.mem.getU32(file + OpenFile.id)),
-      mode: 0o600,
-    });
-  },
+  status: anonymousStatus,
   release(mem, file, owner) {
     freeBlock(mem, eventOf(mem, file), owner);
   },

@@ -1,4 +1,6 @@
 import type { BigIntStats } from 'node:fs';
+import { OpenFile } from '../../sync/records/openFile.js';
+import type { ThreadContext } from '../threadContext.js';
 
 /** What stat(2) tells, independent of its structs. Times in nanoseconds since 1970. */
 export interface FileStatus {
@@ -77,4 +79,9 @@ export function madeStatus(
     born: 0n,
     ...fields,
   };
+}
+
+/** The status of an open file that has no place in any directory: eventfd, timerfd, epoll (Linux's anon_inode). */
+export function anonymousStatus(t: ThreadContext, file: number): FileStatus {
+  return madeStatus({ dev: DEV_ANONYMOUS, ino: BigInt(t.mem.getU32(file + OpenFile.id)), mode: 0o600 });
 }

@@ -9,7 +9,7 @@ import { waitInQueue } from '../../sync/waitQueue.js';
 import { EAGAIN, EINVAL, ERESTARTSYS } from '../errno.js';
 import { READABLE, signalEvents } from './events.js';
 import type { FileOperations } from './fileOperations.js';
-import { DEV_ANONYMOUS, madeStatus } from './fileStatus.js';
+import { anonymousStatus } from './fileStatus.js';
 import { createOpenFile, flagsOf, registerKind } from './openFile.js';
 import { O_NONBLOCK, O_RDWR } from './openFlags.js';
 
@@ -138,13 +138,7 @@ const timerOperations: FileOperations = {
   eventSource(mem, file) {
     return timerOf(mem, file) + TimerFd.source;
   },
-  status(t, file) {
-    return madeStatus({
-      dev: DEV_ANONYMOUS,
-      ino: BigInt(t.mem.getU32(file + OpenFile.id)),
-      mode: 0o600,
-    });
-  },
+  status: anonymousStatus,
   release(mem, file, owner) {
     freeBlock(mem, timerOf(mem, file), owner);
   },
