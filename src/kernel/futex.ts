@@ -1,5 +1,5 @@
 import { FAULT_MAPERR, UserFault } from '../memory/caller.js';
-import { TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { type MappingSnapshot, snapshotMapping } from '../memory/mappingTree.js';
 import { atomicUpdateU32, loadU32 } from '../memory/userAccess.js';
 import { allocateBlock } from '../sync/heap.js';
@@ -69,12 +69,12 @@ const mapping: MappingSnapshot = { start: 0, end: 0, prot: 0, flags: 0, file: 0,
  * other than a private futex at the same address (as in Linux, FUT_OFF_MMSHARED).
  */
 function sharedKey(t: ThreadContext, va: number, key: FutexKey): void {
-  const page = Math.floor(va / TARGET_PAGE_SIZE);
+  const page = Math.floor(va / MIN_PAGE_SIZE);
   if (!(va >= 0) || !snapshotMapping(t.mem, t.mm, page, mapping)) throw new UserFault(va, FAULT_MAPERR);
   let place = va;
   if ((mapping.flags & MAPPING_SHARED) !== 0 && mapping.object !== 0) {
     key.space = mapping.object;
-    place = (mapping.offset + page - mapping.start) * TARGET_PAGE_SIZE + (va % TARGET_PAGE_SIZE);
+    place = (mapping.offset + page - mapping.start) * MIN_PAGE_SIZE + (va % MIN_PAGE_SIZE);
   } else key.space = t.mm + 1;
   key.low = place >>> 0;
   key.high = Math.floor(place / 0x1_0000_0000) | 0;

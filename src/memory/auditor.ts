@@ -5,7 +5,7 @@ import { Mm } from '../sync/records/mm.js';
 import { SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { frameAddress, frameCounts, frameDescriptor } from './frames.js';
-import { PROT_WRITE, TARGET_PAGE_SHIFT } from './linuxMemory.js';
+import { MIN_PAGE_SHIFT, PROT_WRITE } from './linuxMemory.js';
 import { isData } from './mappings.js';
 import { mappingAt } from './mappingTree.js';
 import {
@@ -158,7 +158,7 @@ class Auditor {
   /** Entries against mappings, and the engine's tables against entries. */
   checkTables(mm: number): void {
     const { mem } = this;
-    const scale = mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+    const scale = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
     const pages = pagesInReach(mem, mm);
     let resident = 0;
     let held = 0;
@@ -215,7 +215,7 @@ class Auditor {
     const { mem } = this;
     const read = mem.getU32(mem.getU32(mm + Mm.readTable) + page * 4);
     const write = mem.getU32(mem.getU32(mm + Mm.writeTable) + page * 4);
-    const size = 1 << (scale + TARGET_PAGE_SHIFT);
+    const size = 1 << (scale + MIN_PAGE_SHIFT);
     const delta = entry === 0 ? 0 : (frameAddress(mem, entry >>> 12) - page * size + 1) >>> 0;
     const descriptor = frameDescriptor(mem, entry >>> 12);
     const mixed = entry !== 0 && (mem.getI32(descriptor + FrameDescriptor.flags) & FRAME_MIXED) !== 0;

@@ -10,7 +10,7 @@ import { ACCESS_FETCH, type Caller, FAULT_HANDLED, type FaultOutcome } from './c
 import { lockFaultedPage } from './faults.js';
 import { clearFrameCode, codePageOf } from './frameCode.js';
 import { frameAddress, frameDescriptor } from './frames.js';
-import { PROT_EXEC, TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from './linuxMemory.js';
+import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_EXEC } from './linuxMemory.js';
 import { firstMapping } from './mappingTree.js';
 import {
   clearCode,
@@ -45,8 +45,8 @@ export function fetchFault(c: Caller, va: number): FaultOutcome {
   const page = Math.floor(va / (1 << shift));
   try {
     const frame = pageEntry(mem, mm, page) >>> 12;
-    const targetPage = Math.floor(va / TARGET_PAGE_SIZE);
-    const within = (targetPage * TARGET_PAGE_SIZE) % (1 << shift);
+    const targetPage = Math.floor(va / MIN_PAGE_SIZE);
+    const within = (targetPage * MIN_PAGE_SIZE) % (1 << shift);
     const descriptor = frameDescriptor(mem, frame);
     const code = codePageOf(mem, descriptor, frameAddress(mem, frame) + within, thread);
     // Writes must have stopped before anything is decoded.
@@ -62,7 +62,7 @@ export function fetchFault(c: Caller, va: number): FaultOutcome {
 /** The CodePage of guest address `va` as the code table has it, or 0. For the engine's decoder, in GUEST mode. */
 export function codePageFor(mem: SharedMemory, mm: number, va: number): number {
   if (!(va >= 0 && va < mem.getU64(mm + Mm.reach))) return 0;
-  return mem.getU32(mem.getU32(mm + Mm.codeTable) + Math.floor(va / TARGET_PAGE_SIZE) * 4);
+  return mem.getU32(mem.getU32(mm + Mm.codeTable) + Math.floor(va / MIN_PAGE_SIZE) * 4);
 }
 
 /**
@@ -88,7 +88,7 @@ export function tbInvalidatePhysRange(c: Caller, start: number, last: number): v
  */
 export function flushCode(c: Caller): void {
   const { mem, mm, thread } = c;
-  const shift = mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+  const shift = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
   const mixed = mem.atomicLoad(mm + Mm.mixedFrames) !== 0;
   let quiesced = false;
   lockMutexRecursive(mem, mm + Mm.mmapLock, thread);

@@ -20,7 +20,7 @@ import { LOAD_BEYOND_END, LOAD_NO_FRAME, loadFilePage } from './filePages.js';
 import { installFragments, survey, surveyPage } from './fragments.js';
 import { allocateFrame, frameAddress, frameDescriptor, frameRefs, NO_FRAME, retainFrame } from './frames.js';
 import { releaseHostFile, retainHostFile } from './hostFile.js';
-import { PROT_EXEC, PROT_READ, PROT_WRITE, TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from './linuxMemory.js';
+import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from './linuxMemory.js';
 import { growDown } from './mappings.js';
 import { type MappingSnapshot, snapshotMapping } from './mappingTree.js';
 import { forgetCode } from './pageCode.js';
@@ -80,7 +80,7 @@ export function resolveFault(c: Caller, va: number, access: number): FaultOutcom
 export function lockFaultedPage(c: Caller, va: number, access: number): FaultOutcome {
   const { mem, mm, thread } = c;
   const shift = mem.getU32(MACHINE + Machine.hostPageShift);
-  const targetPage = Math.floor(va / TARGET_PAGE_SIZE);
+  const targetPage = Math.floor(va / MIN_PAGE_SIZE);
   const page = Math.floor(va / (1 << shift));
   let reclaims = 0;
   for (;;) {
@@ -96,7 +96,7 @@ export function lockFaultedPage(c: Caller, va: number, access: number): FaultOut
     try {
       if (!snapshotMapping(mem, mm, targetPage, seen)) outcome = FAULT_MAPERR;
       else if (!allows(seen.prot, access)) outcome = FAULT_ACCERR;
-      else if (shift === TARGET_PAGE_SHIFT) {
+      else if (shift === MIN_PAGE_SHIFT) {
         granted = seen.prot;
         outcome = installPage(c, page, access);
       } else {
@@ -143,7 +143,7 @@ function allows(prot: number, access: number): boolean {
 
 /** Page number in the object of `seen` that host page `page` shows. */
 function objectIndex(shift: number, page: number): number {
-  const scale = shift - TARGET_PAGE_SHIFT;
+  const scale = shift - MIN_PAGE_SHIFT;
   return (seen.offset + (page * (1 << scale) - seen.start)) >>> scale;
 }
 
@@ -210,7 +210,7 @@ function installObjectPage(c: Caller, page: number, access: number): FaultOutcom
 function installAround(c: Caller, page: number, index: number): void {
   const { mem, mm, thread } = c;
   const shift = mem.getU32(MACHINE + Machine.hostPageShift);
-  const scale = shift - TARGET_PAGE_SHIFT;
+  const scale = shift - MIN_PAGE_SHIFT;
   const window = Math.max(1, FAULT_AROUND >> shift);
   const bits = accessBits(granted) | PTE_OBJECT;
   // Whole host pages of the mapping only; windows are aligned, so they lie in one slice.

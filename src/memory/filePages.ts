@@ -18,7 +18,7 @@ import {
   NO_FRAME,
   releaseFrame,
 } from './frames.js';
-import { TARGET_PAGE_SHIFT } from './linuxMemory.js';
+import { MIN_PAGE_SHIFT } from './linuxMemory.js';
 import { finishZap, lockPages, unlockPages, zapPages } from './pageTables.js';
 import { addObjectPage, dropObjectPages, forEachObjectPage, objectFrame } from './sharedObject.js';
 
@@ -286,7 +286,7 @@ export function noteFileTruncate(c: Caller, file: number, size: number): void {
 /** Takes the pages from `from` on out of every table that shows them. */
 function zapObjectPages(c: Caller, object: number, from: number): void {
   const { mem, thread } = c;
-  const shift = mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+  const shift = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
   lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   for (
     let m = mem.getU32(object + SharedObject.mappings);

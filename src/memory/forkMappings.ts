@@ -11,7 +11,7 @@ import {
 import { Mm } from '../sync/records/mm.js';
 import type { Caller } from './caller.js';
 import { retainFrame } from './frames.js';
-import { TARGET_PAGE_SHIFT } from './linuxMemory.js';
+import { MIN_PAGE_SHIFT } from './linuxMemory.js';
 import { account, copyAttributes, takeReferences } from './mappings.js';
 import { firstMapping, insertIntoTree } from './mappingTree.js';
 import {
@@ -92,7 +92,7 @@ function copyMapping(into: Caller, to: number, from: number): void {
  */
 function copyPages(c: Caller, child: number, mapping: number): void {
   const { mem, mm } = c;
-  const scale = mem.getU32(mm + Mm.hostPageShift) - TARGET_PAGE_SHIFT;
+  const scale = mem.getU32(mm + Mm.hostPageShift) - MIN_PAGE_SHIFT;
   const per = 1 << scale;
   const from = mem.getU32(mapping + Mapping.start) >>> scale;
   const to = ((mem.getU32(mapping + Mapping.end) - 1) >>> scale) + 1;

@@ -8,7 +8,7 @@ import { type Caller, FAULT_HANDLED, FAULT_NO_MEMORY, type FaultOutcome } from '
 import { LOADED, loadFilePage } from './filePages.js';
 import { clearFrameCode } from './frameCode.js';
 import { allocateFrame, frameAddress, frameDescriptor, frameRefs, hostPageSize, NO_FRAME } from './frames.js';
-import { PROT_WRITE, TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from './linuxMemory.js';
+import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_WRITE } from './linuxMemory.js';
 import { type MappingSnapshot, snapshotMapping } from './mappingTree.js';
 import { forgetCode } from './pageCode.js';
 import {
@@ -40,7 +40,7 @@ export const survey = { prot: 0, uniform: true, mapped: false };
 
 /** Target pages in a host page, as a power of two. */
 function scaleOf(c: Caller): number {
-  return c.mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+  return c.mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
 }
 
 /** Looks at everything mapped in host page `page`; the answer is in `survey`. */
@@ -130,17 +130,17 @@ function makePrivate(c: Caller, page: number, entry: number): boolean {
 /** Writes what the mappings of target pages [from, to) show into a private frame of `page`; the rest is left. */
 function fill(c: Caller, page: number, frame: number, from: number, to: number): void {
   const { mem, mm } = c;
-  const base = frameAddress(mem, frame) - (page << scaleOf(c)) * TARGET_PAGE_SIZE;
+  const base = frameAddress(mem, frame) - (page << scaleOf(c)) * MIN_PAGE_SIZE;
   for (let at = from; at < to; ) {
     if (!snapshotMapping(mem, mm, at, part)) {
       at++;
       continue;
     }
     const end = Math.min(part.end, to);
-    const address = base + at * TARGET_PAGE_SIZE;
-    const length = (end - at) * TARGET_PAGE_SIZE;
+    const address = base + at * MIN_PAGE_SIZE;
+    const length = (end - at) * MIN_PAGE_SIZE;
     zeroMemory(mem, address, length);
-    const position = (part.offset + (at - part.start)) * TARGET_PAGE_SIZE;
+    const position = (part.offset + (at - part.start)) * MIN_PAGE_SIZE;
     if (part.object !== 0) copyFromObject(c, part.file, part.object, position, address, length);
     at = end;
   }
@@ -234,8 +234,8 @@ export function copyPartialPage(c: Caller, from: number, to: number, start: numb
     const source = frameAddress(mem, entry >>> 12);
     const target = frameAddress(mem, own);
     zeroMemory(mem, target, hostPageSize(mem));
-    const bytes = (last - first) * TARGET_PAGE_SIZE;
-    copyMemory(mem, target + first * TARGET_PAGE_SIZE, source + first * TARGET_PAGE_SIZE, bytes);
+    const bytes = (last - first) * MIN_PAGE_SIZE;
+    copyMemory(mem, target + first * MIN_PAGE_SIZE, source + first * MIN_PAGE_SIZE, bytes);
     surveyPage(c, to);
     if (pageEntry(mem, mm, to) !== 0) zapPages(c, to, to + 1);
     setPrivate(c, to, own);

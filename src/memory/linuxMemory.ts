@@ -1,6 +1,10 @@
 /** Constants of Linux's memory calls (asm-generic, as riscv64 has them) and the errno values they answer with. */
-export const TARGET_PAGE_SHIFT = 12;
-export const TARGET_PAGE_SIZE = 4096;
+/**
+ * The smallest target page (QEMU: TARGET_PAGE_BITS_MIN): the unit of Mapping records, limits and the code table, whatever the
+ * page size of a guest is. What guests see goes by targetPageSize (mm/pageRange.ts).
+ */
+export const MIN_PAGE_SHIFT = 12;
+export const MIN_PAGE_SIZE = 4096;
 
 export const PROT_NONE = 0;
 export const PROT_READ = 1;

@@ -11,7 +11,7 @@ import { writeBack } from './filePages.js';
 import { copyPartialPage, settleEdge } from './fragments.js';
 import { frameRefs } from './frames.js';
 import { releaseHostFile, retainHostFile } from './hostFile.js';
-import { PROT_WRITE, TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from './linuxMemory.js';
+import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_WRITE } from './linuxMemory.js';
 import { firstEndingAfter, insertIntoTree, mappingResized, removeFromTree } from './mappingTree.js';
 import {
   accessBits,
@@ -302,7 +302,7 @@ export function writeBackMapping(c: Caller, mapping: number): boolean {
 }
 
 function hostScale(mem: SharedMemory): number {
-  return mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+  return mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
 }
 
 /** Whether a mapping in [start, end) (or the neighbours, which may be joined) shows an object. */
@@ -621,15 +621,17 @@ export function extendMapping(c: Caller, mapping: number, end: number): void {
   if (retired !== 0) settleRetired(c);
 }
 
-/** Pages kept free below a growing stack (Linux: stack_guard_gap). */
+/** Target pages kept free below a growing stack (Linux: stack_guard_gap). */
 export const STACK_GUARD_PAGES = 256;
 
 /**
- * A fault hit `page`, below a MAP_GROWSDOWN mapping: extends the mapping down to it when the limits and the guard gap
- * allow. In KERNEL mode with no lock held. Says whether the page is mapped now.
+ * A fault hit `unit`, below a MAP_GROWSDOWN mapping: extends the mapping down to its target page when the limits and the
+ * guard gap allow. In KERNEL mode with no lock held. Says whether it is mapped now.
  */
-export function growDown(c: Caller, page: number): boolean {
+export function growDown(c: Caller, unit: number): boolean {
   const { mem, mm, thread } = c;
+  const units = 1 << (mem.getU32(mm + Mm.targetPageShift) - MIN_PAGE_SHIFT);
+  const page = unit - (unit % units);
   lockMutexRecursive(mem, mm + Mm.mmapLock, thread);
   try {
     const mapping = firstEndingAfter(mem, mm, page);
@@ -643,13 +645,13 @@ export function growDown(c: Caller, page: number): boolean {
       previous !== 0 &&
       (mem.getU32(previous + Mapping.flags) & MAPPING_GROWSDOWN) === 0 &&
       mem.getU32(previous + Mapping.prot) !== 0 &&
-      page - mem.getU32(previous + Mapping.end) < STACK_GUARD_PAGES
+      page - mem.getU32(previous + Mapping.end) < STACK_GUARD_PAGES * units
     )
       return false;
-    const size = (mem.getU32(mapping + Mapping.end) - page) * TARGET_PAGE_SIZE;
+    const size = (mem.getU32(mapping + Mapping.end) - page) * MIN_PAGE_SIZE;
     if (size > mem.getU64(mm + Mm.limitStack)) return false;
-    const more = (start - page) * TARGET_PAGE_SIZE;
-    if (mem.getU32(mm + Mm.mappedPages) * TARGET_PAGE_SIZE + more > mem.getU64(mm + Mm.limitAs)) return false;
+    const more = (start - page) * MIN_PAGE_SIZE;
+    if (mem.getU32(mm + Mm.mappedPages) * MIN_PAGE_SIZE + more > mem.getU64(mm + Mm.limitAs)) return false;
     beginChange(mem, mm);
     account(mem, mm, mem.getU32(mapping + Mapping.prot), flags, start - page);
     mem.setU32(mapping + Mapping.start, page);

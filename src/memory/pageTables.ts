@@ -8,7 +8,7 @@ import { quiesceOthers, reloadTables, resumeOthers, stopOthers } from '../sync/s
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { Caller } from './caller.js';
 import { dropFrame, frameAddress, frameDescriptor, settleFreed } from './frames.js';
-import { PROT_EXEC, PROT_READ, PROT_WRITE, TARGET_PAGE_SHIFT } from './linuxMemory.js';
+import { MIN_PAGE_SHIFT, PROT_EXEC, PROT_READ, PROT_WRITE } from './linuxMemory.js';
 
 /**
  * The page tables of an address space: the master table (one u32 a host page: frame index << 12 and PTE_* bits) and
@@ -74,7 +74,7 @@ export function tablesSize(mem: SharedMemory, mm: number): number {
 /** Bytes of table `which` (index in TABLES) for a reach. */
 function tableBytes(which: number, reach: number, shift: number): number {
   const pages = reach / (1 << shift);
-  if (which === 3) return (reach / (1 << TARGET_PAGE_SHIFT)) * 4;
+  if (which === 3) return (reach / (1 << MIN_PAGE_SHIFT)) * 4;
   if (which === 4) return Math.max(1, pages >>> SLICE_SHIFT) * 4;
   return pages * 4;
 }
@@ -246,7 +246,7 @@ function heldByCode(mem: SharedMemory, mm: number, page: number, frame: number, 
   if (mem.getU32(descriptor + FrameDescriptor.code) === 0) return false;
   if (mem.getI32(descriptor + FrameDescriptor.flags) & FRAME_MIXED) return false;
   if ((bits & PTE_OBJECT) === 0) return true;
-  const per = 1 << (mem.getU32(mm + Mm.hostPageShift) - TARGET_PAGE_SHIFT);
+  const per = 1 << (mem.getU32(mm + Mm.hostPageShift) - MIN_PAGE_SHIFT);
   const slot = mem.getU32(mm + Mm.codeTable) + page * per * 4;
   for (let i = 0; i < per; i++) if (mem.getI32(slot + i * 4) !== 0) return true;
   return false;
@@ -254,7 +254,7 @@ function heldByCode(mem: SharedMemory, mm: number, page: number, frame: number, 
 
 /** Empties the page's slots of the code table. */
 export function clearCode(mem: SharedMemory, mm: number, page: number): void {
-  const per = 1 << (mem.getU32(mm + Mm.hostPageShift) - TARGET_PAGE_SHIFT);
+  const per = 1 << (mem.getU32(mm + Mm.hostPageShift) - MIN_PAGE_SHIFT);
   const slot = mem.getU32(mm + Mm.codeTable) + page * per * 4;
   for (let i = 0; i < per; i++) {
     if (mem.getI32(slot + i * 4) !== 0) mem.atomicStore(slot + i * 4, 0);
@@ -309,7 +309,7 @@ let takenCount = 0;
 /** Empties the entries of [from, to), whose locks are held. `finishZap` must follow, in the same call of ours. */
 export function zapPages(c: Caller, from: number, to: number): void {
   const { mem, mm } = c;
-  const exec = 1 << (mem.getU32(mm + Mm.hostPageShift) - TARGET_PAGE_SHIFT);
+  const exec = 1 << (mem.getU32(mm + Mm.hostPageShift) - MIN_PAGE_SHIFT);
   const counts = mem.getU32(mm + Mm.sliceCounts);
   const pages = mem.getU32(mm + Mm.pageTable);
   const reads = mem.getU32(mm + Mm.readTable);

@@ -1,6 +1,6 @@
 import type { Caller } from '../memory/caller.js';
 import { grantHomeWindow, returnFrames, returnHomeWindow } from '../memory/frames.js';
-import { TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { freeSpareMappings, lastMapping, unmapRange } from '../memory/mappings.js';
 import { createTables, destroyTables, initialReach } from '../memory/pageTables.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
@@ -19,6 +19,8 @@ export const MMAP_MIN_ADDR = 65536;
 export const UNLIMITED = 2 ** 53;
 
 export interface MmOptions {
+  /** The guest's page size (--page-size): 4096 (default), 16384 or 65536. */
+  readonly pageSize?: number;
   /** End of guest addresses (--reserved-va), a multiple of 64 KiB up to 64 GiB. */
   readonly taskSize?: number;
   /** Bytes of frames that the address space may hold; the machine's when absent. */
@@ -47,6 +49,7 @@ export function createMm(mem: SharedMemory, owner: number, options: MmOptions = 
   initMutex(mem, mm + Mm.threadsLock);
   for (let i = 0; i < PAGE_TABLE_LOCKS; i++) initMutex(mem, mm + Mm.pageTableLocks + i * Mutex.SIZE);
   mem.atomicStore(mm + Mm.refs, 1);
+  mem.setU32(mm + Mm.targetPageShift, Math.log2(options.pageSize ?? MIN_PAGE_SIZE));
   const taskSize = options.taskSize ?? DEFAULT_TASK_SIZE;
   mem.set64(mm + Mm.taskSize, taskSize);
   const shift = mem.getU32(MACHINE + Machine.hostPageShift);
@@ -57,10 +60,10 @@ export function createMm(mem: SharedMemory, owner: number, options: MmOptions = 
   mem.set64(mm + Mm.limitData, options.limitData ?? UNLIMITED);
   mem.set64(mm + Mm.limitStack, options.limitStack ?? 8 * 1024 * 1024);
   mem.set64(mm + Mm.limitMemlock, options.limitMemlock ?? 8 * 1024 * 1024);
-  mem.setU32(mm + Mm.mmapMinAddr, MMAP_MIN_ADDR / TARGET_PAGE_SIZE);
+  mem.setU32(mm + Mm.mmapMinAddr, MMAP_MIN_ADDR / MIN_PAGE_SIZE);
   mem.setU32(mm + Mm.placement, options.placement ?? 0);
   mem.setU32(mm + Mm.placementState, options.placementSeed ?? 0);
-  const unmappedBase = Math.floor((options.unmappedBase ?? 0) / 65536) * (65536 / TARGET_PAGE_SIZE);
+  const unmappedBase = Math.floor((options.unmappedBase ?? 0) / 65536) * (65536 / MIN_PAGE_SIZE);
   mem.setU32(mm + Mm.unmappedBase, unmappedBase);
   mem.setU32(mm + Mm.mmapNextStart, unmappedBase);
   mem.setU32(mm + Mm.maxMappings, MAX_MAP_COUNT);

@@ -1,10 +1,10 @@
 import type { Caller } from '../memory/caller.js';
-import { TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { isMapped } from '../memory/mappings.js';
 import { highestGap, lowestGap } from '../memory/mappingTree.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mm } from '../sync/records/mm.js';
-import type { SharedMemory } from '../sync/sharedMemory.js';
+import { targetPageSize } from './pageRange.js';
 
 /**
  * Where a new mapping goes. All searches cost O(log n) of the number of mappings. They keep below the reach of the page
@@ -38,23 +38,23 @@ export const NO_PLACE = -1;
 
 /** The address of a free range of `size` bytes (whole pages), at `hint` if that is free, or NO_PLACE. mmapLock. */
 export function mmapFindVma(c: Caller, hint: number, size: number): number {
-  return mmapFindVmaAligned(c, hint, size, hostPage(c.mem));
+  return mmapFindVmaAligned(c, hint, size, pageUnit(c));
 }
 
-function hostPage(mem: SharedMemory): number {
-  return 1 << mem.getU32(MACHINE + Machine.hostPageShift);
+/** The larger of target and host page: new mappings lie on whole ones, so that only MAP_FIXED shares a host page. */
+function pageUnit(c: Caller): number {
+  return Math.max(targetPageSize(c), 1 << c.mem.getU32(MACHINE + Machine.hostPageShift));
 }
 
-/** mmapFindVma at a multiple of `align` (a power of two of at least a host page). mmapLock. */
+/** mmapFindVma at a multiple of `align` (a power of two, at least a target and a host page). mmapLock. */
 export function mmapFindVmaAligned(c: Caller, hint: number, size: number, align: number): number {
   const { mem, mm } = c;
-  // Whole host pages, so that only MAP_FIXED puts two mappings into one.
-  const host = hostPage(mem);
-  const pages = (Math.ceil(size / host) * host) / TARGET_PAGE_SIZE;
+  const unit = pageUnit(c);
+  const pages = (Math.ceil(size / unit) * unit) / MIN_PAGE_SIZE;
   if (hint > 0) {
     const at = Math.ceil(hint / align) * align;
     const most = Math.min(mem.getU64(mm + Mm.taskSize), Math.max(FARTHEST_HINT, mem.getU64(mm + Mm.reach)));
-    const page = at / TARGET_PAGE_SIZE;
+    const page = at / MIN_PAGE_SIZE;
     if (
       at + size <= most &&
       page >= mem.getU32(mm + Mm.mmapMinAddr) &&
@@ -62,8 +62,8 @@ export function mmapFindVmaAligned(c: Caller, hint: number, size: number, align:
     )
       return at;
   }
-  const found = mmapFindVmaReserved(c, pages, align >>> TARGET_PAGE_SHIFT);
-  return found < 0 ? NO_PLACE : found * TARGET_PAGE_SIZE;
+  const found = mmapFindVmaReserved(c, pages, align >>> MIN_PAGE_SHIFT);
+  return found < 0 ? NO_PLACE : found * MIN_PAGE_SIZE;
 }
 
 /**
@@ -72,7 +72,7 @@ export function mmapFindVmaAligned(c: Caller, hint: number, size: number, align:
  */
 export function mmapFindVmaReserved(c: Caller, pages: number, alignPages: number): number {
   const { mem, mm } = c;
-  const task = mem.getU64(mm + Mm.taskSize) / TARGET_PAGE_SIZE;
+  const task = mem.getU64(mm + Mm.taskSize) / MIN_PAGE_SIZE;
   const low = mem.getU32(mm + Mm.mmapMinAddr);
   const base = mem.getU32(mm + Mm.mmapBase);
   if (pages > task - low) return NO_PLACE;
@@ -80,7 +80,7 @@ export function mmapFindVmaReserved(c: Caller, pages: number, alignPages: number
     const found = searchBelow(c, low, Math.min(base, task), pages, alignPages);
     if (found >= 0) return found;
   }
-  let top = Math.min(mem.getU64(mm + Mm.reach) / TARGET_PAGE_SIZE, task);
+  let top = Math.min(mem.getU64(mm + Mm.reach) / MIN_PAGE_SIZE, task);
   for (;;) {
     const found = searchBelow(c, low, top, pages, alignPages);
     if (found >= 0 || top >= task) return found;

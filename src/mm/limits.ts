@@ -1,6 +1,6 @@
 import type { Caller } from '../memory/caller.js';
 import { grantable } from '../memory/frames.js';
-import { TARGET_PAGE_SHIFT, TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { reclaimFilePages } from '../memory/reclaim.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mm } from '../sync/records/mm.js';
@@ -11,9 +11,8 @@ export const MAX_MAP_COUNT = 65530;
 /** Whether `pages` more pages keep within RLIMIT_AS, and within RLIMIT_DATA when they are `data` (may_expand_vm). */
 export function mayExpand(c: Caller, pages: number, data: boolean): boolean {
   const { mem, mm } = c;
-  if ((mem.getU32(mm + Mm.mappedPages) + pages) * TARGET_PAGE_SIZE > mem.getU64(mm + Mm.limitAs))
-    return false;
-  return !data || (mem.getU32(mm + Mm.dataPages) + pages) * TARGET_PAGE_SIZE <= mem.getU64(mm + Mm.limitData);
+  if ((mem.getU32(mm + Mm.mappedPages) + pages) * MIN_PAGE_SIZE > mem.getU64(mm + Mm.limitAs)) return false;
+  return !data || (mem.getU32(mm + Mm.dataPages) + pages) * MIN_PAGE_SIZE <= mem.getU64(mm + Mm.limitData);
 }
 
 /**
@@ -22,7 +21,7 @@ export function mayExpand(c: Caller, pages: number, data: boolean): boolean {
  * that a guest that uses up everything sees ENOMEM rather than SIGKILL.
  */
 export function enoughMemory(c: Caller, pages: number): boolean {
-  const scale = c.mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+  const scale = c.mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
   const frames = pages / (1 << scale);
   if (frames <= grantable(c.mem, c.mm)) return true;
   // File pages can be read again.
@@ -32,7 +31,7 @@ export function enoughMemory(c: Caller, pages: number): boolean {
 /** Whether `pages` more locked pages keep within RLIMIT_MEMLOCK (mlock_future_ok). */
 export function mayLock(c: Caller, pages: number): boolean {
   const locked = c.mem.getU32(c.mm + Mm.lockedPages) + pages;
-  return locked * TARGET_PAGE_SIZE <= c.mem.getU64(c.mm + Mm.limitMemlock);
+  return locked * MIN_PAGE_SIZE <= c.mem.getU64(c.mm + Mm.limitMemlock);
 }
 
 /** Whether `more` mappings may be added. */

@@ -1,6 +1,6 @@
 import type { Caller } from '../memory/caller.js';
 import { hostFilePath } from '../memory/hostFile.js';
-import { PROT_EXEC, PROT_READ, PROT_WRITE, TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { MIN_PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
 import { firstMapping } from '../memory/mappingTree.js';
 import { MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
@@ -31,12 +31,12 @@ export function listMappings(c: Caller): MappingInfo[] {
     for (let m = firstMapping(mem, mm); m !== 0; m = mem.getU32(m + Mapping.next)) {
       const object = mem.getU32(m + Mapping.object);
       list.push({
-        start: mem.getU32(m + Mapping.start) * TARGET_PAGE_SIZE,
-        end: mem.getU32(m + Mapping.end) * TARGET_PAGE_SIZE,
+        start: mem.getU32(m + Mapping.start) * MIN_PAGE_SIZE,
+        end: mem.getU32(m + Mapping.end) * MIN_PAGE_SIZE,
         prot: mem.getU32(m + Mapping.prot),
         flags: mem.getU32(m + Mapping.flags),
         shared: (mem.getU32(m + Mapping.flags) & MAPPING_SHARED) !== 0,
-        offset: mem.getU32(m + Mapping.offset) * TARGET_PAGE_SIZE,
+        offset: mem.getU32(m + Mapping.offset) * MIN_PAGE_SIZE,
         dev: object === 0 ? 0 : mem.getU64(object + SharedObject.dev),
         ino: object === 0 ? 0 : mem.getU64(object + SharedObject.ino),
         name: nameOf(c, m),
@@ -58,8 +58,8 @@ function nameOf(c: Caller, mapping: number): string {
     if (name === 0) return '';
     return new TextDecoder().decode(mem.u8.slice(name, name + mem.getU32(object + SharedObject.nameLength)));
   }
-  const start = mem.getU32(mapping + Mapping.start) * TARGET_PAGE_SIZE;
-  const end = mem.getU32(mapping + Mapping.end) * TARGET_PAGE_SIZE;
+  const start = mem.getU32(mapping + Mapping.start) * MIN_PAGE_SIZE;
+  const end = mem.getU32(mapping + Mapping.end) * MIN_PAGE_SIZE;
   const vdso = mem.getU64(mm + Mm.vdso);
   if (vdso !== 0 && vdso === start) return '[vdso]';
   const startBrk = mem.getU64(mm + Mm.startBrk);

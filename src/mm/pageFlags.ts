@@ -1,5 +1,5 @@
 import type { Caller } from '../memory/caller.js';
-import { PROT_EXEC, PROT_READ, PROT_WRITE, TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { MIN_PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
 import { changeRange } from '../memory/mappings.js';
 import { firstEndingAfter, mappingAt } from '../memory/mappingTree.js';
 import { Mapping } from '../sync/records/mapping.js';
@@ -16,7 +16,7 @@ export const PAGE_VALID = 8;
 export function pageGetFlags(c: Caller, address: number): number {
   if (!(address >= 0 && address < c.mem.getU64(c.mm + Mm.taskSize))) return 0;
   mmapLock(c);
-  const mapping = mappingAt(c.mem, c.mm, Math.floor(address / TARGET_PAGE_SIZE));
+  const mapping = mappingAt(c.mem, c.mm, Math.floor(address / MIN_PAGE_SIZE));
   const flags = mapping === 0 ? 0 : c.mem.getU32(mapping + Mapping.prot) | PAGE_VALID;
   mmapUnlock(c);
   return flags;
@@ -24,8 +24,8 @@ export function pageGetFlags(c: Caller, address: number): number {
 
 /** Gives the mapped pages of [start, last] the protection in PAGE_* `flags`, without mprotect's checks. mmapLock. */
 export function pageSetFlags(c: Caller, start: number, last: number, flags: number): void {
-  const from = Math.floor(start / TARGET_PAGE_SIZE);
-  const to = Math.floor(last / TARGET_PAGE_SIZE) + 1;
+  const from = Math.floor(start / MIN_PAGE_SIZE);
+  const to = Math.floor(last / MIN_PAGE_SIZE) + 1;
   changeRange(c, from, to, {
     prot: flags & (PAGE_READ | PAGE_WRITE | PAGE_EXEC),
     setFlags: 0,
@@ -38,8 +38,8 @@ export function pageCheckRange(c: Caller, start: number, length: number, flags: 
   if (length === 0) return true;
   const { mem, mm } = c;
   if (!(start >= 0 && start + length <= mem.getU64(mm + Mm.taskSize))) return false;
-  const to = Math.ceil((start + length) / TARGET_PAGE_SIZE);
-  let at = Math.floor(start / TARGET_PAGE_SIZE);
+  const to = Math.ceil((start + length) / MIN_PAGE_SIZE);
+  let at = Math.floor(start / MIN_PAGE_SIZE);
   const wanted = flags & (PAGE_READ | PAGE_WRITE | PAGE_EXEC);
   mmapLock(c);
   try {

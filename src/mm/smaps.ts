@@ -1,12 +1,6 @@
 import type { Caller } from '../memory/caller.js';
 import { frameDescriptor, frameRefs } from '../memory/frames.js';
-import {
-  PROT_EXEC,
-  PROT_READ,
-  PROT_WRITE,
-  TARGET_PAGE_SHIFT,
-  TARGET_PAGE_SIZE,
-} from '../memory/linuxMemory.js';
+import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
 import { firstEndingAfter, firstMapping, mappingAt } from '../memory/mappingTree.js';
 import { lockPage, nextPresent, PTE_OBJECT, pageEntry, unlockPage } from '../memory/pageTables.js';
 import { FRAME_DIRTY, FRAME_OBJECT, FrameDescriptor } from '../sync/records/frame.js';
@@ -29,6 +23,7 @@ import { Mm } from '../sync/records/mm.js';
 import { OBJECT_MEMORY, SharedObject } from '../sync/records/sharedObject.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
 import { formatMapsLine, listMappings, type MappingInfo } from './pageDump.js';
+import { targetPageSize } from './pageRange.js';
 
 /** /proc/PID/smaps and the figures of statm and status (Linux: fs/proc/task_mmu.c). All functions: KERNEL mode. */
 
@@ -64,7 +59,7 @@ function noPages(): PageCounts {
 function countPages(c: Caller, start: number, end: number, mapping: number): PageCounts {
   const { mem, mm, thread } = c;
   const counts = noPages();
-  const scale = mem.getU32(MACHINE + Machine.hostPageShift) - TARGET_PAGE_SHIFT;
+  const scale = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
   const object = mem.getU32(mapping + Mapping.object);
   const memory = object !== 0 && mem.getU32(object + SharedObject.kind) === OBJECT_MEMORY;
   const to = ((end - 1) >>> scale) + 1;
@@ -84,7 +79,7 @@ function countPages(c: Caller, start: number, end: number, mapping: number): Pag
     if (entry === 0) continue;
     // Of a host page that several mappings share, the part that is this one's.
     const pages = Math.min(end, (page + 1) << scale) - Math.max(start, page << scale);
-    const bytes = pages * TARGET_PAGE_SIZE;
+    const bytes = pages * MIN_PAGE_SIZE;
     const anonymous = (entry & PTE_OBJECT) === 0;
     const dirty = anonymous || memory || (flags & FRAME_DIRTY) !== 0;
     counts.resident += bytes;
@@ -164,12 +159,12 @@ function vmFlags(prot: number, flags: number): string {
 function countMapping(c: Caller, info: MappingInfo): PageCounts {
   const { mem, mm } = c;
   const total = noPages();
-  const end = info.end / TARGET_PAGE_SIZE;
+  const end = info.end / MIN_PAGE_SIZE;
   mmapLock(c);
   try {
-    let mapping = firstEndingAfter(mem, mm, info.start / TARGET_PAGE_SIZE);
+    let mapping = firstEndingAfter(mem, mm, info.start / MIN_PAGE_SIZE);
     while (mapping !== 0 && mem.getU32(mapping + Mapping.start) < end) {
-      const from = Math.max(info.start / TARGET_PAGE_SIZE, mem.getU32(mapping + Mapping.start));
+      const from = Math.max(info.start / MIN_PAGE_SIZE, mem.getU32(mapping + Mapping.start));
       add(total, countPages(c, from, Math.min(end, mem.getU32(mapping + Mapping.end)), mapping));
       mapping = mem.getU32(mapping + Mapping.next);
     }
@@ -185,14 +180,14 @@ function add(total: PageCounts, more: PageCounts): void {
 
 /** Text of /proc/PID/smaps. */
 export function formatSmaps(c: Caller): string {
-  const page = 1 << c.mem.getU32(MACHINE + Machine.hostPageShift);
+  const page = targetPageSize(c);
   let text = '';
   for (const info of listMappings(c)) {
     text +=
       formatMapsLine(info) +
       kib('Size', info.end - info.start) +
-      kib('KernelPageSize', Math.min(page, TARGET_PAGE_SIZE)) +
-      kib('MMUPageSize', Math.min(page, TARGET_PAGE_SIZE)) +
+      kib('KernelPageSize', page) +
+      kib('MMUPageSize', page) +
       formatCounts(countMapping(c, info), false) +
       `THPeligible:    ${String(0).padStart(8)}\nVmFlags: ${vmFlags(info.prot, info.flags)}\n`;
   }
@@ -251,18 +246,18 @@ export function addressSpaceFigures(c: Caller): AddressSpaceFigures {
     }
     data = mem.getU32(mm + Mm.dataPages) + stack;
     // The first thread's stack is of fixed size here, no MAP_GROWSDOWN mapping, and counted as data.
-    const first = mappingAt(mem, mm, Math.floor(mem.getU64(mm + Mm.startStack) / TARGET_PAGE_SIZE));
+    const first = mappingAt(mem, mm, Math.floor(mem.getU64(mm + Mm.startStack) / MIN_PAGE_SIZE));
     if (first !== 0 && (mem.getU32(first + Mapping.flags) & MAPPING_GROWSDOWN) === 0)
       stack += mem.getU32(first + Mapping.end) - mem.getU32(first + Mapping.start);
   } finally {
     mmapUnlock(c);
   }
-  const startCode = Math.floor(mem.getU64(mm + Mm.startCode) / TARGET_PAGE_SIZE);
-  const text = Math.ceil(mem.getU64(mm + Mm.endCode) / TARGET_PAGE_SIZE) - startCode;
+  const startCode = Math.floor(mem.getU64(mm + Mm.startCode) / MIN_PAGE_SIZE);
+  const text = Math.ceil(mem.getU64(mm + Mm.endCode) / MIN_PAGE_SIZE) - startCode;
   return {
-    residentAnonymous: anonymous / TARGET_PAGE_SIZE,
-    residentFile: file / TARGET_PAGE_SIZE,
-    residentShared: shared / TARGET_PAGE_SIZE,
+    residentAnonymous: anonymous / MIN_PAGE_SIZE,
+    residentFile: file / MIN_PAGE_SIZE,
+    residentShared: shared / MIN_PAGE_SIZE,
     text,
     library: Math.max(0, executable - text),
     stack,

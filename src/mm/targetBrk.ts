@@ -1,5 +1,5 @@
 import type { Caller } from '../memory/caller.js';
-import { PROT_READ, PROT_WRITE, TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { MIN_PAGE_SIZE, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
 import { isMapped, mapRange, type NewMapping } from '../memory/mappings.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import {
@@ -11,7 +11,7 @@ import {
 import { Mm } from '../sync/records/mm.js';
 import { enoughMemory, mayExpand, mayLock } from './limits.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
-import { unsigned } from './pageRange.js';
+import { targetPageSize, unsigned } from './pageRange.js';
 import { populate } from './targetMmap.js';
 import { munmapLocked } from './targetMunmap.js';
 
@@ -24,7 +24,7 @@ export function setBrk(c: Caller, start: number): void {
 /** brk(2) as the system call: moves the end of the heap if it can, and returns where it is then. KERNEL mode. */
 export function targetBrk(c: Caller, newBrk: number): number {
   const { mem, mm } = c;
-  const before = pageUp(mem.getU64(mm + Mm.brk));
+  const before = pageUp(c, mem.getU64(mm + Mm.brk));
   mmapLock(c);
   try {
     moveBrk(c, unsigned(newBrk));
@@ -34,13 +34,14 @@ export function targetBrk(c: Caller, newBrk: number): number {
     mmapUnlock(c);
   }
   const brk = mem.getU64(mm + Mm.brk);
-  if (mem.getU32(mm + Mm.lockFuture) !== 0 && pageUp(brk) > before)
-    populate(c, before, pageUp(brk) - before, PROT_READ | PROT_WRITE);
+  if (mem.getU32(mm + Mm.lockFuture) !== 0 && pageUp(c, brk) > before)
+    populate(c, before, pageUp(c, brk) - before, PROT_READ | PROT_WRITE);
   return brk;
 }
 
-function pageUp(address: number): number {
-  return Math.ceil(address / TARGET_PAGE_SIZE) * TARGET_PAGE_SIZE;
+function pageUp(c: Caller, address: number): number {
+  const page = targetPageSize(c);
+  return Math.ceil(address / page) * page;
 }
 
 const heap: NewMapping = { prot: PROT_READ | PROT_WRITE, flags: 0, file: 0, object: 0, offset: 0 };
@@ -51,13 +52,13 @@ function moveBrk(c: Caller, wanted: number): void {
   if (wanted < start || wanted > mem.getU64(mm + Mm.taskSize)) return;
   const data = mem.getU64(mm + Mm.endData) - mem.getU64(mm + Mm.startData);
   if (wanted - start + data > mem.getU64(mm + Mm.limitData)) return;
-  const from = pageUp(mem.getU64(mm + Mm.brk)) / TARGET_PAGE_SIZE;
-  const to = pageUp(wanted) / TARGET_PAGE_SIZE;
+  const from = pageUp(c, mem.getU64(mm + Mm.brk)) / MIN_PAGE_SIZE;
+  const to = pageUp(c, wanted) / MIN_PAGE_SIZE;
   if (to < from) {
     if (munmapLocked(c, to, from) < 0) return;
   } else if (to > from) {
     // One page is kept free towards the next mapping.
-    if (isMapped(mem, mm, from, to + 1)) return;
+    if (isMapped(mem, mm, from, to + targetPageSize(c) / MIN_PAGE_SIZE)) return;
     const pages = to - from;
     if (!mayExpand(c, pages, true) || !enoughMemory(c, pages)) return;
     const future = mem.getU32(mm + Mm.lockFuture) !== 0;

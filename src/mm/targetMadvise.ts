@@ -16,9 +16,9 @@ import {
   EIO,
   ENOMEM,
   EPERM,
+  MIN_PAGE_SIZE,
   PROT_READ,
   PROT_WRITE,
-  TARGET_PAGE_SIZE,
 } from '../memory/linuxMemory.js';
 import { changeRange, dropPages } from '../memory/mappings.js';
 import { firstEndingAfter, mappingAt } from '../memory/mappingTree.js';
@@ -94,8 +94,8 @@ export function targetMadvise(c: Caller, start: number, length: number, advice: 
   const { mem, mm } = c;
   if (advice === MADV_HWPOISON || advice === MADV_SOFT_OFFLINE) return -EPERM;
   if (!isKnown(advice)) return -EINVAL;
-  if (isUnaligned(start)) return -EINVAL;
-  const size = pageAlign(length);
+  if (isUnaligned(c, start)) return -EINVAL;
+  const size = pageAlign(c, length);
   if (length !== 0 && size === 0) return -EINVAL;
   const from = unsigned(start);
   if (from + size >= 2 ** 64) return -EINVAL;
@@ -103,8 +103,8 @@ export function targetMadvise(c: Caller, start: number, length: number, advice: 
   const taskEnd = mem.getU64(mm + Mm.taskSize);
   if (from >= taskEnd) return -ENOMEM;
   const beyond = from + size > taskEnd;
-  const first = from / TARGET_PAGE_SIZE;
-  const end = Math.min(from + size, taskEnd) / TARGET_PAGE_SIZE;
+  const first = from / MIN_PAGE_SIZE;
+  const end = Math.min(from + size, taskEnd) / MIN_PAGE_SIZE;
   if (advice === MADV_POPULATE_READ || advice === MADV_POPULATE_WRITE) {
     if (beyond) return -ENOMEM;
     return populateRange(c, from, from + size, advice === MADV_POPULATE_WRITE ? ACCESS_WRITE : ACCESS_READ);
@@ -180,7 +180,7 @@ function adviseMapping(c: Caller, mapping: number, from: number, to: number, adv
       if (!(flags & MAPPING_SHARED) || !(flags & MAPPING_MAY_WRITE)) return -EACCES;
       const offset = mem.getU32(mapping + Mapping.offset) + (from - mem.getU32(mapping + Mapping.start));
       const file = mem.getU32(mapping + Mapping.file);
-      const [position, length] = [offset * TARGET_PAGE_SIZE, (to - from) * TARGET_PAGE_SIZE];
+      const [position, length] = [offset * MIN_PAGE_SIZE, (to - from) * MIN_PAGE_SIZE];
       if (file !== 0) return zeroFileRange(mem, file, position, length, c.thread) ? 0 : -EIO;
       zeroObjectRange(mem, object, position, length, c.thread);
       return 0;
@@ -199,8 +199,8 @@ function populateRange(c: Caller, from: number, end: number, access: number): nu
   const needed = access === ACCESS_WRITE ? PROT_WRITE : PROT_READ;
   for (let at = from; at < end; ) {
     mmapLock(c);
-    const mapping = mappingAt(mem, mm, at / TARGET_PAGE_SIZE);
-    const stop = mapping === 0 ? 0 : Math.min(end, mem.getU32(mapping + Mapping.end) * TARGET_PAGE_SIZE);
+    const mapping = mappingAt(mem, mm, at / MIN_PAGE_SIZE);
+    const stop = mapping === 0 ? 0 : Math.min(end, mem.getU32(mapping + Mapping.end) * MIN_PAGE_SIZE);
     const prot = mapping === 0 ? 0 : mem.getU32(mapping + Mapping.prot);
     mmapUnlock(c);
     if (stop === 0) return -ENOMEM;

@@ -1,5 +1,5 @@
 import type { Caller } from '../memory/caller.js';
-import { EINVAL, ENOMEM, TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { EINVAL, ENOMEM, MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { mappingAt } from '../memory/mappingTree.js';
 import { lockPage, pageEntry, unlockPage } from '../memory/pageTables.js';
 import { objectFrame } from '../memory/sharedObject.js';
@@ -10,31 +10,35 @@ import { Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { SharedObject } from '../sync/records/sharedObject.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
-import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
+import { isUnaligned, pageAlign, targetPageSize, unsigned } from './pageRange.js';
 
 /** Bytes of the answer made at a time. */
 const BATCH = 4096;
 
-/** mincore(2): one byte a page to `vec`, 1 when the page is in memory. 0 or −errno; a wild `vec` throws UserFault. */
+/** mincore(2): one byte a target page to `vec`, 1 when (some of) the page is in memory. 0 or −errno; a wild `vec` throws UserFault. */
 export function targetMincore(c: Caller, start: number, length: number, vec: number): number {
   const { mem, mm } = c;
-  if (isUnaligned(start)) return -EINVAL;
+  if (isUnaligned(c, start)) return -EINVAL;
   const from = unsigned(start);
-  const size = length === 0 ? 0 : pageAlign(length) || Infinity;
+  const size = length === 0 ? 0 : pageAlign(c, length) || Infinity;
   if (from + size > mem.getU64(mm + Mm.taskSize)) return -ENOMEM;
-  const first = from / TARGET_PAGE_SIZE;
-  const pages = size / TARGET_PAGE_SIZE;
+  const first = from / MIN_PAGE_SIZE;
+  const pages = size / targetPageSize(c);
+  const units = targetPageSize(c) / MIN_PAGE_SIZE;
   for (let done = 0; done < pages; ) {
     const answer = new Uint8Array(Math.min(BATCH, pages - done));
     mmapLock(c);
     let filled = 0;
     try {
       while (filled < answer.length) {
-        const mapping = mappingAt(mem, mm, first + done + filled);
+        const mapping = mappingAt(mem, mm, first + (done + filled) * units);
         if (mapping === 0) break;
         const end = mem.getU32(mapping + Mapping.end);
-        for (; filled < answer.length && first + done + filled < end; filled++)
-          answer[filled] = isResident(c, mapping, first + done + filled) ? 1 : 0;
+        for (; filled < answer.length; filled++) {
+          const at = first + (done + filled) * units;
+          if (at >= end) break;
+          answer[filled] = isResident(c, mapping, at, units) ? 1 : 0;
+        }
       }
     } finally {
       mmapUnlock(c);
@@ -46,19 +50,26 @@ export function targetMincore(c: Caller, start: number, length: number, vec: num
   return 0;
 }
 
-function isResident(c: Caller, mapping: number, targetPage: number): boolean {
+/** Whether a host page of the target page of `units` at `first` is in memory. */
+function isResident(c: Caller, mapping: number, first: number, units: number): boolean {
+  const step = 1 << (c.mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT);
+  for (let at = first; at < first + units; at += step)
+    if (isHostPageResident(c, mapping, at, step)) return true;
+  return false;
+}
+
+function isHostPageResident(c: Caller, mapping: number, unit: number, step: number): boolean {
   const { mem, mm, thread } = c;
-  const scale = mem.getU32(MACHINE + Machine.hostPageShift) - 12;
-  const page = targetPage >>> scale;
+  const page = Math.floor(unit / step);
   lockPage(mem, mm, page, thread);
   const entry = pageEntry(mem, mm, page);
   unlockPage(mem, mm, page, thread);
   if (entry !== 0) return true;
   const object = mem.getU32(mapping + Mapping.object);
   if (object === 0) return false;
-  const index = mem.getU32(mapping + Mapping.offset) + (targetPage - mem.getU32(mapping + Mapping.start));
+  const index = mem.getU32(mapping + Mapping.offset) + (unit - mem.getU32(mapping + Mapping.start));
   lockMutex(mem, object + SharedObject.lock, thread);
-  const frame = objectFrame(mem, object, index >>> scale);
+  const frame = objectFrame(mem, object, Math.floor(index / step));
   unlockMutex(mem, object + SharedObject.lock, thread);
   return frame >= 0;
 }

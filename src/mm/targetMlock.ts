@@ -8,9 +8,9 @@ import {
   MCL_CURRENT,
   MCL_FUTURE,
   MCL_ONFAULT,
+  MIN_PAGE_SIZE,
   PROT_READ,
   PROT_WRITE,
-  TARGET_PAGE_SIZE,
 } from '../memory/linuxMemory.js';
 import { changeRange } from '../memory/mappings.js';
 import { firstEndingAfter, firstMapping } from '../memory/mappingTree.js';
@@ -19,7 +19,7 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_LOCK_ON_FAULT, MAPPING_LOCKED, Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
-import { pageAlign, unsigned } from './pageRange.js';
+import { pageAlign, targetPageSize, unsigned } from './pageRange.js';
 
 /** There is no swap, so locking is bookkeeping against RLIMIT_MEMLOCK, and bringing the pages in. */
 export const MLOCK_ONFAULT = 1;
@@ -44,18 +44,19 @@ function lockRange(c: Caller, start: number, length: number, set: number): numbe
   const { mem, mm } = c;
   if (set !== 0 && mem.getU64(mm + Mm.limitMemlock) === 0) return -EPERM;
   const address = unsigned(start);
-  const from = Math.floor(address / TARGET_PAGE_SIZE);
-  const size = pageAlign(unsigned(length) + (address % TARGET_PAGE_SIZE));
+  const inPage = address % targetPageSize(c);
+  const from = (address - inPage) / MIN_PAGE_SIZE;
+  const size = pageAlign(c, unsigned(length) + inPage);
   if (size === 0) return length === 0 ? 0 : -EINVAL;
   if (address + size >= 2 ** 64) return -EINVAL;
-  const to = from + size / TARGET_PAGE_SIZE;
-  if (from * TARGET_PAGE_SIZE >= mem.getU64(mm + Mm.taskSize)) return -ENOMEM;
+  const to = from + size / MIN_PAGE_SIZE;
+  if (from * MIN_PAGE_SIZE >= mem.getU64(mm + Mm.taskSize)) return -ENOMEM;
   let result = 0;
   mmapLock(c);
   try {
     if (set !== 0) {
       const locked = mem.getU32(mm + Mm.lockedPages) + (to - from) - lockedPages(c, from, to);
-      if (locked * TARGET_PAGE_SIZE > mem.getU64(mm + Mm.limitMemlock)) return -ENOMEM;
+      if (locked * MIN_PAGE_SIZE > mem.getU64(mm + Mm.limitMemlock)) return -ENOMEM;
     }
     result = setLocked(c, from, to, set);
   } catch (error) {
@@ -103,13 +104,9 @@ function lockedPages(c: Caller, from: number, to: number): number {
 function bringIn(c: Caller, from: number, to: number): boolean {
   const { mem, mm } = c;
   const page = 1 << mem.getU32(MACHINE + Machine.hostPageShift);
-  for (
-    let at = from * TARGET_PAGE_SIZE;
-    at < to * TARGET_PAGE_SIZE;
-    at = Math.floor(at / page) * page + page
-  ) {
+  for (let at = from * MIN_PAGE_SIZE; at < to * MIN_PAGE_SIZE; at = Math.floor(at / page) * page + page) {
     mmapLock(c);
-    const mapping = firstEndingAfter(mem, mm, Math.floor(at / TARGET_PAGE_SIZE));
+    const mapping = firstEndingAfter(mem, mm, Math.floor(at / MIN_PAGE_SIZE));
     const prot = mapping === 0 ? 0 : mem.getU32(mapping + Mapping.prot);
     mmapUnlock(c);
     // As documented in mlock(2), what cannot be touched at all makes it fail, though it stays locked.
@@ -128,7 +125,7 @@ export function targetMlockall(c: Caller, flags: number): number {
   if (mem.getU64(mm + Mm.limitMemlock) === 0) return -EPERM;
   mmapLock(c);
   try {
-    const all = mem.getU32(mm + Mm.mappedPages) * TARGET_PAGE_SIZE;
+    const all = mem.getU32(mm + Mm.mappedPages) * MIN_PAGE_SIZE;
     if (flags & MCL_CURRENT && all > mem.getU64(mm + Mm.limitMemlock)) return -ENOMEM;
     mem.setU32(mm + Mm.lockFuture, flags & MCL_FUTURE ? flags & (MCL_FUTURE | MCL_ONFAULT) : 0);
     if (flags & MCL_CURRENT)

@@ -28,10 +28,10 @@ import {
   MAP_STACK,
   MAP_TYPE,
   MCL_ONFAULT,
+  MIN_PAGE_SIZE,
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
-  TARGET_PAGE_SIZE,
 } from '../memory/linuxMemory.js';
 import { isData, isMapped, mapRange, type NewMapping } from '../memory/mappings.js';
 import { firstEndingAfter } from '../memory/mappingTree.js';
@@ -103,13 +103,13 @@ export function targetMmap(
   file: MappedFile | null,
   offset: number,
 ): number {
-  if (isUnaligned(offset)) return -EINVAL;
+  if (isUnaligned(c, offset)) return -EINVAL;
   if (flags & MAP_ANONYMOUS) {
     file = null;
     if (flags & MAP_HUGETLB) return -ENOMEM;
   }
   if (length === 0) return -EINVAL;
-  const size = pageAlign(length);
+  const size = pageAlign(c, length);
   if (size === 0) return -ENOMEM;
   if (file !== null && unsigned(offset) + size >= 2 ** 64) return -EOVERFLOW;
   if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && start < 0 && start >= -4095) {
@@ -148,8 +148,8 @@ function mapLocked(
   let address = start;
   if (fixed) {
     if (start > taskSize - size) return -ENOMEM;
-    if (isUnaligned(start)) return -EINVAL;
-    if (start / TARGET_PAGE_SIZE < mem.getU32(mm + Mm.mmapMinAddr)) return -EPERM;
+    if (isUnaligned(c, start)) return -EINVAL;
+    if (start / MIN_PAGE_SIZE < mem.getU32(mm + Mm.mmapMinAddr)) return -EPERM;
   } else {
     // A file's pages lie in host pages as they lie in the file's.
     const within = file === null ? 0 : offset % (1 << mem.getU32(MACHINE + Machine.hostPageShift));
@@ -157,8 +157,8 @@ function mapLocked(
     if (address === NO_PLACE) return -ENOMEM;
     address += within;
   }
-  const from = address / TARGET_PAGE_SIZE;
-  const to = from + size / TARGET_PAGE_SIZE;
+  const from = address / MIN_PAGE_SIZE;
+  const to = from + size / MIN_PAGE_SIZE;
   if (flags & MAP_FIXED_NOREPLACE && isMapped(mem, mm, from, to)) return -EEXIST;
 
   const future = mem.getU32(mm + Mm.lockFuture);
@@ -197,7 +197,7 @@ function mapLocked(
       return -EINVAL;
     what.file = file.file;
     what.object = file.file !== 0 ? mem.getU32(file.file + HostFile.object) : file.object;
-    what.offset = offset / TARGET_PAGE_SIZE;
+    what.offset = offset / MIN_PAGE_SIZE;
     if (what.object === 0) return -ENODEV;
   } else if (type === MAP_SHARED) {
     if (flags & MAP_GROWSDOWN) return -EINVAL;

@@ -4,13 +4,13 @@ import {
   EACCES,
   EINVAL,
   ENOMEM,
+  MIN_PAGE_SIZE,
   PROT_EXEC,
   PROT_GROWSDOWN,
   PROT_GROWSUP,
   PROT_READ,
   PROT_SEM,
   PROT_WRITE,
-  TARGET_PAGE_SIZE,
 } from '../memory/linuxMemory.js';
 import { changeRange, isData } from '../memory/mappings.js';
 import { firstEndingAfter } from '../memory/mappingTree.js';
@@ -34,9 +34,9 @@ import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
 export function targetMprotect(c: Caller, start: number, length: number, prot: number): number {
   const grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
   if (grows === (PROT_GROWSDOWN | PROT_GROWSUP)) return -EINVAL;
-  if (isUnaligned(start)) return -EINVAL;
+  if (isUnaligned(c, start)) return -EINVAL;
   if (length === 0) return 0;
-  const size = pageAlign(length);
+  const size = pageAlign(c, length);
   const from = unsigned(start);
   if (size === 0 || from + size >= 2 ** 64) return -ENOMEM;
   const wanted = prot & ~(PROT_GROWSDOWN | PROT_GROWSUP);
@@ -46,8 +46,8 @@ export function targetMprotect(c: Caller, start: number, length: number, prot: n
   try {
     return protectLocked(
       c,
-      from / TARGET_PAGE_SIZE,
-      (from + size) / TARGET_PAGE_SIZE,
+      from / MIN_PAGE_SIZE,
+      (from + size) / MIN_PAGE_SIZE,
       wanted & (PROT_READ | PROT_WRITE | PROT_EXEC),
       grows,
     );
@@ -108,7 +108,7 @@ function protectLocked(c: Caller, from: number, to: number, prot: number, grows:
   if (edges > 0 && !mayAddMappings(c, edges)) return -ENOMEM;
   if (at > from) {
     change.prot = prot;
-    tbInvalidatePhysRange(c, from * TARGET_PAGE_SIZE, at * TARGET_PAGE_SIZE - 1);
+    tbInvalidatePhysRange(c, from * MIN_PAGE_SIZE, at * MIN_PAGE_SIZE - 1);
     changeRange(c, from, at, change);
   }
   return error;
@@ -117,5 +117,5 @@ function protectLocked(c: Caller, from: number, to: number, prot: number, grows:
 /** RLIMIT_DATA, which mprotect checks for pages that become writable. */
 function mayExpandData(c: Caller, pages: number): boolean {
   const { mem, mm } = c;
-  return (mem.getU32(mm + Mm.dataPages) + pages) * TARGET_PAGE_SIZE <= mem.getU64(mm + Mm.limitData);
+  return (mem.getU32(mm + Mm.dataPages) + pages) * MIN_PAGE_SIZE <= mem.getU64(mm + Mm.limitData);
 }

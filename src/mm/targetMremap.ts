@@ -6,10 +6,10 @@ import {
   EINVAL,
   ENOMEM,
   EPERM,
+  MIN_PAGE_SIZE,
   MREMAP_DONTUNMAP,
   MREMAP_FIXED,
   MREMAP_MAYMOVE,
-  TARGET_PAGE_SIZE,
 } from '../memory/linuxMemory.js';
 import { extendMapping, isData, isMapped, mapRange, moveRange, type NewMapping } from '../memory/mappings.js';
 import { mappingAt } from '../memory/mappingTree.js';
@@ -41,15 +41,15 @@ export function targetMremap(
   if (flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP)) return -EINVAL;
   if (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)) return -EINVAL;
   if (flags & MREMAP_DONTUNMAP && (!(flags & MREMAP_MAYMOVE) || oldSize !== newSize)) return -EINVAL;
-  if (isUnaligned(oldAddress)) return -EINVAL;
-  const oldLength = pageAlign(oldSize);
-  const newLength = pageAlign(newSize);
+  if (isUnaligned(c, oldAddress)) return -EINVAL;
+  const oldLength = pageAlign(c, oldSize);
+  const newLength = pageAlign(c, newSize);
   if (newLength === 0 || newLength > c.mem.getU64(c.mm + Mm.taskSize)) return -EINVAL;
   const { mem, mm } = c;
   const old = unsigned(oldAddress);
   const wanted = unsigned(newAddress);
   if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) {
-    if (isUnaligned(newAddress)) return -EINVAL;
+    if (isUnaligned(c, newAddress)) return -EINVAL;
     const taskSize = mem.getU64(mm + Mm.taskSize);
     if (wanted > taskSize - newLength) return -EINVAL;
     if (old + oldLength > wanted && wanted + newLength > old) return -EINVAL;
@@ -61,7 +61,7 @@ export function targetMremap(
   let locked = false;
   mmapLock(c);
   try {
-    const mapping = mappingAt(mem, mm, old / TARGET_PAGE_SIZE);
+    const mapping = mappingAt(mem, mm, old / MIN_PAGE_SIZE);
     if (mapping === 0) return -EFAULT;
     locked = (mem.getU32(mapping + Mapping.flags) & MAPPING_LOCKED) !== 0;
     result =
@@ -84,9 +84,9 @@ function checkResize(c: Caller, mapping: number, old: number, oldLength: number,
   const { mem } = c;
   const flags = mem.getU32(mapping + Mapping.flags);
   if (oldLength === 0 && (flags & MAPPING_SHARED) === 0) return -EINVAL;
-  if (oldLength > mem.getU32(mapping + Mapping.end) * TARGET_PAGE_SIZE - old) return -EFAULT;
+  if (oldLength > mem.getU32(mapping + Mapping.end) * MIN_PAGE_SIZE - old) return -EFAULT;
   if (newLength <= oldLength) return 0;
-  const more = (newLength - oldLength) / TARGET_PAGE_SIZE;
+  const more = (newLength - oldLength) / MIN_PAGE_SIZE;
   const data = isData(mem.getU32(mapping + Mapping.prot), flags);
   if (flags & MAPPING_LOCKED && !mayLock(c, more)) return -EAGAIN;
   if (!mayExpand(c, more, data)) return -ENOMEM;
@@ -103,12 +103,12 @@ function remapAnywhere(
   flags: number,
 ): number {
   const { mem, mm } = c;
-  const from = old / TARGET_PAGE_SIZE;
+  const from = old / MIN_PAGE_SIZE;
   if (oldLength >= newLength) {
     if (oldLength > newLength) {
       if (old + oldLength > mem.getU64(mm + Mm.taskSize)) return -EINVAL;
-      const end = from + oldLength / TARGET_PAGE_SIZE;
-      const error = munmapLocked(c, from + newLength / TARGET_PAGE_SIZE, end);
+      const end = from + oldLength / MIN_PAGE_SIZE;
+      const error = munmapLocked(c, from + newLength / MIN_PAGE_SIZE, end);
       if (error < 0) return error;
     }
     return old;
@@ -116,9 +116,9 @@ function remapAnywhere(
   const error = checkResize(c, mapping, old, oldLength, newLength);
   if (error < 0) return error;
   const end = mem.getU32(mapping + Mapping.end);
-  if (end * TARGET_PAGE_SIZE - old === oldLength) {
-    const newEnd = (old + newLength) / TARGET_PAGE_SIZE;
-    const task = mem.getU64(mm + Mm.taskSize) / TARGET_PAGE_SIZE;
+  if (end * MIN_PAGE_SIZE - old === oldLength) {
+    const newEnd = (old + newLength) / MIN_PAGE_SIZE;
+    const task = mem.getU64(mm + Mm.taskSize) / MIN_PAGE_SIZE;
     if (newEnd <= task && !isMapped(mem, mm, end, newEnd)) {
       extendMapping(c, mapping, newEnd);
       return old;
@@ -146,15 +146,15 @@ function remapTo(
   const moved = Math.min(oldLength, newLength);
   const error = checkResize(c, mapping, old, moved, newLength);
   if (error < 0) return error;
-  const pages = moved / TARGET_PAGE_SIZE;
+  const pages = moved / MIN_PAGE_SIZE;
   if (flags & MREMAP_DONTUNMAP) {
     const data = isData(mem.getU32(mapping + Mapping.prot), mem.getU32(mapping + Mapping.flags));
     if (!mayExpand(c, pages, data)) return -ENOMEM;
   }
   let target = wanted;
   if (fixed) {
-    if (wanted / TARGET_PAGE_SIZE < mem.getU32(mm + Mm.mmapMinAddr)) return -EPERM;
-    const failed = munmapLocked(c, wanted / TARGET_PAGE_SIZE, (wanted + newLength) / TARGET_PAGE_SIZE);
+    if (wanted / MIN_PAGE_SIZE < mem.getU32(mm + Mm.mmapMinAddr)) return -EPERM;
+    const failed = munmapLocked(c, wanted / MIN_PAGE_SIZE, (wanted + newLength) / MIN_PAGE_SIZE);
     if (failed < 0) return failed;
   } else {
     const within = withinHostPage(c, old);
@@ -163,15 +163,11 @@ function remapTo(
     target += within;
   }
   if (oldLength > newLength) {
-    const failed = munmapLocked(
-      c,
-      (old + newLength) / TARGET_PAGE_SIZE,
-      (old + oldLength) / TARGET_PAGE_SIZE,
-    );
+    const failed = munmapLocked(c, (old + newLength) / MIN_PAGE_SIZE, (old + oldLength) / MIN_PAGE_SIZE);
     if (failed < 0) return failed;
   }
   // Unmapping may have replaced the record, and with old_size 0 taken it away (Linux answers EFAULT too).
-  const now = mappingAt(mem, mm, old / TARGET_PAGE_SIZE);
+  const now = mappingAt(mem, mm, old / MIN_PAGE_SIZE);
   if (now === 0) return -EFAULT;
   return move(c, now, old, moved, target, newLength, (flags & MREMAP_DONTUNMAP) !== 0);
 }
@@ -193,9 +189,9 @@ function move(
 ): number {
   const { mem, mm } = c;
   if (!mayAddMappings(c, 3)) return -ENOMEM;
-  const from = old / TARGET_PAGE_SIZE;
-  const to = target / TARGET_PAGE_SIZE;
-  const pages = oldLength / TARGET_PAGE_SIZE;
+  const from = old / MIN_PAGE_SIZE;
+  const to = target / MIN_PAGE_SIZE;
+  const pages = oldLength / MIN_PAGE_SIZE;
   if (pages === 0) {
     // A second mapping of the same shared pages.
     copy.prot = mem.getU32(mapping + Mapping.prot);
@@ -203,11 +199,11 @@ function move(
     copy.file = mem.getU32(mapping + Mapping.file);
     copy.object = mem.getU32(mapping + Mapping.object);
     copy.offset = mem.getU32(mapping + Mapping.offset) + (from - mem.getU32(mapping + Mapping.start));
-    mapRange(c, to, to + newLength / TARGET_PAGE_SIZE, copy);
+    mapRange(c, to, to + newLength / MIN_PAGE_SIZE, copy);
     return target;
   }
   if (target + oldLength > mem.getU64(mm + Mm.reach) && !growReach(c, target + oldLength - 1)) return -ENOMEM;
   tbInvalidatePhysRange(c, old, old + oldLength - 1);
-  moveRange(c, from, pages, to, newLength / TARGET_PAGE_SIZE, keepOld);
+  moveRange(c, from, pages, to, newLength / MIN_PAGE_SIZE, keepOld);
   return target;
 }

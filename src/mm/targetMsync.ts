@@ -3,10 +3,10 @@ import {
   EBUSY,
   EINVAL,
   ENOMEM,
+  MIN_PAGE_SIZE,
   MS_ASYNC,
   MS_INVALIDATE,
   MS_SYNC,
-  TARGET_PAGE_SIZE,
 } from '../memory/linuxMemory.js';
 import { cleanRange } from '../memory/mappings.js';
 import { firstEndingAfter } from '../memory/mappingTree.js';
@@ -24,14 +24,14 @@ const EIO = 5;
 export function targetMsync(c: Caller, start: number, length: number, flags: number): number {
   const { mem, mm } = c;
   if (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) return -EINVAL;
-  if (isUnaligned(start)) return -EINVAL;
+  if (isUnaligned(c, start)) return -EINVAL;
   if (flags & MS_ASYNC && flags & MS_SYNC) return -EINVAL;
-  const size = pageAlign(length);
+  const size = pageAlign(c, length);
   const from = unsigned(start);
   if (from + size >= 2 ** 64) return -ENOMEM;
   if (size === 0) return 0; // also for a length that overflows
-  const end = Math.min(from + size, mem.getU64(mm + Mm.taskSize)) / TARGET_PAGE_SIZE;
-  let at = from / TARGET_PAGE_SIZE;
+  const end = Math.min(from + size, mem.getU64(mm + Mm.taskSize)) / MIN_PAGE_SIZE;
+  let at = from / MIN_PAGE_SIZE;
   let result = from + size > mem.getU64(mm + Mm.taskSize) ? -ENOMEM : 0;
   mmapLock(c);
   try {

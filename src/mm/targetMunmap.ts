@@ -1,6 +1,6 @@
 import type { Caller } from '../memory/caller.js';
 import { tbInvalidatePhysRange } from '../memory/codePages.js';
-import { EINVAL, ENOMEM, TARGET_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { EINVAL, ENOMEM, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { isMapped, unmapRange } from '../memory/mappings.js';
 import { mappingAt } from '../memory/mappingTree.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
@@ -15,12 +15,12 @@ export function targetMunmap(c: Caller, start: number, length: number): number {
   const { mem, mm } = c;
   const taskSize = mem.getU64(mm + Mm.taskSize);
   const from = unsigned(start);
-  if (isUnaligned(start) || from > taskSize || unsigned(length) > taskSize - from) return -EINVAL;
-  const size = pageAlign(length);
+  if (isUnaligned(c, start) || from > taskSize || unsigned(length) > taskSize - from) return -EINVAL;
+  const size = pageAlign(c, length);
   if (size === 0) return -EINVAL;
   mmapLock(c);
   try {
-    return munmapLocked(c, from / TARGET_PAGE_SIZE, (from + size) / TARGET_PAGE_SIZE);
+    return munmapLocked(c, from / MIN_PAGE_SIZE, (from + size) / MIN_PAGE_SIZE);
   } catch (error) {
     if (error instanceof OutOfKernelMemory) return -ENOMEM;
     throw error;
@@ -37,7 +37,7 @@ export function munmapLocked(c: Caller, from: number, to: number): number {
   if (first !== 0 && mem.getU32(first + Mapping.start) < from && mem.getU32(first + Mapping.end) > to) {
     if (!mayAddMappings(c, 1)) return -ENOMEM;
   }
-  tbInvalidatePhysRange(c, from * TARGET_PAGE_SIZE, to * TARGET_PAGE_SIZE - 1);
+  tbInvalidatePhysRange(c, from * MIN_PAGE_SIZE, to * MIN_PAGE_SIZE - 1);
   unmapRange(c, from, to);
   return 0;
 }

@@ -4,10 +4,10 @@ import {
   ENOMEM,
   MAP_FIXED,
   MAP_SHARED,
+  MIN_PAGE_SIZE,
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
-  TARGET_PAGE_SIZE,
 } from '../memory/linuxMemory.js';
 import { isMapped } from '../memory/mappings.js';
 import { firstEndingAfter } from '../memory/mappingTree.js';
@@ -16,7 +16,7 @@ import { Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { SharedObject } from '../sync/records/sharedObject.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
-import { isUnaligned, pageAlign } from './pageRange.js';
+import { isUnaligned, pageAlign, targetPageSize } from './pageRange.js';
 import { type MappedFile, targetMmap } from './targetMmap.js';
 import { munmapLocked } from './targetMunmap.js';
 
@@ -27,11 +27,12 @@ export const SHM_REMAP = 0o40000;
 export const SHM_EXEC = 0o100000;
 
 /** Where shmat attaches: the page's address, 0 for anywhere, or −EINVAL. SHMLBA is a page on riscv. */
-export function shmatAddress(address: number, flags: number): number {
+export function shmatAddress(c: Caller, address: number, flags: number): number {
   if (address === 0) return flags & SHM_REMAP ? -EINVAL : 0;
-  if (!isUnaligned(address)) return address;
+  if (!isUnaligned(c, address)) return address;
   if (!(flags & SHM_RND)) return -EINVAL;
-  const rounded = Math.floor(address / TARGET_PAGE_SIZE) * TARGET_PAGE_SIZE;
+  const page = targetPageSize(c);
+  const rounded = Math.floor(address / page) * page;
   return rounded === 0 && flags & SHM_REMAP ? -EINVAL : rounded;
 }
 
@@ -48,13 +49,9 @@ export function targetShmat(c: Caller, object: number, size: number, address: nu
   try {
     if (address !== 0 && !(flags & SHM_REMAP)) {
       if (address < 0 && address + size >= 0) return -EINVAL; // beyond 2^64
-      const from = address / TARGET_PAGE_SIZE;
-      const end = address + pageAlign(size);
-      if (
-        address > 0 &&
-        end <= mem.getU64(mm + Mm.taskSize) &&
-        isMapped(mem, mm, from, end / TARGET_PAGE_SIZE)
-      )
+      const from = address / MIN_PAGE_SIZE;
+      const end = address + pageAlign(c, size);
+      if (address > 0 && end <= mem.getU64(mm + Mm.taskSize) && isMapped(mem, mm, from, end / MIN_PAGE_SIZE))
         return -EINVAL;
     }
     return targetMmap(c, address, size, prot, MAP_SHARED | (address !== 0 ? MAP_FIXED : 0), mapped, 0);
@@ -69,8 +66,8 @@ export function targetShmat(c: Caller, object: number, size: number, address: nu
  */
 export function targetShmdt(c: Caller, address: number, detached: (object: number) => void): number {
   const { mem, mm } = c;
-  if (isUnaligned(address) || address < 0 || address >= mem.getU64(mm + Mm.taskSize)) return -EINVAL;
-  const first = address / TARGET_PAGE_SIZE;
+  if (isUnaligned(c, address) || address < 0 || address >= mem.getU64(mm + Mm.taskSize)) return -EINVAL;
+  const first = address / MIN_PAGE_SIZE;
   let object = 0;
   let end = Infinity;
   mmapLock(c);
@@ -85,7 +82,7 @@ export function targetShmdt(c: Caller, address: number, detached: (object: numbe
       if (segment !== 0 && start - first === offset && (object === 0 || shown === object)) {
         if (object === 0) {
           object = shown;
-          end = first + Math.ceil(mem.getU64(shown + SharedObject.size) / TARGET_PAGE_SIZE);
+          end = first + pageAlign(c, mem.getU64(shown + SharedObject.size)) / MIN_PAGE_SIZE;
           detached(segment);
         }
         munmapLocked(c, start, mem.getU32(mapping + Mapping.end));

@@ -1,6 +1,7 @@
 import { flushCode } from '../../memory/codePages.js';
 import { keepFilePages } from '../../memory/keptFiles.js';
 import { MAP_ANONYMOUS, PROT_EXEC } from '../../memory/linuxMemory.js';
+import { isUnaligned } from '../../mm/pageRange.js';
 import { targetBrk } from '../../mm/targetBrk.js';
 import { targetMadvise } from '../../mm/targetMadvise.js';
 import { targetMincore } from '../../mm/targetMincore.js';
@@ -23,8 +24,6 @@ import { mappingCall, type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
 /** Memory: thin decoders; everything is done in mm/. */
-const TARGET_PAGE = 4096;
-
 function mmap(
   t: ThreadContext,
   start: number,
@@ -34,7 +33,7 @@ function mmap(
   fd: number,
   offset: number,
 ): number {
-  if (offset % TARGET_PAGE !== 0) return -EINVAL;
+  if (isUnaligned(t, offset)) return -EINVAL;
   // A negative start is beyond TASK_SIZE; as a hint it is no hint.
   if ((flags & MAP_ANONYMOUS) !== 0) return targetMmap(t, start, length, prot | 0, flags | 0, null, 0);
   return withMappedFile(t, fd | 0, prot | 0, flags | 0, (file) =>

@@ -62,7 +62,7 @@ function failed(result: number): number {
 function shmat(t: ThreadContext, id: number, address: number, flags: number): number {
   const { mem } = t;
   if (id < 0) return -EINVAL;
-  const at = shmatAddress(address, flags);
+  const at = shmatAddress(t, address, flags);
   if (at === -EINVAL) return -EINVAL;
   let size = 0;
   const wanted = (flags & SHM_RDONLY ? 0o444 : 0o666) | (flags & SHM_EXEC ? 0o111 : 0);

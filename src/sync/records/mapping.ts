@@ -6,7 +6,7 @@ import { pointer, record, u32 } from '../record.js';
  * A retired record goes to its Mm's list and is only ever a Mapping again, so a late reader never sees something else.
  */
 export const Mapping = record({
-  /** First guest page and the one past the last (target pages). */
+  /** First guest page and the one past the last (units of 4 KiB, whole target pages). */
   start: u32,
   end: u32,
   /** PROT_* */
@@ -17,7 +17,7 @@ export const Mapping = record({
   file: pointer,
   /** SharedObject with the pages (a reference is held), or 0 for anonymous private memory. */
   object: pointer,
-  /** Where `start` lies in the object, target pages. */
+  /** Where `start` lies in the object, units of 4 KiB. */
   offset: u32,
 
   // --- the tree: memory/mappingTree.ts ---

@@ -5,7 +5,7 @@ import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
 export const PAGE_TABLE_LOCKS = 64;
 
 /**
- * One address space. Guest page numbers ("vpn") count target pages (4 KiB).
+ * One address space. Guest page numbers ("vpn") count units of 4 KiB, the smallest target page.
  * Lock order: mmapLock → stopLock → threadsLock; mmapLock → pageTableLocks → machine locks. See mm/README.md.
  */
 export const Mm = record({
@@ -116,4 +116,6 @@ export const Mm = record({
   /** State of the random placement's sequence; where bottom-up placement begins, target pages; mmapLock. */
   placementState: u32,
   unmappedBase: u32,
+  /** The guest's page size as a power of two: 12, 14 or 16; constant. Records count units of 4 KiB all the same. */
+  targetPageShift: u32,
 });
