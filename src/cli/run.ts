@@ -48,6 +48,7 @@ async function runGuest(machine: Machine, options: RunOptions): Promise<number> 
       ...(options.argv0 !== undefined && { argv0: options.argv0 }),
       ...(options.stackSize !== undefined && { stackSize: options.stackSize }),
       ...(options.reservedVa !== undefined && { reservedVa: options.reservedVa }),
+      ...(options.pageSize !== undefined && { pageSize: options.pageSize }),
       ...(options.cwd !== undefined && { cwd: options.cwd }),
       ...(options.unameRelease !== undefined && { unameRelease: options.unameRelease }),
     });

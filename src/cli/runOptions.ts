@@ -19,6 +19,7 @@ export interface RunOptions {
   readonly stackSize?: number;
   readonly reservedVa?: number;
   readonly memory?: number;
+  readonly pageSize?: number;
   readonly hostPageSize?: number;
   readonly cwd?: string;
   readonly unameRelease?: string;
@@ -45,6 +46,7 @@ interface Parsed {
   stack?: number;
   reservedVa?: number;
   memory?: number;
+  pageSize?: number;
   hostPageSize?: number;
   cwd?: string;
   uname?: string;
@@ -68,12 +70,12 @@ function parseAssignment(text: string): readonly [string, string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
-function parsePageSize(text: string): number {
-  const bytes = parseSize(text, '--host-page-size');
+const pageSize = (option: string) => (text: string) => {
+  const bytes = parseSize(text, option);
   if (bytes !== 4096 && bytes !== 16384 && bytes !== 65536)
-    throw new UsageError(`option --host-page-size: must be 4K, 16K or 64K, not '${text}'`);
+    throw new UsageError(`option ${option}: must be 4K, 16K or 64K, not '${text}'`);
   return bytes;
-}
+};
 
 function parseJit(text: string): boolean | { readonly threshold: number } {
   if (text === 'on' || text === 'off') return text === 'on';
@@ -165,7 +167,16 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     .option('-s, --stack <size>', "size of the first thread's stack (default 8M)", size('--stack'))
     .option('-R, --reserved-va <size>', 'size of its address space (default 64G)', parseReservedVa)
     .option('--memory <size>', 'memory of the machine (default and most: 4G)', parseMemory)
-    .option('--host-page-size <size>', 'page size below the program: 4K, 16K or 64K', parsePageSize)
+    .option(
+      '--page-size <size>',
+      'page size the program believes in: 4K, 16K or 64K',
+      pageSize('--page-size'),
+    )
+    .option(
+      '--host-page-size <size>',
+      'page size below the program: 4K, 16K or 64K',
+      pageSize('--host-page-size'),
+    )
     .option('-r, --uname <release>', 'kernel release that uname reports')
     .option(
       '--jit <on|off|threshold=n>',
@@ -213,6 +224,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
           ...(o.stack !== undefined && { stackSize: o.stack }),
           ...(o.reservedVa !== undefined && { reservedVa: o.reservedVa }),
           ...(o.memory !== undefined && { memory: o.memory }),
+          ...(o.pageSize !== undefined && { pageSize: o.pageSize }),
           ...(o.hostPageSize !== undefined && { hostPageSize: o.hostPageSize }),
           ...(o.cwd !== undefined && { cwd: o.cwd }),
           ...(o.placement !== undefined && { placement: o.placement }),

@@ -12,6 +12,7 @@ import { keepFilePages } from '../memory/keptFiles.js';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
 import { copyOut } from '../memory/userAccess.js';
 import { createMm, releaseMm } from '../mm/addressSpace.js';
+import { targetPageSize } from '../mm/pageRange.js';
 import { targetMmap } from '../mm/targetMmap.js';
 import { targetMprotect } from '../mm/targetMprotect.js';
 import { logPageLayout } from '../observe/pageLog.js';
@@ -71,7 +72,6 @@ const ExecRequest = record({
 
 /** How many interpreters a script may go through (fs/exec.c). */
 const MAX_SCRIPTS = 5;
-const TARGET_PAGE = 4096;
 
 /** Stores the arguments in shared memory; `takeExecRequest` frees them. */
 export function storeExecRequest(mem: SharedMemory, request: ExecArguments, owner: number): number {
@@ -184,6 +184,7 @@ function emptyLike(t: ThreadContext): number {
   const { mem, guest } = t;
   const mm = createMm(mem, t.thread, {
     taskSize: mem.getU64(t.mm + Mm.taskSize),
+    pageSize: targetPageSize(t),
     limitAs: getLimit(mem, guest, RLIMIT_AS)[0],
     limitData: getLimit(mem, guest, RLIMIT_DATA)[0],
     limitStack: getLimit(mem, guest, RLIMIT_STACK)[0],
@@ -281,12 +282,14 @@ function openProgram(t: ThreadContext, request: ExecArguments): OpenedProgram {
       if (script === undefined) {
         if (depth > 0 && head.length >= 2 && head[0] === 0x23 && head[1] === 0x21)
           throw new SyscallError(ENOEXEC);
-        checkArguments(argv, request.envp, stackLimit(t));
-        const prepared = prepareProgram(file, (interpreter) => {
+        const page = targetPageSize(t);
+        checkArguments(argv, request.envp, stackLimit(t), page);
+        const open = (interpreter: Uint8Array) => {
           const opened = openInterpreter(t, interpreter);
           files.push(opened);
           return opened;
-        });
+        };
+        const prepared = prepareProgram(file, open, page);
         return {
           path: request.shownPath ?? request.path,
           argv,
@@ -382,10 +385,11 @@ function enterImage({ mem, thread }: ThreadContext, program: OpenedProgram, imag
  * image: AT_SYSINFO_EHDR stays absent.
  */
 function mapVdso(t: ThreadContext): void {
-  const at = targetMmap(t, 0, TARGET_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, null, 0);
+  const size = targetPageSize(t);
+  const at = targetMmap(t, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, null, 0);
   if (at < 0) throw new SyscallError(-at);
   copyOut(t, at, VDSO_RT_SIGRETURN);
-  const result = targetMprotect(t, at, TARGET_PAGE, PROT_READ | PROT_EXEC);
+  const result = targetMprotect(t, at, size, PROT_READ | PROT_EXEC);
   if (result < 0) throw new SyscallError(-result);
   t.mem.set64(t.mm + Mm.vdso, at);
 }

@@ -15,6 +15,8 @@ export interface GuestOptions {
   readonly stackSize: number;
   /** End of the guest's addresses (TASK_SIZE), bytes. */
   readonly reservedVa: number;
+  /** The guest's page size (AT_PAGESZ), bytes. */
+  readonly pageSize: number;
   /** argv[0] when it is not the program's path. */
   readonly argv0?: string;
   /** Where mappings without an address go, and the seed of 'random' (0: one drawn when the address space is made). */
@@ -35,6 +37,7 @@ export const defaultGuestOptions: GuestOptions = {
   unameRelease: '6.12.0-guesthouse',
   stackSize: 8 << 20,
   reservedVa: DEFAULT_TASK_SIZE,
+  pageSize: 4096,
   placement: 'top-down',
   placementSeed: 0,
   logPage: false,

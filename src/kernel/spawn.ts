@@ -37,6 +37,7 @@ export function spawnGuest(mem: SharedMemory, owner: number, request: SpawnReque
   const pid = allocateTid(mem, owner);
   const mm = createMm(mem, owner, {
     taskSize: options.reservedVa,
+    pageSize: options.pageSize,
     limitStack: options.stackSize,
     ...placementOf(mem, options),
     ...request.mm,

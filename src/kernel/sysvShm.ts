@@ -28,7 +28,6 @@ export const SHM_LOCKED = 0o2000;
 export const SHM_MAX = 2 ** 64 - 2 ** 24;
 /** An id is its place in the table plus this times a sequence number (IPCMNI). */
 const ID_PLACES = 32768;
-const TARGET_PAGE = 4096;
 
 /** The machine's table, or 0 when there is none yet. */
 function existingTable(mem: SharedMemory): number {
@@ -71,13 +70,8 @@ function sweep(t: ThreadContext, table: number): void {
     if (mem.atomicLoad(segment + ShmSegment.object) !== 0) continue;
     mem.setU32(place(table, index), 0);
     mem.setU32(table + ShmTable.count, mem.getU32(table + ShmTable.count) - 1);
-    mem.set64(table + ShmTable.pages, mem.getU64(table + ShmTable.pages) - pagesOf(mem, segment));
     freeBlock(mem, segment, thread);
   }
-}
-
-function pagesOf(mem: SharedMemory, segment: number): number {
-  return Math.ceil(mem.getU64(segment + ShmSegment.size) / TARGET_PAGE);
 }
 
 /** The segment with this id, or −EINVAL. The table is locked. */
@@ -161,7 +155,6 @@ export function shmget(t: ThreadContext, key: number, size: number, flags: numbe
 function newSegment(t: ThreadContext, table: number, key: number, size: number, flags: number): number {
   const { mem, thread } = t;
   if (size < 1 || size > SHM_MAX) return -EINVAL;
-  const pages = Math.ceil(size / TARGET_PAGE);
   // Huge pages there are none; without SHM_NORESERVE all of it must fit into the machine.
   const machine = mem.getU32(MACHINE + Machine.frameCount) * 2 ** mem.getU32(MACHINE + Machine.hostPageShift);
   if (flags & SHM_HUGETLB || size > (flags & SHM_NORESERVE ? 2 ** 43 : machine)) return -ENOMEM;
@@ -198,7 +191,6 @@ function newSegment(t: ThreadContext, table: number, key: number, size: number, 
   mem.setU32(place(table, index), segment);
   mem.setI32(table + ShmTable.last, index);
   mem.setU32(table + ShmTable.count, mem.getU32(table + ShmTable.count) + 1);
-  mem.set64(table + ShmTable.pages, mem.getU64(table + ShmTable.pages) + pages);
   return id;
 }
 

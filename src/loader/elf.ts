@@ -1,3 +1,4 @@
+import { MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { ELIBBAD, ENOEXEC, LoadError } from './loadError.js';
 import { type ProgramFile, readExactly } from './programFile.js';
 
@@ -7,8 +8,6 @@ import { type ProgramFile, readExactly } from './programFile.js';
  * a program that cannot run (a truncated segment, overlapping segments).
  */
 
-/** Guest pages the loader maps by. */
-export const TARGET_PAGE = 4096;
 /** Addresses no program may be loaded at or beyond (TASK_SIZE of the widest machine). */
 export const MAX_TASK_SIZE = 2 ** 36;
 
@@ -79,10 +78,14 @@ const MACHINES: Record<number, string> = {
 };
 
 /**
- * Parses and checks the ELF file. `role` decides the error number: a program that cannot be run is ENOEXEC, an interpreter
- * ELIBBAD. Throws LoadError.
+ * Parses and checks the ELF file for pages of `pageSize` bytes. `role` decides the error number: a program that cannot be
+ * run is ENOEXEC, an interpreter ELIBBAD. Throws LoadError.
  */
-export function parseElf(file: ProgramFile, role: 'program' | 'interpreter' = 'program'): ElfImage {
+export function parseElf(
+  file: ProgramFile,
+  role: 'program' | 'interpreter' = 'program',
+  pageSize = MIN_PAGE_SIZE,
+): ElfImage {
   const errno = role === 'program' ? ENOEXEC : ELIBBAD;
   const fail = (reason: string): never => {
     throw new LoadError(errno, reason);
@@ -128,7 +131,7 @@ export function parseElf(file: ProgramFile, role: 'program' | 'interpreter' = 'p
     const kind = phdrs.getUint32(at, true);
     if (kind === PT_GNU_STACK) executableStack = (phdrs.getUint32(at + 4, true) & PF_X) !== 0;
     else if (kind === PT_LOAD) {
-      const segment = readSegment(phdrs, at, file.size, fail);
+      const segment = readSegment(phdrs, at, file.size, pageSize, fail);
       if (segment.memorySize > 0) segments.push(segment);
     } else if (kind === PT_INTERP && interpreter === undefined && role === 'program') {
       interpreter = readInterpreter(file, phdrs, at, fail);
@@ -139,10 +142,10 @@ export function parseElf(file: ProgramFile, role: 'program' | 'interpreter' = 'p
 
   let low = Infinity;
   let high = 0;
-  let align = TARGET_PAGE;
+  let align = pageSize;
   for (const s of segments) {
-    low = Math.min(low, Math.floor(s.vaddr / TARGET_PAGE) * TARGET_PAGE);
-    high = Math.max(high, Math.ceil((s.vaddr + s.memorySize) / TARGET_PAGE) * TARGET_PAGE);
+    low = Math.min(low, Math.floor(s.vaddr / pageSize) * pageSize);
+    high = Math.max(high, Math.ceil((s.vaddr + s.memorySize) / pageSize) * pageSize);
     align = Math.max(align, s.align);
   }
   const entry = exact(view, 24) ?? fail('an entry point outside the address space');
@@ -163,7 +166,13 @@ export function parseElf(file: ProgramFile, role: 'program' | 'interpreter' = 'p
 
 type Fail = (reason: string) => never;
 
-function readSegment(view: DataView, at: number, fileSize: number, fail: Fail): LoadSegment {
+function readSegment(
+  view: DataView,
+  at: number,
+  fileSize: number,
+  pageSize: number,
+  fail: Fail,
+): LoadSegment {
   const outside = 'a segment outside the address space';
   const offset = exact(view, at + 8) ?? fail('a segment outside the file');
   const vaddr = exact(view, at + 16) ?? fail(outside);
@@ -175,8 +184,11 @@ function readSegment(view: DataView, at: number, fileSize: number, fail: Fail): 
   if (inFile > 0 && offset + inFile > fileSize) fail('truncated: a segment ends beyond the file');
   if (align > 1 && (align > MAX_TASK_SIZE || 2 ** Math.round(Math.log2(align)) !== align))
     fail('a segment with an absurd alignment');
-  if (inFile > 0 && offset % TARGET_PAGE !== vaddr % TARGET_PAGE)
+  if (inFile > 0 && offset % MIN_PAGE_SIZE !== vaddr % MIN_PAGE_SIZE)
     fail('a segment whose address and file offset do not agree within a page');
+  // Linux finds out when it maps the segment, gets EINVAL, and kills the process that has already been given up.
+  if (inFile > 0 && offset % pageSize !== vaddr % pageSize)
+    fail(`a segment aligned for pages smaller than ${pageSize / 1024} KiB (it needs -z max-page-size)`);
   return {
     offset,
     vaddr,

@@ -10,11 +10,11 @@ import {
   PROT_WRITE,
 } from '../memory/linuxMemory.js';
 import { copyOut } from '../memory/userAccess.js';
+import { targetPageSize } from '../mm/pageRange.js';
 import { targetMmap } from '../mm/targetMmap.js';
 import { targetMunmap } from '../mm/targetMunmap.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { Mm } from '../sync/records/mm.js';
-import { TARGET_PAGE } from './elf.js';
 import { E2BIG, ENOMEM, LoadError } from './loadError.js';
 import type { LoadedProgram } from './loadProgram.js';
 
@@ -30,8 +30,8 @@ const STACK_TOP = 0x1000_0000 - 0x10_0000;
 /** A stack larger than this goes wherever there is room. */
 const MAX_LOW_STACK = 64 * 1024 * 1024;
 
-/** Longest single string and largest share of the stack for all of them (MAX_ARG_STRLEN, _STK_LIM / 4 * 3). */
-const MAX_STRING = 32 * TARGET_PAGE;
+/** Longest single string, in pages, and largest share of the stack for all of them (MAX_ARG_STRLEN, _STK_LIM / 4 * 3). */
+const MAX_STRING_PAGES = 32;
 const MAX_STRINGS = 6 * 1024 * 1024;
 
 const AT_NULL = 0;
@@ -90,13 +90,15 @@ export function checkArguments(
   argv: readonly Uint8Array[],
   envp: readonly Uint8Array[],
   stackSize: number,
+  pageSize: number,
 ): void {
+  const mostString = MAX_STRING_PAGES * pageSize;
   let total = 0;
   for (const string of [...argv, ...envp]) {
-    if (string.length + 1 > MAX_STRING) throw new LoadError(E2BIG, 'an argument is too long');
+    if (string.length + 1 > mostString) throw new LoadError(E2BIG, 'an argument is too long');
     total += string.length + 1 + 8;
   }
-  const limit = Math.max(Math.min(stackSize / 4, MAX_STRINGS), 32 * TARGET_PAGE);
+  const limit = Math.max(Math.min(stackSize / 4, MAX_STRINGS), mostString);
   if (total > limit) throw new LoadError(E2BIG, 'the argument list is too long');
 }
 
@@ -106,7 +108,7 @@ export function checkArguments(
  */
 export function buildInitialStack(c: Caller, request: StackRequest): InitialStack {
   const argv = request.argv.length === 0 ? [new Uint8Array(0)] : request.argv;
-  checkArguments(argv, request.envp, request.stackSize);
+  checkArguments(argv, request.envp, request.stackSize, targetPageSize(c));
   const { bottom, top } = mapStack(c, request.stackSize, request.program.executableStack);
 
   // Strings, from the top down: a null word, the program's name, the environment, the arguments.
@@ -121,7 +123,7 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
   if (request.sysinfoEhdr !== undefined) auxv.push([AT_SYSINFO_EHDR, request.sysinfoEhdr]);
   auxv.push(
     [AT_HWCAP, HWCAP],
-    [AT_PAGESZ, TARGET_PAGE],
+    [AT_PAGESZ, targetPageSize(c)],
     [AT_CLKTCK, 100],
     [AT_PHDR, program.phdr],
     [AT_PHENT, program.phent],
@@ -192,8 +194,9 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
 
 function mapStack(c: Caller, stackSize: number, executable: boolean): { bottom: number; top: number } {
   const taskSize = c.mem.getU64(c.mm + Mm.taskSize);
-  const wanted = Math.min(Math.max(stackSize, 32 * TARGET_PAGE), Math.floor(taskSize / 4));
-  const size = Math.ceil(wanted / TARGET_PAGE) * TARGET_PAGE;
+  const page = targetPageSize(c);
+  const wanted = Math.min(Math.max(stackSize, 32 * page), Math.floor(taskSize / 4));
+  const size = Math.ceil(wanted / page) * page;
   const prot = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
   const top = Math.min(STACK_TOP, taskSize - 0x10_0000);
@@ -203,7 +206,7 @@ function mapStack(c: Caller, stackSize: number, executable: boolean): { bottom: 
     if (at >= 0) targetMunmap(c, at, size);
   }
   // A page below it stays free of access, so that a stack that overflows hits nothing else.
-  const guard = 16 * TARGET_PAGE;
+  const guard = 16 * page;
   const at = targetMmap(c, 0, size + guard, prot, flags, null, 0);
   if (at < 0) throw new LoadError(ENOMEM, 'no room for the stack');
   targetMunmap(c, at, guard);

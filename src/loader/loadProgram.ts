@@ -5,25 +5,18 @@ import {
   MAP_FIXED_NOREPLACE,
   MAP_NORESERVE,
   MAP_PRIVATE,
+  MIN_PAGE_SIZE,
   PROT_EXEC,
   PROT_NONE,
   PROT_READ,
   PROT_WRITE,
 } from '../memory/linuxMemory.js';
 import { zeroUser } from '../memory/userAccess.js';
+import { targetPageSize } from '../mm/pageRange.js';
 import { targetMmap } from '../mm/targetMmap.js';
 import { targetMunmap } from '../mm/targetMunmap.js';
 import { Mm } from '../sync/records/mm.js';
-import {
-  type ElfImage,
-  type LoadSegment,
-  MAX_TASK_SIZE,
-  PF_R,
-  PF_W,
-  PF_X,
-  parseElf,
-  TARGET_PAGE,
-} from './elf.js';
+import { type ElfImage, type LoadSegment, MAX_TASK_SIZE, PF_R, PF_W, PF_X, parseElf } from './elf.js';
 import { ELIBBAD, ENOENT, ENOEXEC, ENOMEM, LoadError } from './loadError.js';
 import type { ProgramFile } from './programFile.js';
 
@@ -66,18 +59,19 @@ export interface LoadedProgram {
 
 /**
  * Checks the program and opens its interpreter. `openInterpreter` opens a guest path and throws (LoadError or the
- * kernel's own error) when it cannot. Throws LoadError.
+ * kernel's own error) when it cannot. `pageSize`: of the address space to come. Throws LoadError.
  */
 export function prepareProgram(
   file: ProgramFile,
   openInterpreter: (path: Uint8Array) => ProgramFile,
+  pageSize = MIN_PAGE_SIZE,
 ): PreparedProgram {
-  const image = parseElf(file);
+  const image = parseElf(file, 'program', pageSize);
   const executableStack = image.executableStack ?? false;
   if (image.interpreter === undefined) return { file, image, interpreter: undefined, executableStack };
   const interpreterFile = openInterpreter(image.interpreter);
   try {
-    const interpreter = parseElf(interpreterFile, 'interpreter');
+    const interpreter = parseElf(interpreterFile, 'interpreter', pageSize);
     if (!interpreter.relocatable) throw new LoadError(ELIBBAD, 'it is not position independent');
     return { file, image, interpreter: { file: interpreterFile, image: interpreter }, executableStack };
   } catch (error) {
@@ -116,7 +110,8 @@ export function mapProgram(c: Caller, prepared: PreparedProgram): LoadedProgram 
     end = Math.max(end, from + s.memorySize);
     if (image.phoff >= s.offset && image.phoff < s.offset + s.fileSize) phdr = from + image.phoff - s.offset;
   }
-  const brkStart = Math.ceil(end / TARGET_PAGE) * TARGET_PAGE;
+  const page = targetPageSize(c);
+  const brkStart = Math.ceil(end / page) * page;
 
   const programEntry = image.entry + bias;
   let entry = programEntry;
@@ -168,7 +163,7 @@ function placeProgram(c: Caller, image: ElfImage): number {
 
 /** Load bias wherever placement finds room. */
 function placeInterpreter(c: Caller, image: ElfImage): number {
-  const slack = image.align > TARGET_PAGE ? image.align : 0;
+  const slack = image.align > targetPageSize(c) ? image.align : 0;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   const at = targetMmap(c, 0, image.span + slack, PROT_NONE, flags, null, 0);
   if (at < 0) throw new LoadError(-at, 'it does not fit into the address space');
@@ -189,12 +184,13 @@ function mapSegment(c: Caller, file: ProgramFile, segment: LoadSegment, bias: nu
     (segment.flags & PF_W ? PROT_WRITE : 0) |
     (segment.flags & PF_X ? PROT_EXEC : 0);
   const from = segment.vaddr + bias;
-  const inPage = from % TARGET_PAGE;
+  const page = targetPageSize(c);
+  const inPage = from % page;
   const fileEnd = from + segment.fileSize;
   const memoryEnd = from + segment.memorySize;
   let mappedEnd = from - inPage;
   if (segment.fileSize > 0) {
-    mappedEnd = Math.ceil(fileEnd / TARGET_PAGE) * TARGET_PAGE;
+    mappedEnd = Math.ceil(fileEnd / page) * page;
     check(
       targetMmap(
         c,
@@ -212,7 +208,7 @@ function mapSegment(c: Caller, file: ProgramFile, segment: LoadSegment, bias: nu
   // segment that cannot be written, Linux leaves it.
   if (mappedEnd > fileEnd && segment.fileSize > 0 && segment.flags & PF_W)
     zeroUser(c, fileEnd, mappedEnd - fileEnd);
-  const zeroEnd = Math.ceil(memoryEnd / TARGET_PAGE) * TARGET_PAGE;
+  const zeroEnd = Math.ceil(memoryEnd / page) * page;
   if (zeroEnd > mappedEnd) {
     const flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS;
     check(targetMmap(c, mappedEnd, zeroEnd - mappedEnd, prot, flags, null, 0));

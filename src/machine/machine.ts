@@ -153,6 +153,7 @@ export class Machine {
           ...(options.unameRelease !== undefined && { unameRelease: options.unameRelease }),
           ...(options.stackSize !== undefined && { stackSize: options.stackSize }),
           ...(options.reservedVa !== undefined && { reservedVa: options.reservedVa }),
+          ...(options.pageSize !== undefined && { pageSize: options.pageSize }),
         },
         ...(options.memory !== undefined && { mm: { memoryLimit: options.memory } }),
       });

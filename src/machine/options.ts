@@ -62,6 +62,8 @@ export interface SpawnOptions {
   readonly stackSize?: number;
   /** The end of the guest's address space; default 64 GiB. */
   readonly reservedVa?: number;
+  /** The page size that the guest believes in: 4096 (default), 16384 or 65536. Its executable must be aligned for it. */
+  readonly pageSize?: number;
   /** How much of the machine's memory the guest may hold; default: all of it. */
   readonly memory?: number;
   /** The kernel release uname(2) reports. */

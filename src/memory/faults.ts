@@ -16,7 +16,7 @@ import {
   FAULT_NO_MEMORY,
   type FaultOutcome,
 } from './caller.js';
-import { LOAD_BEYOND_END, LOAD_NO_FRAME, loadFilePage } from './filePages.js';
+import { LOAD_BEYOND_END, LOAD_NO_FRAME, loadFilePage, toTargetPage } from './filePages.js';
 import { installFragments, survey, surveyPage } from './fragments.js';
 import { allocateFrame, frameAddress, frameDescriptor, frameRefs, NO_FRAME, retainFrame } from './frames.js';
 import { releaseHostFile, retainHostFile } from './hostFile.js';
@@ -192,7 +192,8 @@ function installObjectPage(c: Caller, page: number, access: number): FaultOutcom
   lockMutex(mem, object + SharedObject.lock, thread);
   try {
     if (isFile) frame = objectFrame(mem, object, index);
-    else if (index * (1 << shift) >= mem.getU64(object + SharedObject.size)) return FAULT_BUSERR;
+    else if (index * (1 << shift) >= toTargetPage(mem, mm, mem.getU64(object + SharedObject.size)))
+      return FAULT_BUSERR;
     else frame = memoryObjectFrame(mem, object, index, mm, page * (1 << shift), thread);
     if (frame !== NO_FRAME) retainFrame(mem, frame);
   } finally {

@@ -6,6 +6,7 @@ import { FRAME_DIRTY, FrameDescriptor } from '../sync/records/frame.js';
 import { HostFile } from '../sync/records/hostFile.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mapping } from '../sync/records/mapping.js';
+import { Mm } from '../sync/records/mm.js';
 import { SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { Caller } from './caller.js';
@@ -31,6 +32,15 @@ import { addObjectPage, dropObjectPages, forEachObjectPage, objectFrame } from '
 /** Pages read at a time around a missing one, in bytes: 64 KiB, aligned. */
 const READ_AROUND = 65536;
 
+/**
+ * `size` rounded up to the page size of the guest that `mm` belongs to: the rest of a file's last target page reads as
+ * zeros, even where whole host pages lie beyond the end.
+ */
+export function toTargetPage(mem: SharedMemory, mm: number, size: number): number {
+  const page = 1 << mem.getU32(mm + Mm.targetPageShift);
+  return Math.ceil(size / page) * page;
+}
+
 /** What came of loadFilePage. */
 export const LOADED = 0;
 /** The page lies wholly beyond the end of the file, or cannot be read. */
@@ -40,7 +50,7 @@ export const LOAD_NO_FRAME = 2;
 
 /**
  * Brings page `index` of `file` into memory, and what is missing in the 64 KiB around it. `va` is the guest address of
- * the page in `home`, for the choice of frames. No page-table lock is held.
+ * the page in the address space `home`, for the choice of frames. No page-table lock is held.
  */
 export function loadFilePage(
   mem: SharedMemory,
@@ -73,7 +83,14 @@ export function loadFilePage(
       return LOAD_NO_FRAME;
     }
     const bytes = readIntoFrames(mem, file, first, frames);
-    const present = Math.ceil(bytes / page);
+    let present = Math.ceil(bytes / page);
+    if (present < frames.length && page < 1 << mem.getU32(home + Mm.targetPageShift)) {
+      const size = sizeOf(mem, file);
+      // All of the file has been read, not just what the host could read.
+      const complete = first * page + bytes >= size;
+      const most = complete ? Math.min(frames.length, toTargetPage(mem, home, size) / page - first) : 0;
+      for (; present < most; present++) zeroMemory(mem, frameAddress(mem, frames[present]), page);
+    }
     for (let i = 0; i < frames.length; i++) {
       if (i < present) addObjectPage(mem, object, first + i, frames[i], owner);
       else releaseFrame(mem, 0, frames[i], owner);
@@ -86,6 +103,15 @@ export function loadFilePage(
     return LOAD_NO_FRAME;
   } finally {
     unlockMutex(mem, object + SharedObject.lock, owner);
+  }
+}
+
+/** The file's size; 0 when the host does not say. */
+function sizeOf(mem: SharedMemory, file: number): number {
+  try {
+    return fstatSync(mem.getI32(file + HostFile.hostFd)).size;
+  } catch {
+    return 0;
   }
 }
 

@@ -12,6 +12,7 @@ import { mmapForkEnd, mmapForkStart } from './mmapLock.js';
 
 /** Fields of the parent that the child starts with; everything else starts anew. */
 const INHERITED_U32 = [
+  Mm.targetPageShift,
   Mm.mmapBase,
   Mm.mmapNextStart,
   Mm.mmapMinAddr,

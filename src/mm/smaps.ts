@@ -63,6 +63,8 @@ function countPages(c: Caller, start: number, end: number, mapping: number): Pag
   const object = mem.getU32(mapping + Mapping.object);
   const memory = object !== 0 && mem.getU32(object + SharedObject.kind) === OBJECT_MEMORY;
   const to = ((end - 1) >>> scale) + 1;
+  const units = targetPageSize(c) / MIN_PAGE_SIZE;
+  let counted = 0;
   for (
     let page = nextPresent(mem, mm, start >>> scale, to);
     page < to;
@@ -77,9 +79,14 @@ function countPages(c: Caller, start: number, end: number, mapping: number): Pag
     const mappings = entry === 0 ? 0 : Math.max(1, frameRefs(mem, frame) - (flags & FRAME_OBJECT ? 1 : 0));
     unlockPage(mem, mm, page, thread);
     if (entry === 0) continue;
+    // A target page is resident as soon as one of its host pages is; only the first one found counts.
+    const from = Math.max(start, page << scale);
+    const target = from - (from % units);
+    if (target < counted) continue;
     // Of a host page that several mappings share, the part that is this one's.
-    const pages = Math.min(end, (page + 1) << scale) - Math.max(start, page << scale);
-    const bytes = pages * MIN_PAGE_SIZE;
+    const stop = Math.max((page + 1) << scale, target + units);
+    counted = stop;
+    const bytes = (Math.min(end, stop) - Math.max(start, target)) * MIN_PAGE_SIZE;
     const anonymous = (entry & PTE_OBJECT) === 0;
     const dirty = anonymous || memory || (flags & FRAME_DIRTY) !== 0;
     counts.resident += bytes;
@@ -208,7 +215,7 @@ function hex(value: number): string {
   return value.toString(16).padStart(8, '0');
 }
 
-/** Pages (4 KiB) of an address space by kind, as statm and status show them. */
+/** Units of 4 KiB of an address space by kind, as statm and status show them. */
 export interface AddressSpaceFigures {
   /** Resident pages with and without a file or memory object behind them. */
   readonly residentAnonymous: number;
@@ -252,8 +259,9 @@ export function addressSpaceFigures(c: Caller): AddressSpaceFigures {
   } finally {
     mmapUnlock(c);
   }
-  const startCode = Math.floor(mem.getU64(mm + Mm.startCode) / MIN_PAGE_SIZE);
-  const text = Math.ceil(mem.getU64(mm + Mm.endCode) / MIN_PAGE_SIZE) - startCode;
+  const page = targetPageSize(c);
+  const startCode = Math.floor(mem.getU64(mm + Mm.startCode) / page);
+  const text = (Math.ceil(mem.getU64(mm + Mm.endCode) / page) - startCode) * (page / MIN_PAGE_SIZE);
   return {
     residentAnonymous: anonymous / MIN_PAGE_SIZE,
     residentFile: file / MIN_PAGE_SIZE,

@@ -1,7 +1,9 @@
+import { MIN_PAGE_SIZE } from '../../memory/linuxMemory.js';
 import { copyIn } from '../../memory/userAccess.js';
 import { releaseMm, retainMm } from '../../mm/addressSpace.js';
 import { mmapLock, mmapUnlock } from '../../mm/mmapLock.js';
 import { formatMaps } from '../../mm/pageDump.js';
+import { targetPageSize } from '../../mm/pageRange.js';
 import { addressSpaceFigures, formatSmaps, formatSmapsRollup } from '../../mm/smaps.js';
 import { withMutex } from '../../sync/mutex.js';
 import { Fs } from '../../sync/records/files.js';
@@ -321,11 +323,16 @@ function renderStat(t: ThreadContext, pid: number, tid: number): string {
 
 function renderStatm(t: ThreadContext, pid: number): string {
   const p = processOf(t, pid);
+  const own = withRecords(t, pid, (c) => {
+    const figures = addressSpaceFigures(c);
+    const shared = figures.residentFile + figures.residentShared;
+    // Seven figures, in pages of the process.
+    const units = [p.pages, figures.residentAnonymous + shared, shared, figures.text, 0, figures.data, 0];
+    return units.map((count) => Math.ceil(count / (targetPageSize(c) / MIN_PAGE_SIZE)));
+  });
+  if (own !== undefined) return `${own.join(' ')}\n`;
   const resident = Math.floor(residentKib(t.mem, p.resident) / 4);
-  const own = withRecords(t, pid, addressSpaceFigures);
-  if (own === undefined) return `${p.pages} ${resident} 0 0 0 ${p.dataPages} 0\n`;
-  const shared = own.residentFile + own.residentShared;
-  return `${p.pages} ${own.residentAnonymous + shared} ${shared} ${own.text} 0 ${own.data} 0\n`;
+  return `${p.pages} ${resident} 0 0 0 ${p.dataPages} 0\n`;
 }
 
 const LIMIT_NAMES: readonly (readonly [string, string])[] = [

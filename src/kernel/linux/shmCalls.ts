@@ -1,5 +1,7 @@
+import { MIN_PAGE_SIZE } from '../../memory/linuxMemory.js';
 import { releaseObject } from '../../memory/sharedObject.js';
 import { copyIn, copyOut } from '../../memory/userAccess.js';
+import { pageAlign, targetPageSize } from '../../mm/pageRange.js';
 import { SHM_EXEC, SHM_RDONLY, shmatAddress, targetShmat, targetShmdt } from '../../mm/targetShm.js';
 import { SHM_SEGMENTS, ShmSegment, ShmTable } from '../../sync/records/sysvShm.js';
 import { EACCES, EINVAL, SyscallError } from '../errno.js';
@@ -143,13 +145,16 @@ function information(t: ThreadContext, command: number, buffer: number): number 
   const values: number[] = [];
   withSegments(t, (table) => {
     let resident = 0;
+    let total = 0;
+    const units = targetPageSize(t) / MIN_PAGE_SIZE;
     forEachSegment(mem, table, (segment, index) => {
       highest = index;
-      resident += segmentUse(t, segment).resident;
+      // In pages of the caller.
+      resident += Math.ceil(segmentUse(t, segment).resident / units);
+      total += pageAlign(t, mem.getU64(segment + ShmSegment.size)) / targetPageSize(t);
     });
     if (command === IPC_INFO) values.push(SHM_MAX, 1, SHM_SEGMENTS, SHM_SEGMENTS, SHM_MAX, 0, 0, 0, 0);
-    else
-      values.push(mem.getU32(table + ShmTable.count), mem.getU64(table + ShmTable.pages), resident, 0, 0, 0);
+    else values.push(mem.getU32(table + ShmTable.count), total, resident, 0, 0, 0);
   });
   const bytes = new Uint8Array(values.length * 8);
   const view = new DataView(bytes.buffer);

@@ -12,8 +12,6 @@ export const ShmTable = record({
   /** Where the last id was given out, and how often ids have started from the first place again. */
   last: i32,
   sequence: u32,
-  /** Target pages of all segments. */
-  pages: u64,
   segments: array(pointer, SHM_SEGMENTS),
 });
 
