@@ -20,7 +20,15 @@ import {
   releaseFrame,
 } from './frames.js';
 import { MIN_PAGE_SHIFT } from './linuxMemory.js';
-import { finishZap, lockPages, unlockPages, zapPages } from './pageTables.js';
+import {
+  finishZap,
+  lockPages,
+  nextPresent,
+  PTE_OBJECT,
+  pageEntry,
+  unlockPages,
+  zapPages,
+} from './pageTables.js';
 import { addObjectPage, dropObjectPages, forEachObjectPage, objectFrame } from './sharedObject.js';
 
 /**
@@ -322,12 +330,18 @@ function zapObjectPages(c: Caller, object: number, from: number): void {
     const start = mem.getU32(m + Mapping.start);
     const end = mem.getU32(m + Mapping.end);
     const offset = mem.getU32(m + Mapping.offset);
-    const first = Math.max(start, start + (from << shift) - offset) >>> shift;
-    const last = end >>> shift;
-    if (first >= last) continue;
+    const gone = Math.max(start, start + from * (1 << shift) - offset);
+    if (gone >= end) continue;
+    const first = gone >>> shift;
+    const last = ((end - 1) >>> shift) + 1;
     const other: Caller = { mem, thread, mm: mem.getU32(m + Mapping.mm) };
     lockPages(mem, other.mm, first, last, thread);
-    zapPages(other, first, last);
+    let page = nextPresent(mem, other.mm, first, last);
+    for (; page < last; page = nextPresent(mem, other.mm, page + 1, last)) {
+      // A host page that the mapping covers partly may be the private one of several.
+      const whole = page << shift >= start && (page + 1) << shift <= end;
+      if (whole || pageEntry(mem, other.mm, page) & PTE_OBJECT) zapPages(other, page, page + 1);
+    }
     unlockPages(mem, other.mm, first, last, thread);
     finishZap(other);
   }

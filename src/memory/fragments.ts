@@ -1,13 +1,23 @@
 import { copyMemory, zeroMemory } from '../sync/bulkMemory.js';
+import { OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_SHARED } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
+import { quiesceOthers } from '../sync/safepoint.js';
 import { type Caller, FAULT_HANDLED, FAULT_NO_MEMORY, type FaultOutcome } from './caller.js';
 import { LOADED, loadFilePage } from './filePages.js';
 import { clearFrameCode } from './frameCode.js';
-import { allocateFrame, frameAddress, frameDescriptor, frameRefs, hostPageSize, NO_FRAME } from './frames.js';
+import {
+  allocateFrame,
+  frameAddress,
+  frameDescriptor,
+  frameRefs,
+  hostPageSize,
+  NO_FRAME,
+  releaseFrame,
+} from './frames.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_WRITE } from './linuxMemory.js';
 import { type MappingSnapshot, snapshotMapping } from './mappingTree.js';
 import { forgetCode } from './pageCode.js';
@@ -21,6 +31,7 @@ import {
   PTE_WRITER,
   pageEntry,
   setPage,
+  withdrawWrite,
   zapPages,
 } from './pageTables.js';
 import { copyFrame, objectFrame } from './sharedObject.js';
@@ -97,8 +108,67 @@ function privateBits(): number {
   return accessBits(survey.prot) | (survey.prot & PROT_WRITE ? PTE_WRITE : 0);
 }
 
+/** Frames set aside by reserveEdgeFrames for the change under way. */
+const setAside: number[] = [];
+
+/**
+ * Before a change of target pages [start, end) that may have to give the present host page at either end a frame of its
+ * own: sets the frames aside, so that nothing is lost half way. `releaseEdgeFrames` must follow. Throws OutOfKernelMemory
+ * when there are none.
+ */
+export function reserveEdgeFrames(c: Caller, start: number, end: number): void {
+  if (!held) setEdgeFramesAside(c, start, end);
+}
+
+/** Whether an operation of several changes has set frames aside for all of them. */
+let held = false;
+
+/**
+ * reserveEdgeFrames for an operation of several changes that cannot be undone, for the ranges [start, end) in pairs:
+ * `letEdgeFramesGo` must follow. Throws OutOfKernelMemory with nothing set aside.
+ */
+export function holdEdgeFrames(c: Caller, ranges: readonly number[]): void {
+  if (scaleOf(c) === 0) return;
+  for (let i = 0; i < ranges.length; i += 2) setEdgeFramesAside(c, ranges[i], ranges[i + 1]);
+  held = true;
+}
+
+/** Ends holdEdgeFrames. */
+export function letEdgeFramesGo(c: Caller): void {
+  held = false;
+  giveBack(c);
+}
+
+function setEdgeFramesAside(c: Caller, start: number, end: number): void {
+  const scale = scaleOf(c);
+  const mask = (1 << scale) - 1;
+  if (start & mask) reserveFrame(c, start >>> scale);
+  if (end & mask) reserveFrame(c, end >>> scale);
+}
+
+function reserveFrame(c: Caller, page: number): void {
+  // A page that a fault brings in from now on finds its frame, or not, by itself.
+  if (pageEntry(c.mem, c.mm, page) === 0) return;
+  const frame = allocateFrame(c.mem, c.mm, c.mm, page * hostPageSize(c.mem), c.thread);
+  if (frame === NO_FRAME) {
+    giveBack(c);
+    throw new OutOfKernelMemory('no frame is left');
+  }
+  setAside.push(frame);
+}
+
+/** Gives back the frames that the change did not need. */
+export function releaseEdgeFrames(c: Caller): void {
+  if (!held) giveBack(c);
+}
+
+function giveBack(c: Caller): void {
+  for (let frame = setAside.pop(); frame !== undefined; frame = setAside.pop())
+    releaseFrame(c.mem, c.mm, frame, c.thread);
+}
+
 function newFrame(c: Caller, page: number): number {
-  return allocateFrame(c.mem, c.mm, c.mm, page * hostPageSize(c.mem), c.thread);
+  return setAside.pop() ?? allocateFrame(c.mem, c.mm, c.mm, page * hostPageSize(c.mem), c.thread);
 }
 
 function setPrivate(c: Caller, page: number, frame: number): void {
@@ -219,26 +289,33 @@ function objectThere(c: Caller, at: number): boolean {
 }
 
 /**
- * mremap moves target pages [start, end), which cover host page `from` partly: copies their bytes to host page `to`, which
- * is empty and mapped anew, and leaves the rest of `from` to its other mappings. `start` and its new place lie alike
- * within their host pages. The locks of both pages are held.
+ * mremap moves target pages [start, end), which cover host page `from` partly: copies their bytes to host page `to`, whose
+ * mappings and present bytes are up to date, and leaves the rest of `from` to its other mappings. `start` and its new
+ * place lie alike within their host pages. `keepOld`: what stays at the old place is fresh. The locks of both pages are
+ * held.
  */
-export function copyPartialPage(c: Caller, from: number, to: number, start: number, end: number): void {
-  const { mem, mm } = c;
+export function copyPartialPage(
+  c: Caller,
+  from: number,
+  to: number,
+  start: number,
+  end: number,
+  keepOld: boolean,
+): void {
+  const { mem, mm, thread } = c;
   const scale = scaleOf(c);
-  const entry = pageEntry(mem, mm, from);
-  const own = newFrame(c, to);
-  if (own !== NO_FRAME) {
-    const first = Math.max(start, from << scale) - (from << scale);
-    const last = Math.min(end, (from + 1) << scale) - (from << scale);
-    const source = frameAddress(mem, entry >>> 12);
-    const target = frameAddress(mem, own);
-    zeroMemory(mem, target, hostPageSize(mem));
-    const bytes = (last - first) * MIN_PAGE_SIZE;
-    copyMemory(mem, target + first * MIN_PAGE_SIZE, source + first * MIN_PAGE_SIZE, bytes);
+  // A page that shows its object alone is found by the next fault.
+  if ((pageEntry(mem, mm, from) & PTE_OBJECT) === 0) {
+    // What is written after the copy would be lost.
+    if (withdrawWrite(mem, mm, from)) quiesceOthers(mem, mm, thread, thread);
     surveyPage(c, to);
-    if (pageEntry(mem, mm, to) !== 0) zapPages(c, to, to + 1);
-    setPrivate(c, to, own);
+    if (survey.mapped && installFragments(c, to) === FAULT_HANDLED) {
+      const first = Math.max(start, from << scale) - (from << scale);
+      const last = Math.min(end, (from + 1) << scale) - (from << scale);
+      const source = frameAddress(mem, pageEntry(mem, mm, from) >>> 12) + first * MIN_PAGE_SIZE;
+      const target = frameAddress(mem, pageEntry(mem, mm, to) >>> 12) + first * MIN_PAGE_SIZE;
+      copyMemory(mem, target, source, (last - first) * MIN_PAGE_SIZE);
+    }
   }
-  settleEdge(c, from, start, end, true);
+  settleEdge(c, from, start, end, keepOld);
 }

@@ -30,7 +30,13 @@ export function openHostFile(
   stat: HostFileIdentity,
 ): number {
   const file = allocateBlock(mem, HostFile.SIZE, owner);
-  const object = objectOfFile(mem, stat.dev, stat.ino, stat.size, owner);
+  let object: number;
+  try {
+    object = objectOfFile(mem, stat.dev, stat.ino, stat.size, owner);
+  } catch (error) {
+    freeBlock(mem, file, owner);
+    throw error;
+  }
   if (stat.mtimeMs !== undefined && stat.ctimeMs !== undefined)
     refreshFile(mem, object, stat.size, stat.mtimeMs + stat.ctimeMs, owner);
   mem.atomicStore(file + HostFile.refs, 1);

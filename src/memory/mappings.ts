@@ -1,4 +1,4 @@
-import { allocateBlock, freeBlock } from '../sync/heap.js';
+import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, lockMutexRecursive, unlockMutex } from '../sync/mutex.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_GROWSDOWN, MAPPING_LOCKED, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
@@ -8,11 +8,17 @@ import { quiesceOthers } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { Caller } from './caller.js';
 import { writeBack } from './filePages.js';
-import { copyPartialPage, settleEdge } from './fragments.js';
+import { copyPartialPage, releaseEdgeFrames, reserveEdgeFrames, settleEdge } from './fragments.js';
 import { frameRefs } from './frames.js';
 import { releaseHostFile, retainHostFile } from './hostFile.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_WRITE } from './linuxMemory.js';
-import { firstEndingAfter, insertIntoTree, mappingResized, removeFromTree } from './mappingTree.js';
+import {
+  firstEndingAfter,
+  insertIntoTree,
+  mappingAt,
+  mappingResized,
+  removeFromTree,
+} from './mappingTree.js';
 import {
   accessBits,
   dropWriter,
@@ -62,13 +68,35 @@ const MOST_SPARES = 64;
 
 // --- records ---
 
-/** Sets records aside. Throws OutOfKernelMemory before anything has changed. */
-function reserveRecords(c: Caller, count: number): void {
+/**
+ * Sets records aside, so that changes that need no more cannot fail. mmapLock is held. Throws OutOfKernelMemory before
+ * anything has changed.
+ */
+export function reserveRecords(c: Caller, count: number): void {
   const { mem, mm, thread } = c;
   for (let have = mem.getU32(mm + Mm.spareMappingCount); have < count; have++) {
     const record = allocateBlock(mem, Mapping.SIZE, thread);
     mem.setU32(record + Mapping.mm, mm);
     keepRecord(mem, mm, record);
+  }
+}
+
+/**
+ * reserveRecords for a change of [start, end) that adds no mapping: where no record is to be had, it may go on if it cuts
+ * nothing in two. So what frees memory works when there is none.
+ */
+function reserveForCuts(c: Caller, start: number, end: number): void {
+  const { mem, mm } = c;
+  if (mem.getU32(mm + Mm.spareMappingCount) >= RECORDS_PER_CHANGE) return;
+  try {
+    reserveRecords(c, RECORDS_PER_CHANGE);
+  } catch (error) {
+    const first = mappingAt(mem, mm, start);
+    const last = mappingAt(mem, mm, end - 1);
+    const cuts =
+      (first !== 0 && mem.getU32(first + Mapping.start) < start ? 1 : 0) +
+      (last !== 0 && mem.getU32(last + Mapping.end) > end ? 1 : 0);
+    if (mem.getU32(mm + Mm.spareMappingCount) < cuts) throw error;
   }
 }
 
@@ -340,6 +368,7 @@ export function mapRange(c: Caller, start: number, end: number, what: NewMapping
   const to = ((end - 1) >>> scale) + 1;
   // In a host page that is mapped partly there may be something present without anything being replaced.
   const locks = replaces || scale > 0;
+  if (scale > 0) reserveEdgeFrames(c, start, end);
   if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   if (locks) lockPages(mem, mm, from, to, thread);
   beginChange(mem, mm);
@@ -352,6 +381,7 @@ export function mapRange(c: Caller, start: number, end: number, what: NewMapping
   }
   if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   if (locks) finishZap(c);
+  if (scale > 0) releaseEdgeFrames(c);
   if (retired !== 0) settleRetired(c);
 }
 
@@ -359,11 +389,12 @@ export function mapRange(c: Caller, start: number, end: number, what: NewMapping
 export function unmapRange(c: Caller, start: number, end: number): void {
   const { mem, mm, thread } = c;
   if (!isMapped(mem, mm, start, end)) return;
-  reserveRecords(c, RECORDS_PER_CHANGE);
+  reserveForCuts(c, start, end);
   const objects = concernsObjects(mem, mm, start, end);
   const scale = hostScale(mem);
   const from = start >>> scale;
   const to = ((end - 1) >>> scale) + 1;
+  if (scale > 0) reserveEdgeFrames(c, start, end);
   if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   lockPages(mem, mm, from, to, thread);
   beginChange(mem, mm);
@@ -373,6 +404,7 @@ export function unmapRange(c: Caller, start: number, end: number): void {
   unlockPages(mem, mm, from, to, thread);
   if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   finishZap(c);
+  if (scale > 0) releaseEdgeFrames(c);
   if (retired !== 0) settleRetired(c);
 }
 
@@ -390,11 +422,12 @@ export interface AttributeChange {
  */
 export function changeRange(c: Caller, start: number, end: number, change: AttributeChange): void {
   const { mem, mm, thread } = c;
-  reserveRecords(c, RECORDS_PER_CHANGE);
+  reserveForCuts(c, start, end);
   const objects = concernsObjects(mem, mm, start, end);
   const scale = hostScale(mem);
   const from = start >>> scale;
   const to = ((end - 1) >>> scale) + 1;
+  if (scale > 0 && change.prot >= 0) reserveEdgeFrames(c, start, end);
   if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   lockPages(mem, mm, from, to, thread);
   beginChange(mem, mm);
@@ -421,6 +454,10 @@ export function changeRange(c: Caller, start: number, end: number, change: Attri
   unlockPages(mem, mm, from, to, thread);
   if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   if (withdrawn) quiesceOthers(mem, mm, thread, thread);
+  if (scale > 0) {
+    finishZap(c);
+    releaseEdgeFrames(c);
+  }
   if (retired !== 0) settleRetired(c);
 }
 
@@ -514,6 +551,11 @@ export function moveRange(
       object === 0 ? 0 : mem.getU32(mapping + Mapping.offset) + (start - mem.getU32(mapping + Mapping.start)),
   };
   const objects = object !== 0 || concernsObjects(mem, mm, start, start + pages);
+  if (scale > 0) {
+    reserveEdgeFrames(c, start, start + pages);
+    reserveEdgeFrames(c, start, start + pages);
+    reserveEdgeFrames(c, target, target + newPages);
+  }
   if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   lockTwoRanges(mem, mm, from, to, newFrom, newTo, thread);
   beginChange(mem, mm);
@@ -521,10 +563,12 @@ export function moveRange(
   placeMapping(mem, mm, target, target + newPages, what);
   if (!keepOld) cutRange(mem, mm, start, start + pages);
   endChange(mem, mm);
+  // The new place may share host pages with other mappings: what is moved is put into those as they are now.
+  settleEdges(c, target, target + newPages, true);
   let moved = 0;
   for (let page = nextPresent(mem, mm, from, to); page < to; page = nextPresent(mem, mm, page + 1, to)) {
     if (scale > 0 && isPartial(page, scale, start, start + pages)) {
-      copyPartialPage(c, page, newFrom + (page - from), start, start + pages);
+      copyPartialPage(c, page, newFrom + (page - from), start, start + pages, keepOld);
       continue;
     }
     movePage(mem, mm, page, newFrom + (page - from));
@@ -534,6 +578,7 @@ export function moveRange(
   if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   finishZap(c);
   if (moved > 0) quiesceOthers(mem, mm, thread, thread);
+  if (scale > 0) releaseEdgeFrames(c);
   if (retired !== 0) settleRetired(c);
 }
 
@@ -563,10 +608,12 @@ export function dropPages(c: Caller, start: number, end: number): void {
   const scale = hostScale(mem);
   const from = start >>> scale;
   const to = ((end - 1) >>> scale) + 1;
+  if (scale > 0) reserveEdgeFrames(c, start, end);
   lockPages(mem, mm, from, to, thread);
   settlePages(c, start, end, true);
   unlockPages(mem, mm, from, to, thread);
   finishZap(c);
+  if (scale > 0) releaseEdgeFrames(c);
 }
 
 /**
@@ -601,9 +648,11 @@ export function extendMapping(c: Caller, mapping: number, end: number): void {
   const objects = mem.getU32(mapping + Mapping.object) !== 0;
   const scale = hostScale(mem);
   const from = mem.getU32(mapping + Mapping.end);
-  const page = from >>> scale;
+  const first = from >>> scale;
+  const last = ((end - 1) >>> scale) + 1;
+  if (scale > 0) reserveEdgeFrames(c, from, end);
   if (objects) lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
-  if (scale > 0) lockPages(mem, mm, page, page + 1, thread);
+  if (scale > 0) lockPages(mem, mm, first, last, thread);
   beginChange(mem, mm);
   const pages = end - from;
   account(mem, mm, mem.getU32(mapping + Mapping.prot), mem.getU32(mapping + Mapping.flags), pages);
@@ -612,10 +661,11 @@ export function extendMapping(c: Caller, mapping: number, end: number): void {
   joinNeighbours(mem, mm, mapping);
   endChange(mem, mm);
   if (scale > 0) {
-    // The page in which the mapping ended may be present.
-    if (from % (1 << scale) !== 0) settleEdge(c, page, from, end, true);
-    unlockPages(mem, mm, page, page + 1, thread);
+    // The page in which the mapping ended may be present, and the one in which it ends now.
+    settleEdges(c, from, end, true);
+    unlockPages(mem, mm, first, last, thread);
     finishZap(c);
+    releaseEdgeFrames(c);
   }
   if (objects) unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   if (retired !== 0) settleRetired(c);
@@ -652,12 +702,27 @@ export function growDown(c: Caller, unit: number): boolean {
     if (size > mem.getU64(mm + Mm.limitStack)) return false;
     const more = (start - page) * MIN_PAGE_SIZE;
     if (mem.getU32(mm + Mm.mappedPages) * MIN_PAGE_SIZE + more > mem.getU64(mm + Mm.limitAs)) return false;
+    const scale = hostScale(mem);
+    const last = ((start - 1) >>> scale) + 1;
+    if (scale > 0) {
+      reserveEdgeFrames(c, page, start);
+      lockPages(mem, mm, page >>> scale, last, thread);
+    }
     beginChange(mem, mm);
     account(mem, mm, mem.getU32(mapping + Mapping.prot), flags, start - page);
     mem.setU32(mapping + Mapping.start, page);
     mappingResized(mem, mapping);
     endChange(mem, mm);
+    if (scale > 0) {
+      settleEdges(c, page, start, true);
+      unlockPages(mem, mm, page >>> scale, last, thread);
+      finishZap(c);
+      releaseEdgeFrames(c);
+    }
     return true;
+  } catch (error) {
+    if (error instanceof OutOfKernelMemory) return false;
+    throw error;
   } finally {
     unlockMutex(mem, mm + Mm.mmapLock, thread);
   }

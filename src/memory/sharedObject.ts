@@ -62,9 +62,15 @@ function newObject(
 export function createMemoryObject(mem: SharedMemory, size: number, name: string, owner: number): number {
   const counter = mem.getU32(MACHINE + Machine.filePages) + BUCKETS * 4;
   const ino = mem.atomicAdd(counter, 1) + 1;
-  const object = newObject(mem, OBJECT_MEMORY, MEMORY_DEVICE, ino, size, owner);
   const text = new TextEncoder().encode(name);
   const block = allocateBlock(mem, Math.max(1, text.length), owner);
+  let object: number;
+  try {
+    object = newObject(mem, OBJECT_MEMORY, MEMORY_DEVICE, ino, size, owner);
+  } catch (error) {
+    freeBlock(mem, block, owner);
+    throw error;
+  }
   mem.u8.set(text, block);
   mem.setU32(object + SharedObject.name, block);
   mem.setU32(object + SharedObject.nameLength, text.length);

@@ -82,11 +82,15 @@ function createChild(c: Caller): number {
     mem.u32[((child + field) >>> 2) + 1] = mem.u32[((mm + field) >>> 2) + 1];
   }
   shareHomeWindow(mem, mm, child, thread);
-  // From here on releaseMm undoes everything.
-  createTables(mem, child, mem.getU64(mm + Mm.reach), thread);
-  for (const field of [Mm.auxv, Mm.exe]) {
-    const block = mem.getU32(mm + field);
-    if (block !== 0) mem.setU32(child + field, copyBlock(mem, block, thread));
+  try {
+    createTables(mem, child, mem.getU64(mm + Mm.reach), thread);
+    for (const field of [Mm.auxv, Mm.exe]) {
+      const block = mem.getU32(mm + field);
+      if (block !== 0) mem.setU32(child + field, copyBlock(mem, block, thread));
+    }
+  } catch (error) {
+    releaseMm(mem, child, thread);
+    throw error;
   }
   return child;
 }

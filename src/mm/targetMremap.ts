@@ -1,5 +1,6 @@
 import type { Caller } from '../memory/caller.js';
 import { tbInvalidatePhysRange } from '../memory/codePages.js';
+import { holdEdgeFrames, letEdgeFramesGo } from '../memory/fragments.js';
 import {
   EAGAIN,
   EFAULT,
@@ -11,7 +12,15 @@ import {
   MREMAP_FIXED,
   MREMAP_MAYMOVE,
 } from '../memory/linuxMemory.js';
-import { extendMapping, isData, isMapped, mapRange, moveRange, type NewMapping } from '../memory/mappings.js';
+import {
+  extendMapping,
+  isData,
+  isMapped,
+  mapRange,
+  moveRange,
+  type NewMapping,
+  reserveRecords,
+} from '../memory/mappings.js';
 import { mappingAt } from '../memory/mappingTree.js';
 import { growReach } from '../memory/pageTables.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
@@ -72,6 +81,7 @@ export function targetMremap(
     if (!(error instanceof OutOfKernelMemory)) throw error;
     result = -ENOMEM;
   } finally {
+    letEdgeFramesGo(c);
     mmapUnlock(c);
   }
   if (result >= 0 && locked && newLength > oldLength)
@@ -154,6 +164,15 @@ function remapTo(
   let target = wanted;
   if (fixed) {
     if (wanted / MIN_PAGE_SIZE < mem.getU32(mm + Mm.mmapMinAddr)) return -EPERM;
+    // Whatever may be missing is missing now, while nothing has changed.
+    if (!reachTo(c, wanted + moved)) return -ENOMEM;
+    reserveRecords(c, RECORDS_TO_MOVE);
+    const at = wanted / MIN_PAGE_SIZE;
+    const to = at + newLength / MIN_PAGE_SIZE;
+    const from = old / MIN_PAGE_SIZE;
+    const end = from + oldLength / MIN_PAGE_SIZE;
+    // The unmapping of both and the move, which may need frames twice for the old place.
+    holdEdgeFrames(c, [at, to, from, end, from, from + pages, from, from + pages, at, to]);
     const failed = munmapLocked(c, wanted / MIN_PAGE_SIZE, (wanted + newLength) / MIN_PAGE_SIZE);
     if (failed < 0) return failed;
   } else {
@@ -172,6 +191,14 @@ function remapTo(
   return move(c, now, old, moved, target, newLength, (flags & MREMAP_DONTUNMAP) !== 0);
 }
 
+/** Two unmappings and a move cut two mappings each at most; the move wants four records at hand. */
+const RECORDS_TO_MOVE = 8;
+
+/** Sees to it that the page tables cover what lies below `end`. */
+function reachTo(c: Caller, end: number): boolean {
+  return end <= c.mem.getU64(c.mm + Mm.reach) || growReach(c, end - 1);
+}
+
 function withinHostPage(c: Caller, address: number): number {
   return address % (1 << c.mem.getU32(MACHINE + Machine.hostPageShift));
 }
@@ -187,7 +214,7 @@ function move(
   newLength: number,
   keepOld: boolean,
 ): number {
-  const { mem, mm } = c;
+  const { mem } = c;
   if (!mayAddMappings(c, 3)) return -ENOMEM;
   const from = old / MIN_PAGE_SIZE;
   const to = target / MIN_PAGE_SIZE;
@@ -202,7 +229,7 @@ function move(
     mapRange(c, to, to + newLength / MIN_PAGE_SIZE, copy);
     return target;
   }
-  if (target + oldLength > mem.getU64(mm + Mm.reach) && !growReach(c, target + oldLength - 1)) return -ENOMEM;
+  if (!reachTo(c, target + oldLength)) return -ENOMEM;
   tbInvalidatePhysRange(c, old, old + oldLength - 1);
   moveRange(c, from, pages, to, newLength / MIN_PAGE_SIZE, keepOld);
   return target;
