@@ -1,6 +1,6 @@
 import { FRAME_MIXED, FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
-import { MAPPING_LOCKED, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
+import { MAPPING_GUARD, MAPPING_LOCKED, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
@@ -99,7 +99,7 @@ class Auditor {
       if (previous !== 0 && mem.getU32(previous + Mapping.next) !== m)
         this.fail(`next link wrong at ${start}`);
       if (mem.getU32(m + Mapping.mm) !== mm) this.fail(`mapping ${start} of a foreign address space`);
-      mapped += end - start;
+      if ((mem.getU32(m + Mapping.flags) & MAPPING_GUARD) === 0) mapped += end - start;
       if (isData(mem.getU32(m + Mapping.prot), mem.getU32(m + Mapping.flags))) data += end - start;
       if (mem.getU32(m + Mapping.flags) & MAPPING_LOCKED) locked += end - start;
       const object = mem.getU32(m + Mapping.object);

@@ -1,7 +1,7 @@
 import { zeroMemory } from '../sync/bulkMemory.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
-import { MAPPING_SHARED } from '../sync/records/mapping.js';
+import { MAPPING_SHARED, MAPPING_STACK_GAP } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
@@ -19,6 +19,7 @@ import {
 import { LOAD_BEYOND_END, LOAD_NO_FRAME, loadFilePage, toTargetPage } from './filePages.js';
 import { installFragments, survey, surveyPage } from './fragments.js';
 import { allocateFrame, frameAddress, frameDescriptor, frameRefs, NO_FRAME, retainFrame } from './frames.js';
+import { growStack } from './growStack.js';
 import { releaseHostFile, retainHostFile } from './hostFile.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from './linuxMemory.js';
 import { growDown } from './mappings.js';
@@ -128,6 +129,7 @@ export function lockFaultedPage(c: Caller, va: number, access: number): FaultOut
       if (within && reclaimFilePages(c) > 0) continue;
     }
     if (outcome === FAULT_MAPERR && growDown(c, targetPage)) continue;
+    if (outcome === FAULT_ACCERR && seen.flags & MAPPING_STACK_GAP && growStack(c, targetPage)) continue;
     return outcome;
   }
 }

@@ -5,6 +5,7 @@ import {
   MAPPING_DONTFORK,
   MAPPING_LOCK_ON_FAULT,
   MAPPING_LOCKED,
+  MAPPING_SHARED,
   MAPPING_WIPEONFORK,
   Mapping,
 } from '../sync/records/mapping.js';
@@ -75,7 +76,14 @@ function allocateRecords(c: Caller, child: number): number[] {
 function copyMapping(into: Caller, to: number, from: number): void {
   const { mem, mm } = into;
   copyAttributes(mem, to, from);
-  const flags = mem.getU32(to + Mapping.flags) & ~(MAPPING_LOCKED | MAPPING_LOCK_ON_FAULT);
+  let flags = mem.getU32(to + Mapping.flags) & ~(MAPPING_LOCKED | MAPPING_LOCK_ON_FAULT);
+  if (flags & MAPPING_WIPEONFORK && mem.getU32(to + Mapping.object) !== 0) {
+    // minherit(INHERIT_ZERO) of what is not anonymous: it becomes so.
+    flags &= ~MAPPING_SHARED;
+    mem.setU32(to + Mapping.file, 0);
+    mem.setU32(to + Mapping.object, 0);
+    mem.setU32(to + Mapping.offset, 0);
+  }
   const start = mem.getU32(from + Mapping.start);
   const end = mem.getU32(from + Mapping.end);
   mem.setU32(to + Mapping.flags, flags);

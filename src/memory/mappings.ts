@@ -1,7 +1,13 @@
 import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, lockMutexRecursive, unlockMutex } from '../sync/mutex.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
-import { MAPPING_GROWSDOWN, MAPPING_LOCKED, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
+import {
+  MAPPING_GROWSDOWN,
+  MAPPING_GUARD,
+  MAPPING_LOCKED,
+  MAPPING_SHARED,
+  Mapping,
+} from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
 import { quiesceOthers } from '../sync/safepoint.js';
@@ -121,8 +127,9 @@ export function freeSpareMappings(c: Caller, keep: number): void {
 
 // --- accounting ---
 
-/** Adds the pages of a mapping to the address space's totals (or takes them off: `sign` −1). */
+/** Adds the pages of a mapping to the address space's totals (or takes them off, when negative); guards do not count. */
 export function account(mem: SharedMemory, mm: number, prot: number, flags: number, pages: number): void {
+  if (flags & MAPPING_GUARD) return;
   mem.setU32(mm + Mm.mappedPages, mem.getU32(mm + Mm.mappedPages) + pages);
   if (isData(prot, flags)) mem.setU32(mm + Mm.dataPages, mem.getU32(mm + Mm.dataPages) + pages);
   if (flags & MAPPING_LOCKED) mem.setU32(mm + Mm.lockedPages, mem.getU32(mm + Mm.lockedPages) + pages);

@@ -21,6 +21,9 @@ export const PLACE_FIRST_FIT = 2;
 /** The gap nearest to a page drawn from Mm.placementState: the same seed and calls give the same places. */
 export const PLACE_RANDOM = 3;
 
+/** FreeBSD's: the first fit above the hint or the heap (freebsd/vmMapFind.ts). */
+export const PLACE_FREEBSD = 4;
+
 /** The policies by the names that users give them. */
 export const PLACEMENTS = {
   'top-down': PLACE_TOP_DOWN,

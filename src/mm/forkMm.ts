@@ -8,6 +8,7 @@ import { Mm, PAGE_TABLE_LOCKS } from '../sync/records/mm.js';
 import { resumeOthers, stopOthers } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { releaseMm } from './addressSpace.js';
+import { settleInheritance } from './freebsd/settleInheritance.js';
 import { mmapForkEnd, mmapForkStart } from './mmapLock.js';
 
 /** Fields of the parent that the child starts with; everything else starts anew. */
@@ -25,6 +26,7 @@ const INHERITED_U32 = [
   Mm.dumpable,
   Mm.mixedFrames,
   Mm.auxvLength,
+  Mm.inheritance,
 ];
 const INHERITED_U64 = [
   Mm.taskSize,
@@ -44,6 +46,7 @@ const INHERITED_U64 = [
   Mm.limitData,
   Mm.limitStack,
   Mm.limitMemlock,
+  Mm.limitDataMax,
 ];
 
 /**
@@ -57,6 +60,7 @@ export function forkMm(c: Caller): number {
   stopOthers(mem, mm, thread, thread);
   let child = 0;
   try {
+    if (mem.getU32(mm + Mm.inheritance) !== 0) settleInheritance(c);
     child = createChild(c);
     forkMappings(c, child);
     mmapForkEnd({ mem, thread, mm: child }, true);

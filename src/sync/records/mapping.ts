@@ -57,3 +57,17 @@ export const MAPPING_WIPEONFORK = 256;
 export const MAPPING_DONTDUMP = 512;
 /** mlock2(MLOCK_ONFAULT), MCL_ONFAULT. */
 export const MAPPING_LOCK_ON_FAULT = 1024;
+export const MAPPING_MAY_ALL = 7 << 4;
+
+// --- FreeBSD ---
+/** MAP_GUARD: reserved, without access, not counted, and mprotect passes over it. */
+export const MAPPING_GUARD = 1 << 16;
+/** With MAPPING_GUARD: what the MAP_STACK mapping above may grow into (memory/growStack.ts). */
+export const MAPPING_STACK_GAP = 1 << 17;
+/** minherit(INHERIT_SHARE) of private memory, minherit(INHERIT_COPY) of shared memory: what fork is to make of it. */
+export const MAPPING_INHERIT_SHARE = 1 << 18;
+export const MAPPING_INHERIT_COPY = 1 << 19;
+/** MAP_NOSYNC. */
+export const MAPPING_NOSYNC = 1 << 20;
+/** With MAPPING_STACK_GAP: the PROT_* that the stack gets where it grows, in three bits from here. */
+export const MAPPING_GAP_PROT_SHIFT = 24;

@@ -118,4 +118,8 @@ export const Mm = record({
   unmappedBase: u32,
   /** The guest's page size as a power of two: 12, 14 or 16; constant. Records count units of 4 KiB all the same. */
   targetPageShift: u32,
+  /** FreeBSD: the hard RLIMIT_DATA in bytes: mappings without a hint lie beyond the data and this; mmapLock. */
+  limitDataMax: u64,
+  /** 1 once minherit has asked for something that fork does not do anyway; mmapLock. */
+  inheritance: u32,
 });
