@@ -17,6 +17,7 @@ export const PROT_GROWSUP = 0x0200_0000;
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 export const MAP_SHARED_VALIDATE = 0x03;
+export const MAP_DROPPABLE = 0x08;
 export const MAP_TYPE = 0x0f;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
@@ -29,6 +30,8 @@ export const MAP_POPULATE = 0x8000;
 export const MAP_NONBLOCK = 0x1_0000;
 export const MAP_STACK = 0x2_0000;
 export const MAP_HUGETLB = 0x4_0000;
+/** MAP_HUGE_2MB and MAP_HUGE_1GB together. */
+export const MAP_HUGE_SIZES = 0x7c00_0000;
 export const MAP_SYNC = 0x8_0000;
 export const MAP_FIXED_NOREPLACE = 0x10_0000;
 

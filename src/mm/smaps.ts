@@ -8,6 +8,7 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import {
   MAPPING_DONTDUMP,
   MAPPING_DONTFORK,
+  MAPPING_DROPPABLE,
   MAPPING_GROWSDOWN,
   MAPPING_LOCK_ON_FAULT,
   MAPPING_LOCKED,
@@ -155,6 +156,7 @@ function vmFlags(prot: number, flags: number): string {
     ['nr', (flags & MAPPING_NORESERVE) !== 0],
     ['wf', (flags & MAPPING_WIPEONFORK) !== 0],
     ['dd', (flags & MAPPING_DONTDUMP) !== 0],
+    ['dp', (flags & MAPPING_DROPPABLE) !== 0],
   ];
   return names
     .filter(([, is]) => is)

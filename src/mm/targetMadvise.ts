@@ -28,6 +28,7 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import {
   MAPPING_DONTDUMP,
   MAPPING_DONTFORK,
+  MAPPING_DROPPABLE,
   MAPPING_LOCKED,
   MAPPING_MAY_WRITE,
   MAPPING_SHARED,
@@ -167,6 +168,7 @@ function adviseMapping(c: Caller, mapping: number, from: number, to: number, adv
   if (change !== undefined) {
     // Only private anonymous memory can be wiped.
     if (advice === MADV_WIPEONFORK && object !== 0) return -EINVAL;
+    if (flags & MAPPING_DROPPABLE && (advice === MADV_KEEPONFORK || advice === MADV_DODUMP)) return -EINVAL;
     changeRange(c, from, to, change);
     return 0;
   }

@@ -13,10 +13,12 @@ import {
   EPERM,
   MAP_ANONYMOUS,
   MAP_DENYWRITE,
+  MAP_DROPPABLE,
   MAP_EXECUTABLE,
   MAP_FIXED,
   MAP_FIXED_NOREPLACE,
   MAP_GROWSDOWN,
+  MAP_HUGE_SIZES,
   MAP_HUGETLB,
   MAP_LOCKED,
   MAP_NONBLOCK,
@@ -40,6 +42,8 @@ import { OutOfKernelMemory } from '../sync/heap.js';
 import { HostFile } from '../sync/records/hostFile.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import {
+  MAPPING_DONTDUMP,
+  MAPPING_DROPPABLE,
   MAPPING_GROWSDOWN,
   MAPPING_LOCK_ON_FAULT,
   MAPPING_LOCKED,
@@ -48,15 +52,17 @@ import {
   MAPPING_MAY_WRITE,
   MAPPING_NORESERVE,
   MAPPING_SHARED,
+  MAPPING_WIPEONFORK,
   Mapping,
 } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
+import { F_SEAL_FUTURE_WRITE, F_SEAL_WRITE, SharedObject } from '../sync/records/sharedObject.js';
 import { mmapFindVma, NO_PLACE } from './findVma.js';
 import { enoughMemory, mayAddMappings, mayExpand, mayLock } from './limits.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
 
-/** What is mapped: exactly one of the two records, and what the descriptor allows. */
+/** What is mapped: one of the two records or /dev/zero (otherwise ENODEV), and what the descriptor allows. */
 export interface MappedFile {
   /** HostFile record (a regular file of the host), or 0. */
   readonly file: number;
@@ -65,6 +71,8 @@ export interface MappedFile {
   /** The descriptor was opened for reading, for writing. */
   readonly readable: boolean;
   readonly writable: boolean;
+  /** /dev/zero: memory of its own, with no file behind it. */
+  readonly zero?: boolean;
   /** The file lies on a mount without execution (PROT_EXEC → EPERM). */
   readonly noExec?: boolean;
 }
@@ -84,14 +92,13 @@ const LEGACY_FLAGS =
   MAP_NONBLOCK |
   MAP_STACK |
   MAP_HUGETLB |
-  MAP_FIXED_NOREPLACE;
+  MAP_HUGE_SIZES;
 
 /** Rebuilt by each call, so that the path allocates nothing. mmapLock of no two address spaces nests. */
 const what: NewMapping = { prot: 0, flags: 0, file: 0, object: 0, offset: 0 };
 
 /**
- * mmap(2). `file` is null for MAP_ANONYMOUS (and for /dev/zero, which the caller turns into that); a descriptor that
- * cannot be mapped is the caller's ENODEV. Returns the address or −errno, with the checks in the order of Linux's
+ * mmap(2). `file` is null for MAP_ANONYMOUS. Returns the address or −errno, with the checks in the order of Linux's
  * do_mmap. KERNEL mode.
  */
 export function targetMmap(
@@ -170,14 +177,20 @@ function mapLocked(
     if (!mayLock(c, to - from)) return -EAGAIN;
   }
   const type = flags & MAP_TYPE;
+  const shared = type === MAP_SHARED || (file !== null && type === MAP_SHARED_VALIDATE);
   let madeObject = 0;
   what.file = 0;
   what.object = 0;
   what.offset = 0;
   if (file !== null) {
     if (offset + size > 2 ** 43) return -EOVERFLOW; // page numbers of an object are 32 bits
-    if (type === MAP_SHARED || type === MAP_SHARED_VALIDATE) {
-      if (type === MAP_SHARED_VALIDATE && flags & ~(LEGACY_FLAGS | MAP_SHARED_VALIDATE)) return -EOPNOTSUPP;
+    const seals = file.object === 0 ? 0 : mem.getU32(file.object + SharedObject.seals);
+    if (shared) {
+      if (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) {
+        if (prot & PROT_WRITE) return -EPERM;
+        bits &= ~MAPPING_MAY_WRITE;
+      }
+      if (type === MAP_SHARED_VALIDATE && flags & ~LEGACY_FLAGS) return -EOPNOTSUPP;
       if (prot & PROT_WRITE && !file.writable) return -EACCES;
       bits |= MAPPING_SHARED;
       if (!file.writable) bits &= ~MAPPING_MAY_WRITE;
@@ -187,23 +200,27 @@ function mapLocked(
       if (prot & PROT_EXEC) return -EPERM;
       bits &= ~MAPPING_MAY_EXEC;
     }
+    if (file.file === 0 && file.object === 0 && !file.zero) return -ENODEV;
     if (flags & MAP_GROWSDOWN) return -EINVAL;
     // A host page that holds a copy cannot be shared for writing (QEMU: mmap_frag).
     if (
-      bits & MAPPING_SHARED &&
+      shared &&
       prot & PROT_WRITE &&
       (offset - address) % (1 << mem.getU32(MACHINE + Machine.hostPageShift)) !== 0
     )
       return -EINVAL;
     what.file = file.file;
     what.object = file.file !== 0 ? mem.getU32(file.file + HostFile.object) : file.object;
-    what.offset = offset / MIN_PAGE_SIZE;
-    if (what.object === 0) return -ENODEV;
+    // The object of a shared /dev/zero is as long as the mapping, wherever that begins in it.
+    if (what.object !== 0 || shared) what.offset = offset / MIN_PAGE_SIZE;
   } else if (type === MAP_SHARED) {
     if (flags & MAP_GROWSDOWN) return -EINVAL;
     bits |= MAPPING_SHARED;
   } else if (type === MAP_PRIVATE) {
     if (flags & MAP_GROWSDOWN) bits |= MAPPING_GROWSDOWN;
+  } else if (type === MAP_DROPPABLE) {
+    if (flags & (MAP_LOCKED | MAP_GROWSDOWN)) return -EINVAL;
+    bits |= MAPPING_NORESERVE | MAPPING_WIPEONFORK | MAPPING_DONTDUMP | MAPPING_DROPPABLE;
   } else return -EINVAL;
   if (flags & MAP_NORESERVE) bits |= MAPPING_NORESERVE;
 
@@ -215,7 +232,7 @@ function mapLocked(
   if ((bits & (MAPPING_SHARED | MAPPING_NORESERVE)) === 0 && prot & PROT_WRITE) {
     if (!enoughMemory(c, to - from)) return -ENOMEM;
   }
-  if (file === null && type === MAP_SHARED) {
+  if (shared && what.object === 0) {
     madeObject = createMemoryObject(mem, size, '/dev/zero (deleted)', thread);
     what.object = madeObject;
   }

@@ -2,7 +2,14 @@ import { noteObjectResize } from '../../memory/filePages.js';
 import { createMemoryObject, readObject, releaseObject, writeObject } from '../../memory/sharedObject.js';
 import { withMutex } from '../../sync/mutex.js';
 import { FILE_MEMORY, OpenFile } from '../../sync/records/openFile.js';
-import { SharedObject } from '../../sync/records/sharedObject.js';
+import {
+  F_SEAL_FUTURE_WRITE,
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
+  F_SEAL_WRITE,
+  SharedObject,
+} from '../../sync/records/sharedObject.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { EBADF, EBUSY, EFBIG, EINVAL, ENOSPC, ENXIO, EPERM } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -13,12 +20,6 @@ import { O_ACCMODE, O_APPEND, O_RDONLY, O_RDWR, O_WRONLY } from './openFlags.js'
 import { atOffset, MAX_OFFSET } from './regularFile.js';
 
 /** memfd_create: files in the machine's memory, with seals. */
-
-export const F_SEAL_SEAL = 1;
-export const F_SEAL_SHRINK = 2;
-export const F_SEAL_GROW = 4;
-export const F_SEAL_WRITE = 8;
-export const F_SEAL_FUTURE_WRITE = 16;
 
 /** An open file on a new, empty memory object. Without `sealable` it starts with F_SEAL_SEAL. */
 export function createMemoryFile(mem: SharedMemory, name: string, sealable: boolean, owner: number): number {

@@ -36,11 +36,7 @@ function mmap(
   if (isUnaligned(t, offset)) return -EINVAL;
   // A negative start is beyond TASK_SIZE; as a hint it is no hint.
   if ((flags & MAP_ANONYMOUS) !== 0) return targetMmap(t, start, length, prot | 0, flags | 0, null, 0);
-  return withMappedFile(t, fd | 0, prot | 0, flags | 0, (file) =>
-    file === null
-      ? targetMmap(t, start, length, prot | 0, flags | MAP_ANONYMOUS, null, 0)
-      : mapFile(t, start, length, prot | 0, flags | 0, file, offset),
-  );
+  return withMappedFile(t, fd | 0, (file) => mapFile(t, start, length, prot | 0, flags | 0, file, offset));
 }
 
 function mapFile(

@@ -71,3 +71,5 @@ export const MAPPING_INHERIT_COPY = 1 << 19;
 export const MAPPING_NOSYNC = 1 << 20;
 /** With MAPPING_STACK_GAP: the PROT_* that the stack gets where it grows, in three bits from here. */
 export const MAPPING_GAP_PROT_SHIFT = 24;
+/** MAP_DROPPABLE: cannot be locked, and cannot be kept at fork. */
+export const MAPPING_DROPPABLE = 2048;

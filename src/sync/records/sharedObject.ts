@@ -42,3 +42,11 @@ export const SharedObject = record({
 
 export const OBJECT_FILE = 1;
 export const OBJECT_MEMORY = 2;
+
+/** Seals of a memory file (fcntl(2)). */
+export const F_SEAL_SEAL = 1;
+export const F_SEAL_SHRINK = 2;
+export const F_SEAL_GROW = 4;
+export const F_SEAL_WRITE = 8;
+export const F_SEAL_FUTURE_WRITE = 16;
+export const F_SEAL_EXEC = 32;
