@@ -29,7 +29,13 @@ import {
   unlockPages,
   zapPages,
 } from './pageTables.js';
-import { addObjectPage, dropObjectPages, forEachObjectPage, objectFrame } from './sharedObject.js';
+import {
+  addObjectPage,
+  dropObjectPages,
+  forEachObjectPage,
+  objectFrame,
+  zeroObjectRange,
+} from './sharedObject.js';
 
 /**
  * The page cache: pages of host files in frames, shared by every guest that maps the file, and their coherence with
@@ -300,8 +306,27 @@ export function noteObjectResize(c: Caller, object: number, size: number): void 
     if (frame !== NO_FRAME) zeroMemory(mem, frameAddress(mem, frame) + (size % page), page - (size % page));
   }
   unlockMutex(mem, object + SharedObject.lock, thread);
-  dropObjectPages(mem, object, firstGone, thread);
-  zapObjectPages(c, object, firstGone);
+  dropObjectPages(mem, object, firstGone, Infinity, thread);
+  zapObjectPages(c, object, firstGone, Infinity, true);
+}
+
+/**
+ * Makes a hole of [position, position+length) in a memory object: whole pages go, out of the mappings too, and what else of
+ * the range is in memory becomes zero. Private copies stay. In KERNEL mode, no lock held. fallocate(2), MADV_REMOVE.
+ */
+export function punchObject(c: Caller, object: number, position: number, length: number): void {
+  const { mem, thread } = c;
+  const page = hostPageSize(mem);
+  const first = Math.ceil(position / page);
+  const end = Math.floor((position + length) / page);
+  if (first >= end) {
+    zeroObjectRange(mem, object, position, length, thread);
+    return;
+  }
+  zeroObjectRange(mem, object, position, first * page - position, thread);
+  zeroObjectRange(mem, object, end * page, position + length - end * page, thread);
+  dropObjectPages(mem, object, first, end, thread);
+  zapObjectPages(c, object, first, end, false);
 }
 
 /** noteObjectResize for a HostFile: after ftruncate, O_TRUNC, fallocate. */
@@ -317,8 +342,8 @@ export function noteFileTruncate(c: Caller, file: number, size: number): void {
   noteObjectResize(c, object, size);
 }
 
-/** Takes the pages from `from` on out of every table that shows them. */
-function zapObjectPages(c: Caller, object: number, from: number): void {
+/** Takes the pages of [from, to) out of every table that shows them, and with `copies` private copies of them too. */
+function zapObjectPages(c: Caller, object: number, from: number, to: number, copies: boolean): void {
   const { mem, thread } = c;
   const shift = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
   lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
@@ -329,18 +354,19 @@ function zapObjectPages(c: Caller, object: number, from: number): void {
   ) {
     const start = mem.getU32(m + Mapping.start);
     const end = mem.getU32(m + Mapping.end);
-    const offset = mem.getU32(m + Mapping.offset);
-    const gone = Math.max(start, start + from * (1 << shift) - offset);
-    if (gone >= end) continue;
+    const before = start - mem.getU32(m + Mapping.offset);
+    const gone = Math.max(start, before + from * (1 << shift));
+    const goneEnd = Math.min(end, before + to * (1 << shift));
+    if (gone >= goneEnd) continue;
     const first = gone >>> shift;
-    const last = ((end - 1) >>> shift) + 1;
+    const last = ((goneEnd - 1) >>> shift) + 1;
     const other: Caller = { mem, thread, mm: mem.getU32(m + Mapping.mm) };
     lockPages(mem, other.mm, first, last, thread);
     let page = nextPresent(mem, other.mm, first, last);
     for (; page < last; page = nextPresent(mem, other.mm, page + 1, last)) {
       // A host page that the mapping covers partly may be the private one of several.
       const whole = page << shift >= start && (page + 1) << shift <= end;
-      if (whole || pageEntry(mem, other.mm, page) & PTE_OBJECT) zapPages(other, page, page + 1);
+      if ((copies && whole) || pageEntry(mem, other.mm, page) & PTE_OBJECT) zapPages(other, page, page + 1);
     }
     unlockPages(mem, other.mm, first, last, thread);
     finishZap(other);

@@ -69,7 +69,7 @@ export function refreshFile(
   if (mem.f64[at] === stamp) return;
   if (mem.atomicLoad(object + SharedObject.pageCount) !== 0) {
     if (mem.getU32(object + SharedObject.mappings) !== 0) return;
-    dropObjectPages(mem, object, 0, owner);
+    dropObjectPages(mem, object, 0, Infinity, owner);
   }
   lockMutex(mem, object + SharedObject.lock, owner);
   mem.f64[at] = stamp;

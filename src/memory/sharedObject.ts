@@ -4,12 +4,20 @@ import { initMutex, lockMutex, unlockMutex } from '../sync/mutex.js';
 import { FRAME_OBJECT, FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_MAY_WRITE, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
-import { OBJECT_FILE, OBJECT_MEMORY, SharedObject } from '../sync/records/sharedObject.js';
+import {
+  F_SEAL_FUTURE_WRITE,
+  F_SEAL_GROW,
+  F_SEAL_WRITE,
+  OBJECT_FILE,
+  OBJECT_MEMORY,
+  SharedObject,
+} from '../sync/records/sharedObject.js';
 import { ShmSegment } from '../sync/records/sysvShm.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import {
   allocateFrame,
   frameAddress,
+  frameCounts,
   frameDescriptor,
   hostPageSize,
   NO_FRAME,
@@ -130,7 +138,7 @@ export function releaseObject(mem: SharedMemory, object: number, owner: number):
   if (last && segment !== 0) mem.atomicStore(segment + ShmSegment.object, 0);
   unlockMutex(mem, MACHINE + Machine.filePagesLock, owner);
   if (!last) return;
-  dropObjectPages(mem, object, 0, owner);
+  dropObjectPages(mem, object, 0, Infinity, owner);
   const directory = mem.getU32(object + SharedObject.directory);
   if (directory !== 0) {
     for (let i = 0; i < mem.getU32(object + SharedObject.directoryLength); i++) {
@@ -211,14 +219,18 @@ export function forEachObjectPage(
   }
 }
 
-/** Forgets all pages from `from` on. Mappings that show them keep their frames until they are unmapped. */
-export function dropObjectPages(mem: SharedMemory, object: number, from: number, owner: number): void {
+/** Forgets the pages of [from, to). Mappings that show them keep their frames until they are unmapped. */
+export function dropObjectPages(
+  mem: SharedMemory,
+  object: number,
+  from: number,
+  to: number,
+  owner: number,
+): void {
   if (mem.atomicLoad(object + SharedObject.pageCount) === 0) return;
   lockMutex(mem, object + SharedObject.lock, owner);
-  forEachObjectPage(mem, object, from, Infinity, (index, frame) => {
-    mem.setU32(objectSlot(mem, object, index), 0);
-    mem.atomicAdd(object + SharedObject.pageCount, -1);
-    releaseFrame(mem, 0, frame, owner);
+  forEachObjectPage(mem, object, from, to, (index) => {
+    removeObjectPage(mem, object, index, owner);
   });
   unlockMutex(mem, object + SharedObject.lock, owner);
 }
@@ -280,7 +292,13 @@ export function readObject(
   }
 }
 
-/** Copies `from` into a memory object, which grows as needed; returns the bytes copied, fewer when memory is exhausted. */
+/** writeObject met a seal. */
+export const SEALED = -1;
+
+/**
+ * Copies `from` into a memory object, which grows as needed; returns the bytes copied, fewer when memory is exhausted or
+ * the object may not grow, SEALED when nothing may be written there.
+ */
 export function writeObject(
   mem: SharedMemory,
   object: number,
@@ -291,10 +309,14 @@ export function writeObject(
   lockMutex(mem, object + SharedObject.lock, owner);
   try {
     const page = hostPageSize(mem);
+    const seals = mem.getU32(object + SharedObject.seals);
+    if (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) return SEALED;
+    const most = seals & F_SEAL_GROW ? mem.getU64(object + SharedObject.size) : Infinity;
     let done = 0;
     while (done < from.length) {
       const within = (position + done) % page;
       const n = Math.min(from.length - done, page - within);
+      if (position + done + n > most) return done > 0 ? done : SEALED;
       const frame = memoryObjectFrame(mem, object, Math.floor((position + done) / page), 0, -1, owner);
       if (frame === NO_FRAME) break;
       mem.u8.set(from.subarray(done, done + n), frameAddress(mem, frame) + within);
@@ -342,7 +364,7 @@ function isWriter(mem: SharedMemory, mapping: number): boolean {
   return (mem.getU32(mapping + Mapping.flags) & wanted) === wanted;
 }
 
-/** Zeroes [position, position+length) of a memory object where pages are in memory (MADV_REMOVE, punched holes). */
+/** Zeroes [position, position+length) of a memory object where pages are in memory. */
 export function zeroObjectRange(
   mem: SharedMemory,
   object: number,
@@ -359,4 +381,63 @@ export function zeroObjectRange(
     zeroMemory(mem, frameAddress(mem, frame) + (from - index * page), to - from);
   });
   unlockMutex(mem, object + SharedObject.lock, owner);
+}
+
+/**
+ * Brings the missing pages of [from, to) of a memory object in, zeroed. False when there are not frames enough: those
+ * brought in go again.
+ */
+export function allocateObjectPages(
+  mem: SharedMemory,
+  object: number,
+  from: number,
+  to: number,
+  home: number,
+  owner: number,
+): boolean {
+  const added: number[] = [];
+  lockMutex(mem, object + SharedObject.lock, owner);
+  try {
+    if (to - from > frameCounts(mem).total) return false;
+    for (let index = from; index < to; index++) {
+      if (objectFrame(mem, object, index) !== NO_FRAME) continue;
+      if (memoryObjectFrame(mem, object, index, home, -1, owner) === NO_FRAME) {
+        for (const back of added) removeObjectPage(mem, object, back, owner);
+        return false;
+      }
+      added.push(index);
+    }
+    return true;
+  } finally {
+    unlockMutex(mem, object + SharedObject.lock, owner);
+  }
+}
+
+function removeObjectPage(mem: SharedMemory, object: number, index: number, owner: number): void {
+  const slot = objectSlot(mem, object, index);
+  const frame = mem.getI32(slot) - 1;
+  mem.setU32(slot, 0);
+  mem.atomicAdd(object + SharedObject.pageCount, -1);
+  releaseFrame(mem, 0, frame, owner);
+}
+
+/** The first page of [from, to) of a memory object that is in memory (`there`) or not, or `to`. */
+export function seekObjectPage(
+  mem: SharedMemory,
+  object: number,
+  from: number,
+  to: number,
+  there: boolean,
+  owner: number,
+): number {
+  lockMutex(mem, object + SharedObject.lock, owner);
+  let index = from;
+  if (there) {
+    index = to;
+    forEachObjectPage(mem, object, from, to, (page) => {
+      index = Math.min(index, page);
+    });
+  } else while (index < to && objectFrame(mem, object, index) !== NO_FRAME) index++;
+  unlockMutex(mem, object + SharedObject.lock, owner);
+  return index;
 }

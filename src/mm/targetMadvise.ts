@@ -8,7 +8,7 @@ import {
   FAULT_MAPERR,
 } from '../memory/caller.js';
 import { resolveFault } from '../memory/faults.js';
-import { zeroFileRange } from '../memory/filePages.js';
+import { punchObject, zeroFileRange } from '../memory/filePages.js';
 import {
   EACCES,
   EFAULT,
@@ -22,7 +22,6 @@ import {
 } from '../memory/linuxMemory.js';
 import { changeRange, dropPages } from '../memory/mappings.js';
 import { firstEndingAfter, mappingAt } from '../memory/mappingTree.js';
-import { zeroObjectRange } from '../memory/sharedObject.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import {
@@ -36,6 +35,7 @@ import {
   Mapping,
 } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
+import { F_SEAL_FUTURE_WRITE, SharedObject } from '../sync/records/sharedObject.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
 
@@ -184,7 +184,8 @@ function adviseMapping(c: Caller, mapping: number, from: number, to: number, adv
       const file = mem.getU32(mapping + Mapping.file);
       const [position, length] = [offset * MIN_PAGE_SIZE, (to - from) * MIN_PAGE_SIZE];
       if (file !== 0) return zeroFileRange(mem, file, position, length, c.thread) ? 0 : -EIO;
-      zeroObjectRange(mem, object, position, length, c.thread);
+      if (mem.getU32(object + SharedObject.seals) & F_SEAL_FUTURE_WRITE) return -EPERM;
+      punchObject(c, object, position, length);
       return 0;
     }
     default:

@@ -39,6 +39,7 @@ import { isData, isMapped, mapRange, type NewMapping } from '../memory/mappings.
 import { firstEndingAfter } from '../memory/mappingTree.js';
 import { createMemoryObject, releaseObject } from '../memory/sharedObject.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
+import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { HostFile } from '../sync/records/hostFile.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import {
@@ -186,10 +187,6 @@ function mapLocked(
     if (offset + size > 2 ** 43) return -EOVERFLOW; // page numbers of an object are 32 bits
     const seals = file.object === 0 ? 0 : mem.getU32(file.object + SharedObject.seals);
     if (shared) {
-      if (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) {
-        if (prot & PROT_WRITE) return -EPERM;
-        bits &= ~MAPPING_MAY_WRITE;
-      }
       if (type === MAP_SHARED_VALIDATE && flags & ~LEGACY_FLAGS) return -EOPNOTSUPP;
       if (prot & PROT_WRITE && !file.writable) return -EACCES;
       bits |= MAPPING_SHARED;
@@ -202,6 +199,10 @@ function mapLocked(
     }
     if (file.file === 0 && file.object === 0 && !file.zero) return -ENODEV;
     if (flags & MAP_GROWSDOWN) return -EINVAL;
+    if (shared && seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) {
+      if (prot & PROT_WRITE) return -EPERM;
+      bits &= ~MAPPING_MAY_WRITE;
+    }
     // A host page that holds a copy cannot be shared for writing (QEMU: mmap_frag).
     if (
       shared &&
@@ -236,14 +237,35 @@ function mapLocked(
     madeObject = createMemoryObject(mem, size, '/dev/zero (deleted)', thread);
     what.object = madeObject;
   }
+  const claimed = shared && file !== null && file.object !== 0 && claimWritable(c, file.object);
+  if (shared && file !== null && file.object !== 0 && !claimed) {
+    // Sealed meanwhile, or not writable at all.
+    if (prot & PROT_WRITE) return -EPERM;
+    what.flags &= ~MAPPING_MAY_WRITE;
+  }
   if (already > 0) tbInvalidatePhysRange(c, address, address + size - 1);
   try {
     mapRange(c, from, to, what);
   } finally {
+    if (claimed) mem.atomicAdd(file.object + SharedObject.writableMappings, -1);
     // The mapping has its own reference now.
     if (madeObject !== 0) releaseObject(mem, madeObject, thread);
   }
   return address;
+}
+
+/**
+ * Counts the mapping that `what` describes as a writable one of memory object `object` ahead of its being made, so that no
+ * seal against writing comes between; false when it is not writable or the seal is there (mapping_map_writable).
+ */
+function claimWritable(c: Caller, object: number): boolean {
+  const { mem, thread } = c;
+  if ((what.flags & MAPPING_MAY_WRITE) === 0) return false;
+  lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  const sealed = (mem.getU32(object + SharedObject.seals) & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0;
+  if (!sealed) mem.atomicAdd(object + SharedObject.writableMappings, 1);
+  unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  return !sealed;
 }
 
 /** Pages of [from, to) that are mapped. mmapLock. */

@@ -27,6 +27,10 @@ export interface FileOperations {
   ioctl?(t: ThreadContext, file: number, request: number, argument: number): number | undefined;
   /** ftruncate(2). Missing: EINVAL. */
   truncate?(t: ThreadContext, file: number, length: number): number;
+  /** fallocate(2), `offset` and `length` checked. Missing: done with write and truncate for files of the host. */
+  allocate?(t: ThreadContext, file: number, mode: number, offset: number, length: number): number;
+  /** fchmod(2) of what is no file of the host. Missing: EPERM. */
+  changeMode?(t: ThreadContext, file: number, mode: number): number;
   /** fsync(2), fdatasync(2). Missing: EINVAL. */
   sync?(t: ThreadContext, file: number, dataOnly: boolean): number;
   /** getdents64(2). Missing: ENOTDIR. */

@@ -7,6 +7,7 @@ import {
   FILE_HOST,
   FILE_HOST_DIRECTORY,
   FILE_MADE_DIRECTORY,
+  FILE_MEMORY,
   FILE_PATH,
   FILE_PIPE,
   FILE_TEXT,
@@ -42,6 +43,7 @@ import {
   openBeneath,
   openCreating,
 } from './hostAccess.js';
+import { reopenMemoryFile } from './memoryFile.js';
 import { createOpenFile, releaseOpenFile } from './openFile.js';
 import {
   hostOpenFlags,
@@ -218,7 +220,7 @@ function openMade(t: ThreadContext, place: MadePlace, flags: number): number {
   }
 }
 
-/** Opening /proc/self/fd/N of something without a path: a pipe again, anything else shared with the descriptor. */
+/** Opening /proc/self/fd/N of something without a path: a pipe or memory file again, anything else shared with the descriptor. */
 function reopen(t: ThreadContext, place: OpenedPlace, flags: number): number {
   const { mem, thread } = t;
   const file = acquireFile(mem, t.files, place.fd, thread);
@@ -227,8 +229,10 @@ function reopen(t: ThreadContext, place: OpenedPlace, flags: number): number {
     releaseOpenFile(mem, file, thread);
     throw new SyscallError(ENOTDIR);
   }
-  if (flags & O_PATH || mem.getU32(file + OpenFile.kind) !== FILE_PIPE) return file;
+  const kind = mem.getU32(file + OpenFile.kind);
+  if (flags & O_PATH || (kind !== FILE_PIPE && kind !== FILE_MEMORY)) return file;
   try {
+    if (kind === FILE_MEMORY) return reopenMemoryFile(t, file, flags);
     const pipe = mem.getU32(file + OpenFile.object);
     attachPipe(mem, pipe, flags & O_ACCMODE, thread);
     return createOpenFile(

@@ -4,6 +4,7 @@ import { LOCK_FLOCK, LOCK_OFD, LOCK_POSIX } from '../../sync/records/files.js';
 import { Guest } from '../../sync/records/guest.js';
 import { FILE_HOST, FILE_MEMORY, FILE_PIPE, OpenFile } from '../../sync/records/openFile.js';
 import { Pipe } from '../../sync/records/pipe.js';
+import { F_SEAL_EXEC, F_SEAL_SEAL } from '../../sync/records/sharedObject.js';
 import { Thread } from '../../sync/records/thread.js';
 import {
   E2BIG,
@@ -426,6 +427,7 @@ function fallocate(t: ThreadContext, fd: number, mode: number, offset: number, l
     if (kind === FILE_PIPE) return -ESPIPE;
     if (kind !== FILE_HOST && kind !== FILE_MEMORY) return -ENODEV;
     const operations = operationsOf(mem, file);
+    if (operations.allocate !== undefined) return operations.allocate(t, file, mode, offset, length);
     const size = operations.status(t, file).size;
     const zeroes =
       mode === FALLOC_FL_ZERO_RANGE ||
@@ -474,8 +476,11 @@ function memfdCreate(t: ThreadContext, name: number, flags: number): number {
   if ((flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC)) !== 0) return -EINVAL;
   const text = pathArgument(t, name);
   if (text.length > 249) return -EINVAL;
-  const sealable = (flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL)) !== 0;
-  const file = createMemoryFile(t.mem, text, sealable, t.thread);
+  const noExec = (flags & MFD_NOEXEC_SEAL) !== 0;
+  if (noExec && flags & MFD_EXEC) return -EINVAL;
+  let seals = flags & MFD_ALLOW_SEALING ? 0 : F_SEAL_SEAL;
+  if (noExec) seals = F_SEAL_EXEC;
+  const file = createMemoryFile(t.mem, text, seals, noExec ? 0o666 : 0o777, t.thread);
   return newDescriptor(t, file, flags & MFD_CLOEXEC ? O_CLOEXEC : 0);
 }
 

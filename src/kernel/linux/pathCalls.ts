@@ -259,8 +259,10 @@ function changeable(t: ThreadContext, file: number): HostPlace | number {
 
 function chmodDescriptor(t: ThreadContext, fd: number, mode: number): number {
   return withRealFile(t, fd, (file) => {
-    const target = changeable(t, file);
     const bits = mode & 0o7777;
+    const change = operationsOf(t.mem, file).changeMode;
+    if (change !== undefined) return change(t, file, bits);
+    const target = changeable(t, file);
     if (typeof target === 'number') hostCall(() => chmodSync(`/proc/self/fd/${target}`, bits));
     else withHostNode(target, (node) => chmodSync(node, bits));
     return 0;

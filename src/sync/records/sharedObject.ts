@@ -38,6 +38,8 @@ export const SharedObject = record({
   segment: pointer,
   /** When the file was changed last, as of the last look (memory/keptFiles.ts); lock. */
   stamp: f64,
+  /** Permission bits of a memory file; lock. */
+  mode: u32,
 });
 
 export const OBJECT_FILE = 1;
