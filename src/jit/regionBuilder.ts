@@ -1,6 +1,6 @@
 import { HartBuilder, type HartFrame, LOADS, loadBytes } from '../interpreter/hartBuilder.js';
 import type { ExitReason, LoadKind, SourceField, StoreBits } from '../isa/builder.js';
-import { Encoding, f64, type I32, type I64, i32, i64, type Label, type Local } from '../wasm/index.js';
+import { Encoding, type F64, f64, type I32, type I64, i32, i64, type Label, Local } from '../wasm/index.js';
 import type { AccessGroup } from './accessGroups.js';
 import type { RegionInstruction } from './regionGraph.js';
 
@@ -16,9 +16,8 @@ export interface RegionFrame extends HartFrame {
   readonly fp: readonly (Local<'f64'> | undefined)[];
   readonly readTable: Local<'i32'>;
   readonly writeTable: Local<'i32'>;
-  /** Table entry of a page at its home, and the home delta. */
-  readonly homeEntry: Local<'i32'>;
-  readonly homeDelta: Local<'i32'>;
+  /** The table entry that a page at its home is expected to have: the home delta plus one; not 0. */
+  readonly homeEntry: number;
   /** By log2 of the access size: the address bits that must be zero. */
   readonly masks: readonly Local<'i64'>[];
   /** Whether NX is set; whether it is and the dynamic rounding mode is RNE. Kept up to date where they change. */
@@ -27,13 +26,12 @@ export interface RegionFrame extends HartFrame {
   /** Scratch of memory accesses. */
   readonly address: Local<'i64'>;
   readonly entry: Local<'i32'>;
-  readonly place: Local<'i32'>;
   readonly hostPageShift: number;
   /**
-   * Notes that an exit taken from here on leaves the instruction at `pc`, and `undone` instructions of its block in all, not
-   * done; returns the label to branch to for the interpreter to do it.
+   * Notes that an exit taken from here on leaves the instruction at `pc` not done, and that `done` instructions have been
+   * that are not counted yet; returns the label to branch to for the interpreter to do it.
    */
-  asideAt(pc: number, undone: number): Label;
+  asideAt(pc: number, done: number): Label;
   /** Reads `inexact` and `inexactNearest` from the Thread record. */
   loadInexact(): void;
 }
@@ -52,8 +50,8 @@ export class RegionBuilder extends HartBuilder {
   constructor(
     private readonly region: RegionFrame,
     private readonly at: RegionInstruction,
-    /** Instructions of the block from this one on. */
-    private readonly undone: number,
+    /** Instructions done since the count was last brought up to date. */
+    private readonly done: number,
     /** The group that the instruction's access is in, if any. */
     private readonly group: AccessGroup | undefined,
     private readonly end: BlockEnd,
@@ -93,30 +91,45 @@ export class RegionBuilder extends HartBuilder {
     this.#asideIf(i32.eqz(condition));
   }
   #asideIf(condition: I32): void {
-    const aside = this.region.asideAt(this.at.pc, this.undone);
-    this.region.f.brIf(aside, condition);
+    const aside = this.#asideHere();
+    this.region.f.brIf(aside, condition, false);
   }
 
   // --- memory ---
 
   override load(kind: LoadKind, address: I64): I64 {
-    const { group } = this;
-    const value =
-      group === undefined
-        ? LOADS[kind](this.readPlace(address, loadBytes(kind)))
-        : LOADS[kind](this.#groupPlace(group), this.at.decoded.immediate - group.lowest);
-    // An integer register is set to it at once.
-    return this.at.decoded.instruction.operands.startsWith('d') ? value : this.hold(value);
+    const { f } = this.region;
+    const { instruction, immediate } = this.at.decoded;
+    const load = LOADS[kind];
+    // An integer register is set to it at once; a double is loaded as one.
+    const toRegister = instruction.operands.startsWith('d');
+    if (this.group !== undefined) {
+      const value = load(this.#groupPlace(this.group), immediate - this.group.lowest);
+      return toRegister ? value : this.hold(value);
+    }
+    if (kind === 'i64' && !toRegister) {
+      const double = this.variable('f64');
+      this.#access(this.region.readTable, address, 8, (place, offset) =>
+        f.set(double, f64.load(place, offset)),
+      );
+      return i64.reinterpret_f64(double);
+    }
+    const value = this.variable('i64');
+    this.#access(this.region.readTable, address, loadBytes(kind), (place, offset) =>
+      f.set(value, load(place, offset)),
+    );
+    return value;
   }
   store(bits: StoreBits, address: I64, value: I64): void {
+    const { f } = this.region;
+    const double = bits === 64 ? doubleOf(value) : undefined;
+    const storeAt = (place: I32, offset: number): void =>
+      double === undefined
+        ? f.store(STORES[bits], place, value, offset)
+        : f.store('f64.store', place, double, offset);
     const { group } = this;
-    if (group !== undefined) {
-      const place = this.#groupPlace(group);
-      this.region.f.store(STORES[bits], place, value, this.at.decoded.immediate - group.lowest);
-      return;
-    }
-    const place = this.#place(this.region.writeTable, address, bits / 8);
-    this.region.f.store(STORES[bits], place, value);
+    if (group !== undefined) storeAt(this.#groupPlace(group), this.at.decoded.immediate - group.lowest);
+    else this.#access(this.region.writeTable, address, bits / 8, storeAt);
   }
   protected readPlace(address: I64, bytes: number): I32 {
     return this.#place(this.region.readTable, address, bytes);
@@ -128,53 +141,103 @@ export class RegionBuilder extends HartBuilder {
     return this.hold(this.#place(this.region.writeTable, address, bytes));
   }
 
-  /** Translates, guessing that the page is at its home: then the table's entry is only compared, off the critical path. */
+  /**
+   * Does an access at a machine address plus a constant. The page is expected at its home: then its table entry is only
+   * compared, and the home delta is part of the instruction that accesses memory.
+   */
+  #access(
+    table: Local<'i32'>,
+    address: I64,
+    bytes: number,
+    write: (place: I32, offset: number) => void,
+  ): void {
+    const { f, homeEntry } = this.region;
+    const aside = this.#asideHere();
+    const at = this.#checkedAddress(address, masksIndex(bytes), 0, aside);
+    f.if(
+      i32.eq(this.#entryOf(table, at), i32.const(homeEntry)),
+      () => write(i32.wrap_i64(at), (homeEntry - 1) >>> 0),
+      () => write(this.#elsewhere(table, at, aside), 0),
+      true,
+    );
+  }
+
+  /** Machine address of `address`. */
   #place(table: Local<'i32'>, address: I64, bytes: number): I32 {
-    const { f, masks, entry, homeEntry, homeDelta, place, address: at } = this.region;
-    const aside = this.region.asideAt(this.at.pc, this.undone);
-    f.set(at, withoutZero(address));
-    f.brIf(aside, i64.ne(i64.and(at, masks[Math.log2(bytes)]), i64.const(0)));
+    const aside = this.#asideHere();
+    const at = this.#checkedAddress(address, masksIndex(bytes), 0, aside);
+    return this.#elsewhere(table, at, aside);
+  }
+
+  /** Machine address of the guest address in `at`, wherever its page is. */
+  #elsewhere(table: Local<'i32'>, at: Local<'i64'>, aside: Label): I32 {
+    const { f, entry } = this.region;
     f.set(entry, this.#entryOf(table, at));
-    f.set(place, i32.add(i32.wrap_i64(at), homeDelta));
-    f.if(i32.ne(entry, homeEntry), () => {
-      f.brIf(aside, i32.eqz(entry));
-      f.set(place, i32.add(place, i32.sub(entry, homeEntry)));
-    });
-    return place;
+    f.brIf(aside, i32.eqz(entry), false);
+    return i32.add(i32.add(i32.wrap_i64(at), entry), i32.const(-1));
+  }
+
+  #asideHere(): Label {
+    return this.region.asideAt(this.at.pc, this.done);
+  }
+
+  /** The address in a local, known to be within the reach and `remainder` behind a multiple of the size. */
+  #checkedAddress(address: I64, mask: number, remainder: number, aside: Label): Local<'i64'> {
+    const { f, masks, address: scratch } = this.region;
+    const plain = withoutZero(address);
+    const at = plain instanceof Local ? (plain as Local<'i64'>) : scratch;
+    if (at === scratch) f.set(at, plain);
+    f.brIf(aside, i64.ne(i64.and(at, masks[mask]), i64.const(remainder)), false);
+    return at;
   }
 
   /** Machine address of the group's lowest byte; the group's first access finds it out for all. */
   #groupPlace(group: AccessGroup): I32 {
     if (group.place !== undefined) return group.place;
-    const { f, masks, entry, homeEntry, homeDelta, address: at, readTable, writeTable } = this.region;
-    const aside = this.region.asideAt(this.at.pc, this.undone);
+    const { f, masks, homeEntry, address: last, readTable, writeTable } = this.region;
+    const aside = this.#asideHere();
     const table = group.writes ? writeTable : readTable;
     const place = f.local('i32');
     group.place = place;
     const { lowest, highest, alignment } = group;
     // Aligned and within the reach: the lowest address is so far behind a multiple of the alignment, with no high bits.
     const remainder = (lowest - group.anchor) & (alignment - 1);
-    f.set(at, lowest === 0 ? this.x('rs1') : i64.add(this.x('rs1'), i64.const(lowest)));
-    f.brIf(aside, i64.ne(i64.and(at, masks[Math.log2(alignment)]), i64.const(remainder)));
-    f.set(entry, this.#entryOf(table, at));
-    f.set(place, i32.add(i32.wrap_i64(at), homeDelta));
+    const base = this.x('rs1');
+    const address = lowest === 0 ? base : i64.add(base, i64.const(lowest));
+    const at = this.#checkedAddress(address, masksIndex(alignment), remainder, aside);
+    f.set(place, i32.add(i32.wrap_i64(at), i32.const(homeEntry - 1)));
+    const { entry } = this.region;
     if (highest - lowest >= alignment) {
       // What reaches into the next page must be there too, at the same distance.
-      f.set(at, i64.add(at, i64.const(highest - lowest)));
-      f.brIf(aside, i64.ne(i64.and(at, masks[0]), i64.const(0)));
-      f.brIf(aside, i32.ne(this.#entryOf(table, at), entry));
+      f.set(entry, this.#entryOf(table, at));
+      f.set(last, i64.add(at, i64.const(highest - lowest)));
+      f.brIf(aside, i64.ne(i64.and(last, masks[0]), i64.const(0)), false);
+      f.brIf(aside, i32.ne(this.#entryOf(table, last), entry), false);
+      f.if(i32.ne(entry, i32.const(homeEntry)), () => this.#moveGroup(place, aside), undefined, false);
+    } else {
+      f.if(
+        i32.ne(this.#entryOf(table, at), i32.const(homeEntry)),
+        () => {
+          f.set(entry, this.#entryOf(table, at));
+          this.#moveGroup(place, aside);
+        },
+        undefined,
+        false,
+      );
     }
-    f.if(i32.ne(entry, homeEntry), () => {
-      f.brIf(aside, i32.eqz(entry));
-      f.set(place, i32.add(place, i32.sub(entry, homeEntry)));
-    });
     return place;
   }
 
+  #moveGroup(place: Local<'i32'>, aside: Label): void {
+    const { f, entry, homeEntry } = this.region;
+    f.brIf(aside, i32.eqz(entry), false);
+    f.set(place, i32.add(place, i32.sub(entry, i32.const(homeEntry))));
+  }
+
   /** The table entry of the page that `address` is in. */
-  #entryOf(table: Local<'i32'>, address: I64): I32 {
-    const shifted = i32.wrap_i64(i64.shr_u(address, i64.const(this.region.hostPageShift - 2)));
-    return i32.load(i32.add(table, i32.and(shifted, i32.const(-4))));
+  #entryOf(table: Local<'i32'>, address: Local<'i64'>): I32 {
+    const page = i32.wrap_i64(i64.shr_u(address, i64.const(this.region.hostPageShift)));
+    return i32.load(i32.add(table, i32.shl(page, i32.const(2))));
   }
 
   // --- control transfer ---
@@ -199,8 +262,7 @@ export class RegionBuilder extends HartBuilder {
     this.ended = true;
   }
   #leave(): void {
-    const aside = this.region.asideAt(this.at.pc, this.undone);
-    this.region.f.br(aside);
+    this.region.f.br(this.#asideHere());
   }
 
   // --- floating-point state and counters ---
@@ -241,8 +303,17 @@ function withoutZero(value: I64): I64 {
 
 const REINTERPRET_F64 = i64.reinterpret_f64(f64.const(0)).opcode;
 
-function doubleFromBits(bits: I64) {
-  return bits.opcode === REINTERPRET_F64 ? (bits.operands[0] as Local<'f64'>) : f64.reinterpret_i64(bits);
+/** The double whose bits these are, when they were made from one. */
+function doubleOf(bits: I64): F64 | undefined {
+  return bits.opcode === REINTERPRET_F64 ? (bits.operands[0] as F64) : undefined;
+}
+
+function doubleFromBits(bits: I64): F64 {
+  return doubleOf(bits) ?? f64.reinterpret_i64(bits);
+}
+
+function masksIndex(bytes: number): number {
+  return 31 - Math.clz32(bytes);
 }
 
 const STORES = { 8: 'i64.store8', 16: 'i64.store16', 32: 'i64.store32', 64: 'i64.store' } as const;

@@ -17,7 +17,7 @@ import {
 import { accessGroups, accessSize } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
 import { LEFT_ASIDE, RegionBuilder, type RegionFrame } from './regionBuilder.js';
-import type { Block, Edge, Region } from './regionGraph.js';
+import { type Block, type Edge, MOST_IN_BLOCK, type Region } from './regionGraph.js';
 import { type RegisterSet, type RegisterUse, registersIn, registerUse, union } from './registerUse.js';
 
 /** A page of code that a region was made from. */
@@ -59,10 +59,11 @@ export function writeRegionEntry(
   const thread = f.param('i32', 0);
   const codeTable = f.hold(i32.load(thread, Thread.codeTable));
   const stale = f.openBlock();
-  f.brIf(stale, i64.ne(i64.load(thread, Thread.pc), i64.const(region.entry.pc)));
+  f.brIf(stale, i64.ne(i64.load(thread, Thread.pc), i64.const(region.entry.pc)), false);
   for (const { page, codePage, generation } of pages) {
-    f.brIf(stale, i32.ne(i32.load(codeTable, page * 4), i32.const(codePage | 0)));
-    f.brIf(stale, i32.ne(i32.load(i32.const(codePage | 0), CodePage.generation), i32.const(generation | 0)));
+    f.brIf(stale, i32.ne(i32.load(codeTable, page * 4), i32.const(codePage | 0)), false);
+    const now = i32.load(i32.const(codePage | 0), CodePage.generation);
+    f.brIf(stale, i32.ne(now, i32.const(generation | 0)), false);
   }
   f.return(call(body, 'i32', thread, f.param('i32', 1)));
   f.close();
@@ -85,14 +86,17 @@ export function writeRegionEntry(
 export function writeRegion(
   f: FunctionBuilder,
   region: Region,
+  homeEntry: number,
   callees: RegionCallees,
   options: RegionOptions,
 ): void {
-  new RegionWriter(f, region, callees, options).write();
+  new RegionWriter(f, region, homeEntry, callees, options).write();
 }
 
-/** Shift of the distance of an exit's pc from the region's entry in exitAt; below it, the instructions not done. */
-const UNDONE_BITS = 9;
+/** Shift of the distance of an exit's pc from the region's entry in exitAt; below it, instructions done and not counted. */
+const DONE_BITS = 10;
+/** Most instructions that may wait to be counted when a block begins; a block has at most MOST_IN_BLOCK. */
+const MOST_PENDING = 2 ** DONE_BITS - 1 - MOST_IN_BLOCK;
 
 class RegionWriter {
   private readonly thread: Local<'i32'>;
@@ -102,8 +106,10 @@ class RegionWriter {
   private readonly flow: ControlFlow;
   private readonly use: RegisterUse;
   private readonly frame: RegionFrame;
-  /** Budget less the instructions done, counted by the block. */
+  /** Budget less the instructions done; where control flow meets, and before it leaves, it is brought up to date. */
   private readonly count: Local<'i32'>;
+  /** By block number: instructions done before it that are not counted yet. */
+  private readonly pending: number[];
   private readonly exitPc: Local<'i64'>;
   private readonly exitReason: Local<'i32'>;
   private readonly exitAt: Local<'i32'>;
@@ -117,6 +123,7 @@ class RegionWriter {
   constructor(
     private readonly f: FunctionBuilder,
     private readonly region: Region,
+    homeEntry: number,
     private readonly callees: RegionCallees,
     private readonly options: RegionOptions,
   ) {
@@ -128,9 +135,13 @@ class RegionWriter {
     for (const r of registersIn(use.used.x)) this.x[r] = f.local('i64');
     for (const r of registersIn(use.used.f)) this.fp[r] = f.local('f64');
     this.loadRegisters(union(use.live[0], use.written));
-    // Without a home any other entry will do, but not 0: that is an absent page's.
-    const home = i32.load(thread, Thread.homeEntry);
-    const homeEntry = f.hold(i32.or(home, i32.eqz(home)));
+    const accesses = region.blocks
+      .flatMap((block) => block.instructions)
+      .filter(({ decoded }) => decoded.instruction.memory)
+      .map(({ decoded: { instruction } }) => instruction);
+    /** What only accesses need is not loaded where there are none. */
+    const forAccesses = (needed: boolean, field: number): Local<'i32'> =>
+      needed ? f.hold(i32.load(thread, field)) : f.local('i32');
     this.count = f.local('i32');
     f.set(this.count, i32.const(options.budget));
     this.exitPc = f.local('i64');
@@ -152,20 +163,25 @@ class RegionWriter {
       thread,
       x: this.x,
       fp: this.fp,
-      readTable: f.hold(i32.load(thread, Thread.readTable)),
-      writeTable: f.hold(i32.load(thread, Thread.writeTable)),
-      homeEntry,
-      homeDelta: f.hold(i32.add(homeEntry, i32.const(-1))),
-      masks: this.masks(),
+      readTable: forAccesses(
+        accesses.some(({ usesRd }) => usesRd),
+        Thread.readTable,
+      ),
+      writeTable: forAccesses(
+        accesses.some(({ usesRd, operands }) => !usesRd || operands.includes('t')),
+        Thread.writeTable,
+      ),
+      // Without a home any other entry will do, but not 0: that is an absent page's.
+      homeEntry: homeEntry === 0 ? 1 : homeEntry,
+      masks: accesses.length > 0 ? this.masks() : [],
       inexact,
       inexactNearest,
       address: f.local('i64'),
       entry: f.local('i32'),
-      place: f.local('i32'),
       hostPageShift: options.hostPageShift,
       useHelper: callees.useHelper,
-      asideAt: (pc, undone) => {
-        f.set(this.exitAt, this.exitCode(pc, undone));
+      asideAt: (pc, done) => {
+        f.set(this.exitAt, this.exitCode(pc, done));
         return this.exitAside;
       },
       loadInexact,
@@ -175,6 +191,7 @@ class RegionWriter {
     this.exitAside = f.openBlock();
     this.labels = this.flow.order.map(() => undefined);
     this.loops = this.flow.order.map(() => undefined);
+    this.pending = this.flow.order.map(() => 0);
   }
 
   write(): void {
@@ -183,9 +200,9 @@ class RegionWriter {
     f.close();
     f.set(this.exitReason, i32.const(LEFT_ASIDE));
     f.close();
-    const distance = i64.extend_i32_s(i32.shr_s(this.exitAt, i32.const(UNDONE_BITS)));
+    const distance = i64.extend_i32_s(i32.shr_s(this.exitAt, i32.const(DONE_BITS)));
     f.set(this.exitPc, i64.add(i64.const(this.region.entry.pc), distance));
-    f.set(this.count, i32.add(this.count, i32.and(this.exitAt, i32.const(2 ** UNDONE_BITS - 1))));
+    f.set(this.count, i32.sub(this.count, i32.and(this.exitAt, i32.const(2 ** DONE_BITS - 1))));
     f.close();
     this.storeRegisters(this.use.written);
     f.store('i64.store', thread, this.exitPc, Thread.pc);
@@ -205,17 +222,23 @@ class RegionWriter {
     );
   }
 
-  private exitCode(pc: number, undone: number): I32 {
-    return i32.const((pc - this.region.entry.pc) * 2 ** UNDONE_BITS + undone);
+  private exitCode(pc: number, done: number): I32 {
+    return i32.const((pc - this.region.entry.pc) * 2 ** DONE_BITS + done);
   }
 
-  /** Leaves the region to go on at `pc`, which is the start of a block, wherever that is. */
-  private goOnAt(pc: number): void {
-    if (Math.abs(pc - this.region.entry.pc) >= 2 ** (31 - UNDONE_BITS)) {
+  /** Counts `done` instructions. */
+  private countDone(done: number): void {
+    if (done > 0) this.f.set(this.count, i32.sub(this.count, i32.const(done)));
+  }
+
+  /** Leaves the region, `done` instructions being not counted, to go on at `pc`, which is the start of a block, wherever that is. */
+  private goOnAt(pc: number, done: number): void {
+    if (Math.abs(pc - this.region.entry.pc) >= 2 ** (31 - DONE_BITS)) {
+      this.countDone(done);
       this.goOnAtRegister(i64.const(pc));
       return;
     }
-    this.f.set(this.exitAt, this.exitCode(pc, 0));
+    this.f.set(this.exitAt, this.exitCode(pc, done));
     this.f.br(this.exitThere);
   }
 
@@ -240,9 +263,9 @@ class RegionWriter {
     f.store('i64.store', thread, i64.add(i64.load(thread, Thread.instret), done), Thread.instret);
   }
 
-  /** Nonzero when attention is wanted or the budget is used up. */
-  private poll(): I32 {
-    return i32.or(i32.load(this.thread, Thread.attention), i32.shr_u(this.count, i32.const(31)));
+  /** Whether no attention is wanted, and the budget is not used up: attention's bits all are above any budget. */
+  private mayGoOn(): I32 {
+    return i32.gt_s(this.count, i32.load(this.thread, Thread.attention));
   }
 
   // --- control flow ---
@@ -264,20 +287,32 @@ class RegionWriter {
     }
   }
 
-  private go(from: number, edge: Edge): void {
+  /** Goes along an edge at the end of block `from`; `done` instructions are not counted. */
+  private go(from: number, edge: Edge, done: number): void {
     const { f, flow } = this;
     if (edge.block === undefined) {
-      this.goOnAt(edge.pc);
+      this.goOnAt(edge.pc, done);
       return;
     }
     const to = flow.number.get(edge.block)!;
     if (flow.isBackEdge(from, to)) {
       // Where there is no loop open, control flow is irreducible: a second way into it. A region of its own takes over.
       const loop = this.loops[to];
-      if (loop !== undefined) f.brIf(loop, i32.eqz(this.poll()));
-      this.goOnAt(edge.pc);
-    } else if (flow.isMerge[to]) f.br(this.labels[to]!);
-    else this.tree(to);
+      if (loop === undefined) this.goOnAt(edge.pc, done);
+      else {
+        this.countDone(done);
+        f.brIf(loop, this.mayGoOn(), true);
+        this.goOnAt(edge.pc, 0);
+      }
+    } else if (flow.isMerge[to]) {
+      this.countDone(done);
+      f.br(this.labels[to]!);
+    } else {
+      const counts = flow.isLoopHeader[to] || done > MOST_PENDING;
+      if (counts) this.countDone(done);
+      this.pending[to] = counts ? 0 : done;
+      this.tree(to);
+    }
   }
 
   private block(n: number): void {
@@ -285,7 +320,7 @@ class RegionWriter {
     const block = this.flow.order[n];
     const { instructions } = block;
     const total = instructions.length;
-    f.set(this.count, i32.sub(this.count, i32.const(total)));
+    const pending = this.pending[n];
     const groups = accessGroups(instructions);
     let ended = false;
     instructions.forEach((at, i) => {
@@ -294,7 +329,7 @@ class RegionWriter {
       if (i === total - 1 && groups[i] === undefined)
         for (const group of new Set(groups)) if (group?.place) f.release(group.place);
       const fused = options.fused ? fusedSemantics[instruction.mnemonic] : undefined;
-      const builder = new RegionBuilder(this.frame, at, total - i, groups[i], {
+      const builder = new RegionBuilder(this.frame, at, pending + i, groups[i], {
         branch: (condition) => this.branch(n, block, condition),
         jump: () => this.jump(n, block),
         jumpTo: (target) => this.jumpTo(n, block, target),
@@ -305,18 +340,26 @@ class RegionWriter {
     });
     if (ended) return;
     if (block.terminator.kind !== 'goto') throw new Error('a block has no end');
-    this.go(n, block.terminator.next);
+    this.go(n, block.terminator.next, pending + total);
+  }
+
+  /** Instructions that are not counted at the end of block `n`. */
+  private doneAtEnd(n: number): number {
+    return this.pending[n] + this.flow.order[n].instructions.length;
   }
 
   private branch(n: number, { terminator }: Block, condition: I32): void {
     if (terminator.kind !== 'branch') throw new Error('a branch inside a block');
-    this.f.if(condition, () => this.go(n, terminator.taken));
-    this.go(n, terminator.next);
+    const { taken, next } = terminator;
+    // What leaves the region has hardly ever been gone to.
+    const likely = taken.block === undefined ? false : next.block === undefined ? true : undefined;
+    this.f.if(condition, () => this.go(n, taken, this.doneAtEnd(n)), undefined, likely);
+    this.go(n, next, this.doneAtEnd(n));
   }
 
   private jump(n: number, { terminator, instructions }: Block): void {
     if (terminator.kind === 'goto') {
-      this.go(n, terminator.next);
+      this.go(n, terminator.next, this.doneAtEnd(n));
       return;
     }
     if (terminator.kind !== 'call') throw new Error('a jump inside a block');
@@ -333,30 +376,47 @@ class RegionWriter {
     }
     if (terminator.kind === 'return') {
       const { expected } = terminator;
-      this.f.if(i64.eq(target, i64.const(expected.pc)), () => this.go(n, expected));
+      this.f.if(
+        i64.eq(target, i64.const(expected.pc)),
+        () => this.go(n, expected, this.doneAtEnd(n)),
+        undefined,
+        true,
+      );
     } else if (terminator.kind === 'switch') this.switchTo(n, target, terminator.targets);
+    this.countDone(this.doneAtEnd(n));
     this.goOnAtRegister(target);
   }
 
   /** Calls the region at `target` and goes on along `next` when it comes back there; otherwise leaves as it did. */
   private call(n: number, target: I64, callee: FunctionRef, next: Edge): void {
     const { f, thread, depth, use } = this;
+    this.countDone(this.doneAtEnd(n));
     if (next.block === undefined) {
       this.goOnAtRegister(target);
       return;
     }
-    f.if(i32.or(i32.eqz(depth), this.poll()), () => this.goOnAtRegister(target));
+    f.if(
+      i32.or(i32.eqz(depth), i32.eqz(this.mayGoOn())),
+      () => this.goOnAtRegister(target),
+      undefined,
+      false,
+    );
     this.storeRegisters(use.dirty[n]);
     f.store('i64.store', thread, target, Thread.pc);
     const reason = f.hold(call(callee, 'i32', thread, i32.sub(depth, i32.const(1))));
-    f.if(i32.or(reason, i64.ne(i64.load(thread, Thread.pc), i64.const(next.pc))), () => {
-      this.storeCount();
-      f.return(reason);
-    });
+    f.if(
+      i32.or(reason, i64.ne(i64.load(thread, Thread.pc), i64.const(next.pc))),
+      () => {
+        this.storeCount();
+        f.return(reason);
+      },
+      undefined,
+      false,
+    );
     f.release(reason);
     this.loadRegisters(union(use.live[this.flow.number.get(next.block)!], use.written));
     this.frame.loadInexact();
-    this.go(n, next);
+    this.go(n, next, 0);
   }
 
   /** Goes to the one of `targets` that `target` is; falls through when it is another place. */
@@ -368,7 +428,7 @@ class RegionWriter {
     const lowest = Math.min(...inside.map((edge) => edge.pc));
     const span = Math.max(...inside.map((edge) => edge.pc)) - lowest;
     const distance = i64.sub(target, i64.const(lowest));
-    f.brIf(other, i64.gt_u(distance, i64.const(span)));
+    f.brIf(other, i64.gt_u(distance, i64.const(span)), false);
     const places = inside.map(() => f.openBlock());
     const table: Label[] = new Array(span / 2 + 1).fill(other);
     inside.forEach((edge, i) => {
@@ -377,7 +437,7 @@ class RegionWriter {
     f.brTable(i32.wrap_i64(i64.shr_u(distance, i64.const(1))), table, other);
     for (let i = inside.length - 1; i >= 0; i--) {
       f.close();
-      this.go(n, inside[i]);
+      this.go(n, inside[i], this.doneAtEnd(n));
     }
     f.close();
   }

@@ -93,6 +93,9 @@ export interface CodeView {
 /** Code farther from the entry than this is left to other regions: distances inside one are small numbers. */
 const FARTHEST = 2 ** 21;
 
+/** Most instructions of a block. */
+export const MOST_IN_BLOCK = 400;
+
 const RA = 1;
 const T0 = 5;
 const isLink = (register: number): boolean => register === RA || register === T0;
@@ -169,10 +172,7 @@ export function formRegion(entryPc: number, view: CodeView, limits = DEFAULT_LIM
         break;
       }
       const decoded = decodeAt(pc);
-      if (
-        decoded?.instruction.semantics === undefined ||
-        (block.instructions.length > 0 && block.instructions.length >= 400)
-      ) {
+      if (decoded?.instruction.semantics === undefined || block.instructions.length >= MOST_IN_BLOCK) {
         block.terminator = { kind: 'goto', next: { pc, block: undefined } };
         break;
       }

@@ -10,6 +10,8 @@ export interface FormedRegion {
   readonly pages: readonly RegionPage[];
   /** The code table it was found through: regions with the same one may call each other. */
   readonly codeTable: number;
+  /** Thread.homeEntry of the thread that found it: what pages at their home have in the tables. A guess. */
+  readonly homeEntry: number;
 }
 
 /** The helpers that regions have imported so far: the next module imports them at once. */
@@ -31,7 +33,7 @@ export function compileRegions(
     const enter = module.importFunction('engine', 'enter', type);
     const helpers = new HelperTable(module, imported.values());
     const functions = formed.map(() => ({ entry: module.function(type), body: module.function(type) }));
-    formed.forEach(({ region, pages, codeTable }, i) => {
+    formed.forEach(({ region, pages, codeTable, homeEntry }, i) => {
       const { entry, body } = functions[i];
       module.exportFunction(`r${i}`, entry);
       writeRegionEntry(entry.builder, region, pages, body);
@@ -40,7 +42,7 @@ export function compileRegions(
         return at < 0 ? undefined : functions[at].entry;
       };
       const callees = { self: body, enter, regionAt, useHelper: helpers.use };
-      writeRegion(body.builder, region, callees, options);
+      writeRegion(body.builder, region, homeEntry, callees, options);
     });
     if (helpers.missing.size === 0) return module.toBytes() as Uint8Array<ArrayBuffer>;
     for (const [name, helper] of helpers.missing) imported.set(name, helper);

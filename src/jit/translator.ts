@@ -167,7 +167,7 @@ export class Translator {
 
   private form(place: PlaceToTranslate, slot: number): PlacedRegion | undefined {
     const { mem } = this;
-    const { pc, codeTable, readTable, reach, registers } = place;
+    const { pc, codeTable, readTable, reach, homeEntry, registers } = place;
     const hostPage = 2 ** this.options.hostPageShift;
     const pages = new Map<number, RegionPage>();
     const fetch = (address: number): number | undefined => {
@@ -196,6 +196,7 @@ export class Translator {
       region,
       pages: [...region.pages].map((page) => pages.get(page)!),
       codeTable,
+      homeEntry,
       place,
       entryPage: pages.get(Math.floor(pc / 4096))!,
       slot,

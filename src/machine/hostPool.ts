@@ -16,13 +16,17 @@ let prestarted: HostPool | undefined;
  * Sets V8 up for the interpreter, before the first worker starts and before the interpreter is compiled:
  *  - relaxed SIMD instructions (fused multiply-add), which V8 has without being asked from 11.4 on;
  *  - the whole module is compiled when it is made, in the background, instead of each function at its first call, which
- *    the first guest would wait for.
+ *    the first guest would wait for;
+ *  - branch hints, by which translated code keeps what hardly ever happens out of its way.
  * A flag that V8 does not know makes it complain on stderr, so only versions known to have them get them.
  */
 export function prepareV8(): void {
   const [major, minor] = process.versions.v8.split('.').map(Number);
   if (major < 11 || (major === 11 && minor < 4)) setFlagsFromString('--experimental-wasm-relaxed-simd');
-  if (major <= 13) setFlagsFromString('--no-wasm-lazy-compilation');
+  if (major <= 13) {
+    setFlagsFromString('--no-wasm-lazy-compilation');
+    setFlagsFromString('--experimental-wasm-branch-hinting');
+  }
 }
 
 /**

@@ -16,7 +16,7 @@ import {
   FAULT_NO_MEMORY,
   type FaultOutcome,
 } from './caller.js';
-import { LOAD_BEYOND_END, LOAD_NO_FRAME, loadFilePage, toTargetPage } from './filePages.js';
+import { LOAD_BEYOND_END, LOAD_NO_FRAME, loadFilePage, NOT_AT_HOME, toTargetPage } from './filePages.js';
 import { installFragments, survey, surveyPage } from './fragments.js';
 import { allocateFrame, frameAddress, frameDescriptor, frameRefs, NO_FRAME, retainFrame } from './frames.js';
 import { growStack } from './growStack.js';
@@ -94,6 +94,7 @@ export function lockFaultedPage(c: Caller, va: number, access: number): FaultOut
     let outcome: number;
     let file = 0;
     let fileIndex = 0;
+    let atHome = NOT_AT_HOME;
     try {
       if (!snapshotMapping(mem, mm, targetPage, seen)) outcome = FAULT_MAPERR;
       else if (!allows(seen.prot, access)) outcome = FAULT_ACCERR;
@@ -109,6 +110,7 @@ export function lockFaultedPage(c: Caller, va: number, access: number): FaultOut
       if (outcome === NEEDS_FILE_PAGE) {
         file = seen.file;
         fileIndex = objectIndex(shift, page);
+        atHome = pagesAtHome(shift, page);
         retainHostFile(mem, file);
       }
     } catch (error) {
@@ -117,7 +119,7 @@ export function lockFaultedPage(c: Caller, va: number, access: number): FaultOut
     }
     unlockPage(mem, mm, page, thread);
     if (outcome === NEEDS_FILE_PAGE) {
-      const loaded = loadFilePage(mem, file, fileIndex, mm, page * (1 << shift), thread);
+      const loaded = loadFilePage(mem, file, fileIndex, mm, page * (1 << shift), atHome, thread);
       releaseHostFile(mem, thread, file);
       if (loaded === LOAD_BEYOND_END) return FAULT_BUSERR;
       if (loaded !== LOAD_NO_FRAME) continue;
@@ -147,6 +149,17 @@ function allows(prot: number, access: number): boolean {
 function objectIndex(shift: number, page: number): number {
   const scale = shift - MIN_PAGE_SHIFT;
   return (seen.offset + (page * (1 << scale) - seen.start)) >>> scale;
+}
+
+/**
+ * The pages of the file of `seen` that may have the home frames of their addresses: those that the mapping shows, and which
+ * stay where they are. A private page that will be written is copied, and then it is the copy that wants to be at home.
+ */
+function pagesAtHome(shift: number, page: number): { first: number; end: number } {
+  if ((seen.flags & MAPPING_SHARED) === 0 && (seen.prot & PROT_WRITE) !== 0) return NOT_AT_HOME;
+  const scale = 2 ** (shift - MIN_PAGE_SHIFT);
+  const distance = objectIndex(shift, page) - page;
+  return { first: Math.ceil(seen.start / scale) + distance, end: Math.floor(seen.end / scale) + distance };
 }
 
 /** Makes `page`, of mapping `seen`, accessible for `access`, which the mapping allows. The page's lock is held. */

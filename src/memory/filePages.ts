@@ -62,9 +62,13 @@ export const LOAD_BEYOND_END = 1;
 /** No frame is left. */
 export const LOAD_NO_FRAME = 2;
 
+/** No page gets its home frame. */
+export const NOT_AT_HOME = { first: 0, end: 0 };
+
 /**
  * Brings page `index` of `file` into memory, and what is missing in the 64 KiB around it. `va` is the guest address of
- * the page in the address space `home`, for the choice of frames. No page-table lock is held.
+ * the page in the address space `home`, for the choice of frames: those of `atHome` (page numbers in the file) get the home
+ * frames of their addresses. No page-table lock is held.
  */
 export function loadFilePage(
   mem: SharedMemory,
@@ -72,6 +76,7 @@ export function loadFilePage(
   index: number,
   home: number,
   va: number,
+  atHome: { readonly first: number; readonly end: number },
   owner: number,
 ): number {
   const object = mem.getU32(file + HostFile.object);
@@ -88,7 +93,8 @@ export function loadFilePage(
     let end = index + 1;
     while (end < from + window && objectFrame(mem, object, end) === NO_FRAME) end++;
     for (let i = first; i < end; i++) {
-      const frame = allocateFrame(mem, 0, home, va + (i - index) * page, owner);
+      const isAtHome = i >= atHome.first && i < atHome.end;
+      const frame = allocateFrame(mem, 0, home, isAtHome ? va + (i - index) * page : -1, owner);
       if (frame === NO_FRAME) break;
       frames.push(frame);
     }

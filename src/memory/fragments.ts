@@ -7,7 +7,7 @@ import { Mm } from '../sync/records/mm.js';
 import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
 import { quiesceOthers } from '../sync/safepoint.js';
 import { type Caller, FAULT_HANDLED, FAULT_NO_MEMORY, type FaultOutcome } from './caller.js';
-import { LOADED, loadFilePage } from './filePages.js';
+import { LOADED, loadFilePage, NOT_AT_HOME } from './filePages.js';
 import { clearFrameCode } from './frameCode.js';
 import {
   allocateFrame,
@@ -232,7 +232,7 @@ function copyFromObject(
     const index = Math.floor((position + done) / size);
     const within = (position + done) % size;
     const n = Math.min(length - done, size - within);
-    if (!isFile || loadFilePage(mem, file, index, mm, -Infinity, thread) === LOADED) {
+    if (!isFile || loadFilePage(mem, file, index, mm, -1, NOT_AT_HOME, thread) === LOADED) {
       lockMutex(mem, object + SharedObject.lock, thread);
       const frame = objectFrame(mem, object, index);
       if (frame !== NO_FRAME) copyMemory(mem, to + done, frameAddress(mem, frame) + within, n);

@@ -43,6 +43,7 @@ export class FunctionBuilder {
   readonly #code = new ByteWriter(1024);
   readonly #locals: ValueType[] = [];
   readonly #free = new Map<ValueType, Local[]>();
+  readonly #hints: { readonly at: number; readonly likely: boolean }[] = [];
   #depth = 0;
 
   constructor(readonly type: FunctionType) {
@@ -145,9 +146,10 @@ export class FunctionBuilder {
     this.close();
   }
 
-  /** `if … else … end`. */
-  if(condition: I32, whenTrue: () => void, whenFalse?: () => void): void {
+  /** `if … else … end`. `likely` says which way it goes almost always. */
+  if(condition: I32, whenTrue: () => void, whenFalse?: () => void, likely?: boolean): void {
     emitExpression(this.#code, condition);
+    this.#hint(likely);
     this.#code.byte(0x04);
     this.#code.byte(0x40);
     this.#depth++;
@@ -164,8 +166,10 @@ export class FunctionBuilder {
     this.#code.unsigned(this.#depth - 1 - label.level);
   }
 
-  brIf(label: Label, condition: I32): void {
+  /** Branches where `condition` holds; `likely` says which way it goes almost always. */
+  brIf(label: Label, condition: I32, likely?: boolean): void {
     emitExpression(this.#code, condition);
+    this.#hint(likely);
     this.#code.byte(0x0d);
     this.#code.unsigned(this.#depth - 1 - label.level);
   }
@@ -209,9 +213,30 @@ export class FunctionBuilder {
     this.#code.bytes([0xfc, 0x0a, 0x00, 0x00]);
   }
 
+  /** Notes which way the branch that is written next goes almost always. */
+  #hint(likely: boolean | undefined): void {
+    if (likely !== undefined) this.#hints.push({ at: this.#code.length, likely });
+  }
+
   /** Bytes of code so far. */
   get size(): number {
     return this.#code.length;
+  }
+
+  /** Whether any branch has a hint. */
+  get isHinted(): boolean {
+    return this.#hints.length > 0;
+  }
+
+  /** Writes the function's part of the section of branch hints (the branch hinting proposal, "metadata.code.branch_hint"). */
+  writeHintsTo(out: ByteWriter): void {
+    const start = this.#localDeclarations().length;
+    out.unsigned(this.#hints.length);
+    for (const { at, likely } of this.#hints) {
+      out.unsigned(start + at);
+      out.unsigned(1);
+      out.byte(likely ? 1 : 0);
+    }
   }
 
   /**
@@ -221,20 +246,26 @@ export class FunctionBuilder {
   writeTo(out: ByteWriter): void {
     if (this.#depth !== 0) throw new Error(`${this.#depth} blocks left open`);
     const entry = new ByteWriter(this.#code.length + 64);
+    entry.bytes(this.#localDeclarations().view());
+    entry.bytes(this.#code.view());
+    if (this.type.results.length > 0) entry.byte(0x00);
+    entry.byte(0x0b);
+    out.sized(entry);
+  }
+
+  #localDeclarations(): ByteWriter {
+    const out = new ByteWriter(32);
     const runs: [number, ValueType][] = [];
     for (const type of this.#locals) {
       const last = runs.at(-1);
       if (last?.[1] === type) last[0]++;
       else runs.push([1, type]);
     }
-    entry.unsigned(runs.length);
+    out.unsigned(runs.length);
     for (const [count, type] of runs) {
-      entry.unsigned(count);
-      entry.byte(VALUE_TYPE_CODE[type]);
+      out.unsigned(count);
+      out.byte(VALUE_TYPE_CODE[type]);
     }
-    entry.bytes(this.#code.view());
-    if (this.type.results.length > 0) entry.byte(0x00);
-    entry.byte(0x0b);
-    out.sized(entry);
+    return out;
   }
 }

@@ -130,8 +130,24 @@ export class ModuleBuilder {
       body.byte(kind);
       body.unsigned(index);
     });
+    this.#writeHints(out);
     section(out, 10, this.#functions, (body, { builder }) => builder.writeTo(body));
     return out.toBytes();
+  }
+
+  /** The hints of branches: a custom section that engines may ignore; it must stand before the code. */
+  #writeHints(out: ByteWriter): void {
+    const hinted = this.#functions.filter(({ builder }) => builder.isHinted);
+    if (hinted.length === 0) return;
+    const body = new ByteWriter(4096);
+    body.name('metadata.code.branch_hint');
+    body.unsigned(hinted.length);
+    for (const { index, builder } of hinted) {
+      body.unsigned(index);
+      builder.writeHintsTo(body);
+    }
+    out.byte(0);
+    out.sized(body);
   }
 
   #typeOf(type: FunctionType): number {

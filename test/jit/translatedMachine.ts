@@ -78,7 +78,13 @@ export class TranslatedMachine extends BareMachine {
       registers: Array.from({ length: 32 }, (_, r) => mem.getU64(this.thread + Thread.x + r * 8)),
     });
     if (region === undefined) return false;
-    const formed = { region, pages: [...region.pages].map((page) => pages.get(page)!), codeTable: 0 };
+    const homeEntry = mem.getU32(this.thread + Thread.homeEntry);
+    const formed = {
+      region,
+      pages: [...region.pages].map((page) => pages.get(page)!),
+      codeTable: 0,
+      homeEntry,
+    };
     const bytes = compileRegions([formed], {
       hostPageShift: this.hostPageShift,
       fused: false,

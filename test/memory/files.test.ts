@@ -20,7 +20,7 @@ import {
   noteFileWrite,
   noteObjectResize,
 } from '../../src/memory/filePages.js';
-import { frameCounts } from '../../src/memory/frames.js';
+import { frameCounts, grantHomeWindow } from '../../src/memory/frames.js';
 import { hostFilePath, nameHostFile, openHostFile, releaseHostFile } from '../../src/memory/hostFile.js';
 import { createMemoryObject, readObject, releaseObject, writeObject } from '../../src/memory/sharedObject.js';
 import { readU32, translate, writeU32 } from '../../src/memory/userAccess.js';
@@ -30,10 +30,13 @@ import { type MappedFile, targetMmap } from '../../src/mm/targetMmap.js';
 import { targetMsync } from '../../src/mm/targetMsync.js';
 import { targetMunmap } from '../../src/mm/targetMunmap.js';
 import { COORDINATOR } from '../../src/sync/mutex.js';
+import { Mm } from '../../src/sync/records/mm.js';
 import { addCaller, createCaller, PAGE } from './machine.js';
 
 const SHARED = 1;
 const PRIVATE = 2;
+const FIXED = 16;
+const ANONYMOUS = 32;
 const directory = mkdtempSync(join(tmpdir(), 'guesthouse-files-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 const path = join(directory, 'data');
@@ -52,9 +55,39 @@ function open(c: Caller): MappedFile & { fd: number } {
   return { file, object: 0, readable: true, writable: true, fd };
 }
 
+/** The same bytes in another file. */
+function openOther(c: Caller): MappedFile {
+  const other = join(directory, 'other');
+  writeFileSync(other, readFileSync(path));
+  const fd = openSync(other, 'r');
+  return {
+    file: openHostFile(c.mem, c.thread, fd, false, fstatSync(fd)),
+    object: 0,
+    readable: true,
+    writable: false,
+  };
+}
+
 const wordOnHost = (page: number) => readFileSync(path).readUInt32LE(page * PAGE);
 
 describe('a mapped file', () => {
+  it('leaves the home frames of its addresses to the copies of private pages and to what lies behind it', () => {
+    const c = createCaller();
+    grantHomeWindow(c.mem, c.mm, c.thread);
+    const home = (va: number): number => (va + c.mem.getI32(c.mm + Mm.homeDelta)) >>> 0;
+    const at = targetMmap(c, 0x10_0000, 2 * PAGE, 3, FIXED | PRIVATE, open(c), 0);
+    const behind = targetMmap(c, at + 2 * PAGE, 2 * PAGE, 3, FIXED | PRIVATE | ANONYMOUS, null, 0);
+    expect(readU32(c, at)).toBe(100);
+    writeU32(c, at, 1);
+    writeU32(c, behind, 2);
+    expect(translate(c, at, 'read')).toBe(home(at));
+    expect(translate(c, behind, 'read')).toBe(home(behind));
+    // What is only read stays where it was read to.
+    const shown = targetMmap(c, 0x20_0000, 2 * PAGE, 1, FIXED | PRIVATE, openOther(c), 0);
+    expect(readU32(c, shown + PAGE)).toBe(101);
+    expect(translate(c, shown + PAGE, 'read')).toBe(home(shown + PAGE));
+  });
+
   it('shows the file, zeros to the end of its last page, and SIGBUS beyond', () => {
     const c = createCaller();
     const at = targetMmap(c, 0, 8 * PAGE, 1, PRIVATE, open(c), 0);

@@ -94,3 +94,25 @@ test('a block left open is an error', () => {
   module.function({ params: [], results: [] }).builder.openBlock();
   expect(() => module.toBytes()).toThrow('left open');
 });
+
+test('branch hints name the branches by their distance from the start of the function', () => {
+  const module = new ModuleBuilder();
+  const { builder } = module.function({ params: ['i32'], results: ['i32'] });
+  const x = builder.param('i32', 0);
+  builder.block((end) => {
+    builder.set(builder.local('i64'), i64.const(1));
+    builder.brIf(end, i32.eqz(x), false);
+    builder.if(x, () => builder.return(i32.const(1)), undefined, true);
+  });
+  builder.return(i32.const(2));
+  const bytes = module.toBytes() as Uint8Array<ArrayBuffer>;
+  const compiled = new WebAssembly.Module(bytes);
+  const [hints] = WebAssembly.Module.customSections(compiled, 'metadata.code.branch_hint');
+  // One function, number 0, two hints: offset, length 1, value.
+  const [functions, number, count, first, , unlikely, second, , likely] = new Uint8Array(hints);
+  expect([functions, number, count, unlikely, likely]).toEqual([1, 0, 2, 0, 1]);
+  // The code section ends the module: its function has the size before it, in one byte.
+  const size = bytes[bytes.indexOf(1, bytes.lastIndexOf(10)) + 1];
+  const body = bytes.subarray(bytes.length - size);
+  expect([body[first], body[second]]).toEqual([0x0d, 0x04]);
+});

@@ -1,6 +1,6 @@
 import type { Caller } from '../../memory/caller.js';
 import { tbInvalidatePhysRange } from '../../memory/codePages.js';
-import { LOAD_NO_FRAME, loadFilePage } from '../../memory/filePages.js';
+import { LOAD_NO_FRAME, loadFilePage, NOT_AT_HOME } from '../../memory/filePages.js';
 import { NO_FRAME } from '../../memory/frames.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../../memory/linuxMemory.js';
 import { mapRange, type NewMapping } from '../../memory/mappings.js';
@@ -108,7 +108,7 @@ function shownFrame(c: Caller, shown: NewMapping, page: number, index: number): 
   const { mem, mm, thread } = c;
   const shift = mem.getU32(MACHINE + Machine.hostPageShift);
   if (shown.file !== 0) {
-    const outcome = loadFilePage(mem, shown.file, index, mm, page * 2 ** shift, thread);
+    const outcome = loadFilePage(mem, shown.file, index, mm, -1, NOT_AT_HOME, thread);
     if (outcome === LOAD_NO_FRAME) throw new OutOfKernelMemory();
   }
   lockMutex(mem, shown.object + SharedObject.lock, thread);

@@ -134,16 +134,16 @@ export const Thread = record({
 export const MODE_KERNEL = 0;
 export const MODE_GUEST = 1;
 
-/** Attention bits. */
-export const ATTENTION_SIGNAL = 1;
+/** Attention bits. All are above any budget of instructions: translated code compares the word with what is left of its budget. */
+export const ATTENTION_SIGNAL = 1 << 25;
 /** Stop at the next safepoint until resumed (fork, exec, reach growth, debugger). */
-export const ATTENTION_STOP = 2;
+export const ATTENTION_STOP = 1 << 26;
 /** Pass one safepoint and go on (quiescence for munmap, mprotect and frame reclamation). */
-export const ATTENTION_QUIESCE = 4;
+export const ATTENTION_QUIESCE = 1 << 27;
 /** The thread must exit (exit_group, exec by another thread, machine close). Sticky. */
-export const ATTENTION_EXIT = 8;
+export const ATTENTION_EXIT = 1 << 28;
 /** Leave the compiled function once and come back (so that V8 can tier it up). */
-export const ATTENTION_TIER = 16;
+export const ATTENTION_TIER = 1 << 29;
 
 export const START_RUN = 0;
 export const START_EXEC = 1;

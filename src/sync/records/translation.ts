@@ -53,6 +53,7 @@ export const TranslationRequest = record({
   counters: pointer,
   /** The integer registers: good guesses for the tables of switches. */
   x: array(u64, 32),
+  homeEntry: u32,
 });
 
 /** One published region. */

@@ -31,7 +31,7 @@
       (i32.const 1))
     (unreachable))
   (func (;2;) (type 0) (param i32 i32) (result i32)
-    (local i64 i64 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i64 i64 i32 i32 i64 i64)
+    (local i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i32 i64 i64)
     (local.set 2
       (i64.load offset=8
         (local.get 0)))
@@ -42,90 +42,64 @@
       (i64.load offset=80
         (local.get 0)))
     (local.set 5
-      (i32.or
-        (i32.load offset=584
-          (local.get 0))
-        (i32.eqz
-          (i32.load offset=584
-            (local.get 0)))))
-    (local.set 6
       (i32.const 1000))
-    (local.set 12
-      (i32.load offset=560
-        (local.get 0)))
-    (local.set 13
-      (i32.load offset=564
-        (local.get 0)))
-    (local.set 14
-      (i32.add
-        (local.get 5)
-        (i32.const -1)))
-    (local.set 15
-      (i64.sub
-        (i64.const 0)
-        (i64.load offset=576
-          (local.get 0))))
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
-          (local.set 6
-            (i32.sub
-              (local.get 6)
-              (i32.const 2)))
           (local.set 3
             (local.get 2))
           (local.set 2
             (i64.const 65544))
-          (local.set 6
-            (i32.sub
-              (local.get 6)
-              (i32.const 2)))
           (local.set 4
             (i64.shl
               (local.get 4)
               (i64.const 1)))
-          (local.set 19
+          (local.set 15
             (i64.and
               (local.get 2)
               (i64.const -2)))
           (if  ;; label = @4
             (i64.eq
-              (local.get 19)
+              (local.get 15)
               (i64.const 65544))
             (then
-              (local.set 6
-                (i32.sub
-                  (local.get 6)
-                  (i32.const 2)))
               (local.set 4
                 (i64.add
                   (local.get 4)
                   (i64.const 1)))
-              (local.set 20
+              (local.set 16
                 (i64.and
                   (local.get 3)
                   (i64.const -2)))
-              (local.set 7
-                (local.get 20))
+              (local.set 5
+                (i32.sub
+                  (local.get 5)
+                  (i32.const 6)))
+              (local.set 6
+                (local.get 16))
               (br 3 (;@1;))))
-          (local.set 7
-            (local.get 19))
+          (local.set 5
+            (i32.sub
+              (local.get 5)
+              (i32.const 4)))
+          (local.set 6
+            (local.get 15))
           (br 2 (;@1;)))
-        (local.set 8
+        (local.set 7
           (i32.const 1)))
-      (local.set 7
+      (local.set 6
         (i64.add
           (i64.const 65536)
           (i64.extend_i32_s
             (i32.shr_s
-              (local.get 9)
-              (i32.const 9)))))
-      (local.set 6
-        (i32.add
-          (local.get 6)
+              (local.get 8)
+              (i32.const 10)))))
+      (local.set 5
+        (i32.sub
+          (local.get 5)
           (i32.and
-            (local.get 9)
-            (i32.const 511)))))
+            (local.get 8)
+            (i32.const 1023)))))
     (i64.store offset=8
       (local.get 0)
       (local.get 2))
@@ -137,7 +111,7 @@
       (local.get 4))
     (i64.store offset=520
       (local.get 0)
-      (local.get 7))
+      (local.get 6))
     (i64.store offset=552
       (local.get 0)
       (i64.add
@@ -146,8 +120,8 @@
         (i64.extend_i32_s
           (i32.sub
             (i32.const 1000)
-            (local.get 6)))))
+            (local.get 5)))))
     (return
-      (local.get 8))
+      (local.get 7))
     (unreachable))
   (export "r0" (func 1)))

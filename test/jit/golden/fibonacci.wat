@@ -31,7 +31,7 @@
       (i32.const 1))
     (unreachable))
   (func (;2;) (type 0) (param i32 i32) (result i32)
-    (local i64 i64 i64 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i32 i64)
+    (local i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64)
     (local.set 2
       (i64.load offset=8
         (local.get 0)))
@@ -45,41 +45,26 @@
       (i64.load offset=120
         (local.get 0)))
     (local.set 6
-      (i32.or
-        (i32.load offset=584
-          (local.get 0))
-        (i32.eqz
-          (i32.load offset=584
-            (local.get 0)))))
-    (local.set 7
       (i32.const 1000))
-    (local.set 13
+    (local.set 12
       (i32.load offset=560
         (local.get 0)))
-    (local.set 14
+    (local.set 13
       (i32.load offset=564
         (local.get 0)))
-    (local.set 15
-      (i32.add
-        (local.get 6)
-        (i32.const -1)))
-    (local.set 16
+    (local.set 14
       (i64.sub
         (i64.const 0)
         (i64.load offset=576
           (local.get 0))))
-    (local.set 17
+    (local.set 15
       (i64.or
-        (local.get 16)
+        (local.get 14)
         (i64.const 7)))
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
           (block  ;; label = @4
-            (local.set 7
-              (i32.sub
-                (local.get 7)
-                (i32.const 2)))
             (local.set 5
               (i64.const 2))
             (if  ;; label = @5
@@ -87,81 +72,79 @@
                 (local.get 4)
                 (local.get 5))
               (then
+                (local.set 6
+                  (i32.sub
+                    (local.get 6)
+                    (i32.const 2)))
                 (br 1 (;@4;))))
-            (local.set 7
-              (i32.sub
-                (local.get 7)
-                (i32.const 5)))
             (local.set 3
               (i64.add
                 (local.get 3)
                 (i64.const -16)))
-            (local.set 10
-              (i32.const 6148))
-            (local.set 18
-              (local.get 3))
+            (local.set 9
+              (i32.const 12291))
             (br_if 1 (;@3;)
               (i64.ne
                 (i64.and
-                  (local.get 18)
-                  (local.get 17))
+                  (local.get 3)
+                  (local.get 15))
                 (i64.const 0)))
-            (local.set 19
-              (i32.load
-                (i32.add
-                  (local.get 14)
-                  (i32.and
-                    (i32.wrap_i64
-                      (i64.shr_u
-                        (local.get 18)
-                        (i64.const 10)))
-                    (i32.const -4)))))
-            (local.set 21
+            (local.set 18
               (i32.add
                 (i32.wrap_i64
-                  (local.get 18))
-                (local.get 15)))
-            (local.set 18
+                  (local.get 3))
+                (i32.const 0)))
+            (local.set 17
+              (i32.load
+                (i32.add
+                  (local.get 13)
+                  (i32.shl
+                    (i32.wrap_i64
+                      (i64.shr_u
+                        (local.get 3)
+                        (i64.const 12)))
+                    (i32.const 2)))))
+            (local.set 16
               (i64.add
-                (local.get 18)
+                (local.get 3)
                 (i64.const 15)))
             (br_if 1 (;@3;)
               (i64.ne
                 (i64.and
-                  (local.get 18)
-                  (local.get 16))
+                  (local.get 16)
+                  (local.get 14))
                 (i64.const 0)))
             (br_if 1 (;@3;)
               (i32.ne
                 (i32.load
                   (i32.add
-                    (local.get 14)
-                    (i32.and
+                    (local.get 13)
+                    (i32.shl
                       (i32.wrap_i64
                         (i64.shr_u
-                          (local.get 18)
-                          (i64.const 10)))
-                      (i32.const -4))))
-                (local.get 19)))
+                          (local.get 16)
+                          (i64.const 12)))
+                      (i32.const 2))))
+                (local.get 17)))
             (if  ;; label = @5
               (i32.ne
-                (local.get 19)
-                (local.get 6))
+                (local.get 17)
+                (i32.const 1))
               (then
                 (br_if 2 (;@3;)
                   (i32.eqz
-                    (local.get 19)))
-                (local.set 21
+                    (local.get 17)))
+                (local.set 18
                   (i32.add
-                    (local.get 21)
+                    (local.get 18)
                     (i32.sub
-                      (local.get 19)
-                      (local.get 6))))))
+                      (local.get 17)
+                      (i32.const 1))))))
             (i64.store offset=8
-              (local.get 21)
+              (local.get 18)
               (local.get 2))
             (i64.store
-              (local.get 21)
+              (local.get 18)
               (local.get 4))
             (local.set 4
               (i64.add
@@ -169,18 +152,21 @@
                 (i64.const -1)))
             (local.set 2
               (i64.const 65564))
+            (local.set 6
+              (i32.sub
+                (local.get 6)
+                (i32.const 7)))
             (if  ;; label = @5
               (i32.or
                 (i32.eqz
                   (local.get 1))
-                (i32.or
-                  (i32.load offset=640
-                    (local.get 0))
-                  (i32.shr_u
-                    (local.get 7)
-                    (i32.const 31))))
+                (i32.eqz
+                  (i32.gt_s
+                    (local.get 6)
+                    (i32.load offset=640
+                      (local.get 0)))))
               (then
-                (local.set 8
+                (local.set 7
                   (i64.const 65536))
                 (br 4 (;@1;))))
             (i64.store offset=8
@@ -198,7 +184,7 @@
             (i64.store offset=520
               (local.get 0)
               (i64.const 65536))
-            (local.set 21
+            (local.set 18
               (call 2
                 (local.get 0)
                 (i32.sub
@@ -206,7 +192,7 @@
                   (i32.const 1))))
             (if  ;; label = @5
               (i32.or
-                (local.get 21)
+                (local.get 18)
                 (i64.ne
                   (i64.load offset=520
                     (local.get 0))
@@ -220,9 +206,9 @@
                     (i64.extend_i32_s
                       (i32.sub
                         (i32.const 1000)
-                        (local.get 7)))))
+                        (local.get 6)))))
                 (return
-                  (local.get 21))))
+                  (local.get 18))))
             (local.set 2
               (i64.load offset=8
                 (local.get 0)))
@@ -235,54 +221,56 @@
             (local.set 5
               (i64.load offset=120
                 (local.get 0)))
-            (local.set 7
-              (i32.sub
-                (local.get 7)
-                (i32.const 4)))
-            (local.set 10
-              (i32.const 14340))
-            (local.set 18
-              (local.get 3))
+            (local.set 9
+              (i32.const 28672))
             (br_if 1 (;@3;)
               (i64.ne
                 (i64.and
-                  (local.get 18)
-                  (local.get 17))
+                  (local.get 3)
+                  (local.get 15))
                 (i64.const 0)))
-            (local.set 19
-              (i32.load
-                (i32.add
-                  (local.get 14)
-                  (i32.and
-                    (i32.wrap_i64
-                      (i64.shr_u
-                        (local.get 18)
-                        (i64.const 10)))
-                    (i32.const -4)))))
-            (local.set 21
+            (local.set 18
               (i32.add
                 (i32.wrap_i64
-                  (local.get 18))
-                (local.get 15)))
+                  (local.get 3))
+                (i32.const 0)))
             (if  ;; label = @5
               (i32.ne
-                (local.get 19)
-                (local.get 6))
+                (i32.load
+                  (i32.add
+                    (local.get 13)
+                    (i32.shl
+                      (i32.wrap_i64
+                        (i64.shr_u
+                          (local.get 3)
+                          (i64.const 12)))
+                      (i32.const 2))))
+                (i32.const 1))
               (then
+                (local.set 17
+                  (i32.load
+                    (i32.add
+                      (local.get 13)
+                      (i32.shl
+                        (i32.wrap_i64
+                          (i64.shr_u
+                            (local.get 3)
+                            (i64.const 12)))
+                        (i32.const 2)))))
                 (br_if 2 (;@3;)
                   (i32.eqz
-                    (local.get 19)))
-                (local.set 21
+                    (local.get 17)))
+                (local.set 18
                   (i32.add
-                    (local.get 21)
+                    (local.get 18)
                     (i32.sub
-                      (local.get 19)
-                      (local.get 6))))))
+                      (local.get 17)
+                      (i32.const 1))))))
             (local.set 5
               (i64.load
-                (local.get 21)))
+                (local.get 18)))
             (i64.store
-              (local.get 21)
+              (local.get 18)
               (local.get 4))
             (local.set 4
               (i64.add
@@ -290,18 +278,21 @@
                 (i64.const -2)))
             (local.set 2
               (i64.const 65580))
+            (local.set 6
+              (i32.sub
+                (local.get 6)
+                (i32.const 4)))
             (if  ;; label = @5
               (i32.or
                 (i32.eqz
                   (local.get 1))
-                (i32.or
-                  (i32.load offset=640
-                    (local.get 0))
-                  (i32.shr_u
-                    (local.get 7)
-                    (i32.const 31))))
+                (i32.eqz
+                  (i32.gt_s
+                    (local.get 6)
+                    (i32.load offset=640
+                      (local.get 0)))))
               (then
-                (local.set 8
+                (local.set 7
                   (i64.const 65536))
                 (br 4 (;@1;))))
             (i64.store offset=8
@@ -316,7 +307,7 @@
             (i64.store offset=520
               (local.get 0)
               (i64.const 65536))
-            (local.set 21
+            (local.set 18
               (call 2
                 (local.get 0)
                 (i32.sub
@@ -324,7 +315,7 @@
                   (i32.const 1))))
             (if  ;; label = @5
               (i32.or
-                (local.get 21)
+                (local.get 18)
                 (i64.ne
                   (i64.load offset=520
                     (local.get 0))
@@ -338,9 +329,9 @@
                     (i64.extend_i32_s
                       (i32.sub
                         (i32.const 1000)
-                        (local.get 7)))))
+                        (local.get 6)))))
                 (return
-                  (local.get 21))))
+                  (local.get 18))))
             (local.set 2
               (i64.load offset=8
                 (local.get 0)))
@@ -353,112 +344,110 @@
             (local.set 5
               (i64.load offset=120
                 (local.get 0)))
-            (local.set 7
-              (i32.sub
-                (local.get 7)
-                (i32.const 4)))
-            (local.set 10
-              (i32.const 22532))
-            (local.set 18
-              (local.get 3))
+            (local.set 9
+              (i32.const 45056))
             (br_if 1 (;@3;)
               (i64.ne
                 (i64.and
-                  (local.get 18)
-                  (local.get 17))
+                  (local.get 3)
+                  (local.get 15))
                 (i64.const 0)))
-            (local.set 19
-              (i32.load
-                (i32.add
-                  (local.get 13)
-                  (i32.and
-                    (i32.wrap_i64
-                      (i64.shr_u
-                        (local.get 18)
-                        (i64.const 10)))
-                    (i32.const -4)))))
-            (local.set 21
+            (local.set 18
               (i32.add
                 (i32.wrap_i64
-                  (local.get 18))
-                (local.get 15)))
-            (local.set 18
+                  (local.get 3))
+                (i32.const 0)))
+            (local.set 17
+              (i32.load
+                (i32.add
+                  (local.get 12)
+                  (i32.shl
+                    (i32.wrap_i64
+                      (i64.shr_u
+                        (local.get 3)
+                        (i64.const 12)))
+                    (i32.const 2)))))
+            (local.set 16
               (i64.add
-                (local.get 18)
+                (local.get 3)
                 (i64.const 15)))
             (br_if 1 (;@3;)
               (i64.ne
                 (i64.and
-                  (local.get 18)
-                  (local.get 16))
+                  (local.get 16)
+                  (local.get 14))
                 (i64.const 0)))
             (br_if 1 (;@3;)
               (i32.ne
                 (i32.load
                   (i32.add
-                    (local.get 13)
-                    (i32.and
+                    (local.get 12)
+                    (i32.shl
                       (i32.wrap_i64
                         (i64.shr_u
-                          (local.get 18)
-                          (i64.const 10)))
-                      (i32.const -4))))
-                (local.get 19)))
+                          (local.get 16)
+                          (i64.const 12)))
+                      (i32.const 2))))
+                (local.get 17)))
             (if  ;; label = @5
               (i32.ne
-                (local.get 19)
-                (local.get 6))
+                (local.get 17)
+                (i32.const 1))
               (then
                 (br_if 2 (;@3;)
                   (i32.eqz
-                    (local.get 19)))
-                (local.set 21
+                    (local.get 17)))
+                (local.set 18
                   (i32.add
-                    (local.get 21)
+                    (local.get 18)
                     (i32.sub
-                      (local.get 19)
-                      (local.get 6))))))
+                      (local.get 17)
+                      (i32.const 1))))))
             (local.set 5
               (i64.load
-                (local.get 21)))
+                (local.get 18)))
             (local.set 4
               (i64.add
                 (local.get 4)
                 (local.get 5)))
             (local.set 2
               (i64.load offset=8
-                (local.get 21)))
+                (local.get 18)))
             (local.set 3
               (i64.add
                 (local.get 3)
                 (i64.const 16)))
+            (local.set 6
+              (i32.sub
+                (local.get 6)
+                (i32.const 4)))
             (br 0 (;@4;)))
-          (local.set 7
-            (i32.sub
-              (local.get 7)
-              (i32.const 1)))
-          (local.set 22
+          (local.set 19
             (i64.and
               (local.get 2)
               (i64.const -2)))
-          (local.set 8
-            (local.get 22))
+          (local.set 6
+            (i32.sub
+              (local.get 6)
+              (i32.const 1)))
+          (local.set 7
+            (local.get 19))
           (br 2 (;@1;)))
-        (local.set 9
+        (local.set 8
           (i32.const 1)))
-      (local.set 8
+      (local.set 7
         (i64.add
           (i64.const 65536)
           (i64.extend_i32_s
             (i32.shr_s
-              (local.get 10)
-              (i32.const 9)))))
-      (local.set 7
-        (i32.add
-          (local.get 7)
+              (local.get 9)
+              (i32.const 10)))))
+      (local.set 6
+        (i32.sub
+          (local.get 6)
           (i32.and
-            (local.get 10)
-            (i32.const 511)))))
+            (local.get 9)
+            (i32.const 1023)))))
     (i64.store offset=8
       (local.get 0)
       (local.get 2))
@@ -473,7 +462,7 @@
       (local.get 5))
     (i64.store offset=520
       (local.get 0)
-      (local.get 8))
+      (local.get 7))
     (i64.store offset=552
       (local.get 0)
       (i64.add
@@ -482,8 +471,8 @@
         (i64.extend_i32_s
           (i32.sub
             (i32.const 1000)
-            (local.get 7)))))
+            (local.get 6)))))
     (return
-      (local.get 9))
+      (local.get 8))
     (unreachable))
   (export "r0" (func 1)))

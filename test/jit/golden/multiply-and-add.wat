@@ -31,7 +31,7 @@
       (i32.const 1))
     (unreachable))
   (func (;2;) (type 0) (param i32 i32) (result i32)
-    (local i64 f64 f64 f64 f64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i64 i64 i32 i32 f64 f64 f64 i32 i32 f64 f64 i64)
+    (local i64 f64 f64 f64 f64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i32 f64 f64 f64 i32 i32 f64 f64 i64)
     (local.set 2
       (i64.load offset=8
         (local.get 0)))
@@ -48,123 +48,97 @@
       (f64.load offset=368
         (local.get 0)))
     (local.set 7
-      (i32.or
-        (i32.load offset=584
-          (local.get 0))
-        (i32.eqz
-          (i32.load offset=584
-            (local.get 0)))))
-    (local.set 8
       (i32.const 1000))
-    (local.set 12
+    (local.set 11
       (i32.and
         (i32.load offset=528
           (local.get 0))
         (i32.const 1)))
-    (local.set 13
+    (local.set 12
       (i32.and
-        (local.get 12)
+        (local.get 11)
         (i32.eqz
           (i32.load offset=532
             (local.get 0)))))
-    (local.set 14
-      (i32.load offset=560
-        (local.get 0)))
-    (local.set 15
-      (i32.load offset=564
-        (local.get 0)))
-    (local.set 16
-      (i32.add
-        (local.get 7)
-        (i32.const -1)))
-    (local.set 17
-      (i64.sub
-        (i64.const 0)
-        (i64.load offset=576
-          (local.get 0))))
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
-          (local.set 8
-            (i32.sub
-              (local.get 8)
-              (i32.const 3)))
-          (local.set 21
+          (local.set 17
             (local.get 4))
-          (local.set 22
+          (local.set 18
             (local.get 5))
-          (local.set 23
+          (local.set 19
             (f64.mul
-              (local.get 21)
-              (local.get 22)))
+              (local.get 17)
+              (local.get 18)))
           (if  ;; label = @4
             (i32.eqz
               (i32.and
                 (f64.gt
                   (f64.abs
-                    (local.get 23))
+                    (local.get 19))
                   (f64.const 0x1p-1022 (;=2.22507e-308;)))
                 (f64.lt
                   (f64.abs
-                    (local.get 23))
+                    (local.get 19))
                   (f64.const inf (;=inf;)))))
             (then
-              (local.set 11
-                (i32.const 3))
+              (local.set 10
+                (i32.const 0))
               (br_if 1 (;@3;)
                 (i32.eqz
                   (i32.and
                     (f64.eq
-                      (local.get 23)
+                      (local.get 19)
                       (f64.const 0x0p+0 (;=0;)))
                     (i32.or
                       (f64.eq
-                        (local.get 21)
+                        (local.get 17)
                         (f64.const 0x0p+0 (;=0;)))
                       (f64.eq
-                        (local.get 22)
+                        (local.get 18)
                         (f64.const 0x0p+0 (;=0;)))))))))
           (if  ;; label = @4
             (i32.eqz
-              (local.get 13))
+              (local.get 12))
             (then
-              (local.set 24
+              (local.set 20
                 (i32.load offset=532
                   (local.get 0)))
-              (local.set 11
-                (i32.const 3))
+              (local.set 10
+                (i32.const 0))
               (br_if 1 (;@3;)
                 (i32.eqz
                   (i32.lt_u
-                    (local.get 24)
+                    (local.get 20)
                     (i32.const 5))))
-              (local.set 11
-                (i32.const 3))
+              (local.set 10
+                (i32.const 0))
               (br_if 1 (;@3;)
                 (i32.eqz
                   (i32.eqz
-                    (local.get 24))))
-              (local.set 25
+                    (local.get 20))))
+              (local.set 21
                 (f64.eq
-                  (local.get 23)
+                  (local.get 19)
                   (f64.const 0x0p+0 (;=0;))))
-              (local.set 11
-                (i32.const 3))
+              (local.set 10
+                (i32.const 0))
               (br_if 1 (;@3;)
                 (i32.eqz
                   (i32.or
-                    (local.get 25)
+                    (local.get 21)
                     (i32.and
                       (i64.ge_u
                         (i64.shl
                           (i64.reinterpret_f64
-                            (local.get 21))
+                            (local.get 17))
                           (i64.const 1))
                         (i64.const 9007199254740992))
                       (i64.ge_u
                         (i64.shl
                           (i64.reinterpret_f64
-                            (local.get 22))
+                            (local.get 18))
                           (i64.const 1))
                         (i64.const 9007199254740992))))))
               (i32.store offset=528
@@ -179,20 +153,20 @@
                         (i64.or
                           (i64.and
                             (i64.reinterpret_f64
-                              (local.get 21))
+                              (local.get 17))
                             (i64.const 4503599627370495))
                           (i64.const 4503599627370496))
                         (i64.or
                           (i64.and
                             (i64.reinterpret_f64
-                              (local.get 22))
+                              (local.get 18))
                             (i64.const 4503599627370495))
                           (i64.const 4503599627370496)))
                       (i64.shl
                         (i64.or
                           (i64.and
                             (i64.reinterpret_f64
-                              (local.get 23))
+                              (local.get 19))
                             (i64.const 4503599627370495))
                           (i64.const 4503599627370496))
                         (i64.sub
@@ -200,7 +174,7 @@
                             (i64.and
                               (i64.shr_u
                                 (i64.reinterpret_f64
-                                  (local.get 23))
+                                  (local.get 19))
                                 (i64.const 52))
                               (i64.const 2047))
                             (i64.const 1075))
@@ -208,86 +182,86 @@
                             (i64.and
                               (i64.shr_u
                                 (i64.reinterpret_f64
-                                  (local.get 21))
+                                  (local.get 17))
                                 (i64.const 52))
                               (i64.const 2047))
                             (i64.and
                               (i64.shr_u
                                 (i64.reinterpret_f64
-                                  (local.get 22))
+                                  (local.get 18))
                                 (i64.const 52))
                               (i64.const 2047))))))
-                    (local.get 25))))
-              (local.set 12
+                    (local.get 21))))
+              (local.set 11
                 (i32.and
                   (i32.load offset=528
                     (local.get 0))
                   (i32.const 1)))
-              (local.set 13
+              (local.set 12
                 (i32.and
-                  (local.get 12)
+                  (local.get 11)
                   (i32.eqz
                     (i32.load offset=532
                       (local.get 0)))))))
           (local.set 3
-            (local.get 23))
-          (local.set 23
+            (local.get 19))
+          (local.set 19
             (local.get 3))
-          (local.set 22
+          (local.set 18
             (local.get 6))
-          (local.set 21
+          (local.set 17
             (f64.add
-              (local.get 23)
-              (local.get 22)))
-          (local.set 11
-            (i32.const 2050))
+              (local.get 19)
+              (local.get 18)))
+          (local.set 10
+            (i32.const 4097))
           (br_if 0 (;@3;)
             (i32.eqz
               (f64.lt
                 (f64.abs
-                  (local.get 21))
+                  (local.get 17))
                 (f64.const inf (;=inf;)))))
           (if  ;; label = @4
             (i32.eqz
-              (local.get 13))
+              (local.get 12))
             (then
-              (local.set 25
+              (local.set 21
                 (i32.load offset=532
                   (local.get 0)))
-              (local.set 11
-                (i32.const 2050))
+              (local.set 10
+                (i32.const 4097))
               (br_if 1 (;@3;)
                 (i32.eqz
                   (i32.lt_u
-                    (local.get 25)
+                    (local.get 21)
                     (i32.const 5))))
-              (local.set 11
-                (i32.const 2050))
+              (local.set 10
+                (i32.const 4097))
               (br_if 1 (;@3;)
                 (i32.eqz
                   (i32.eqz
-                    (local.get 25))))
-              (local.set 26
+                    (local.get 21))))
+              (local.set 22
                 (f64.sub
-                  (local.get 21)
-                  (local.get 23)))
-              (local.set 27
+                  (local.get 17)
+                  (local.get 19)))
+              (local.set 23
                 (f64.add
                   (f64.sub
-                    (local.get 23)
+                    (local.get 19)
                     (f64.sub
-                      (local.get 21)
-                      (local.get 26)))
+                      (local.get 17)
+                      (local.get 22)))
                   (f64.sub
-                    (local.get 22)
-                    (local.get 26))))
-              (local.set 11
-                (i32.const 2050))
+                    (local.get 18)
+                    (local.get 22))))
+              (local.set 10
+                (i32.const 4097))
               (br_if 1 (;@3;)
                 (i32.eqz
                   (f64.lt
                     (f64.abs
-                      (local.get 27))
+                      (local.get 23))
                     (f64.const inf (;=inf;)))))
               (i32.store offset=528
                 (local.get 0)
@@ -295,49 +269,53 @@
                   (i32.load offset=528
                     (local.get 0))
                   (f64.ne
-                    (local.get 27)
+                    (local.get 23)
                     (f64.const 0x0p+0 (;=0;)))))
-              (local.set 12
+              (local.set 11
                 (i32.and
                   (i32.load offset=528
                     (local.get 0))
                   (i32.const 1)))
-              (local.set 13
+              (local.set 12
                 (i32.and
-                  (local.get 12)
+                  (local.get 11)
                   (i32.eqz
                     (i32.load offset=532
                       (local.get 0)))))))
           (local.set 3
-            (local.get 21))
-          (local.set 28
+            (local.get 17))
+          (local.set 24
             (i64.and
               (local.get 2)
               (i64.const -2)))
-          (local.set 9
-            (local.get 28))
+          (local.set 7
+            (i32.sub
+              (local.get 7)
+              (i32.const 3)))
+          (local.set 8
+            (local.get 24))
           (br 2 (;@1;)))
-        (local.set 10
+        (local.set 9
           (i32.const 1)))
-      (local.set 9
+      (local.set 8
         (i64.add
           (i64.const 65536)
           (i64.extend_i32_s
             (i32.shr_s
-              (local.get 11)
-              (i32.const 9)))))
-      (local.set 8
-        (i32.add
-          (local.get 8)
+              (local.get 10)
+              (i32.const 10)))))
+      (local.set 7
+        (i32.sub
+          (local.get 7)
           (i32.and
-            (local.get 11)
-            (i32.const 511)))))
+            (local.get 10)
+            (i32.const 1023)))))
     (f64.store offset=344
       (local.get 0)
       (local.get 3))
     (i64.store offset=520
       (local.get 0)
-      (local.get 9))
+      (local.get 8))
     (i64.store offset=552
       (local.get 0)
       (i64.add
@@ -346,8 +324,8 @@
         (i64.extend_i32_s
           (i32.sub
             (i32.const 1000)
-            (local.get 8)))))
+            (local.get 7)))))
     (return
-      (local.get 10))
+      (local.get 9))
     (unreachable))
   (export "r0" (func 1)))
