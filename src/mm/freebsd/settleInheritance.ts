@@ -108,7 +108,7 @@ function shownFrame(c: Caller, shown: NewMapping, page: number, index: number): 
   const { mem, mm, thread } = c;
   const shift = mem.getU32(MACHINE + Machine.hostPageShift);
   if (shown.file !== 0) {
-    const outcome = loadFilePage(mem, shown.file, index, mm, -1, NOT_AT_HOME, thread);
+    const outcome = loadFilePage(mem, shown.file, index, mm, page * 2 ** shift, NOT_AT_HOME, thread);
     if (outcome === LOAD_NO_FRAME) throw new OutOfKernelMemory();
   }
   lockMutex(mem, shown.object + SharedObject.lock, thread);
