@@ -39,7 +39,7 @@ import type { Frame } from './interpreterBuilder.js';
 import { defineMemoryHelpers, type MemoryHelpers, tableOffset } from './memoryHelpers.js';
 import { definePredecoder, type Predecoder } from './predecoder.js';
 import { OPCODE_SHIFT, RD_SHIFT, SLOT_SCALE_SHIFT } from './slot.js';
-import { STRADDLES, Straddle } from './straddles.js';
+import { STRADDLE_VALID, STRADDLES, Straddle } from './straddles.js';
 
 export interface GeneratorOptions {
   /** log2 of the machine's host page size. */
@@ -78,6 +78,7 @@ function writeModule(
 
   const run = module.function({ params: ['i32', 'i32'], results: ['i32'] });
   const exact = module.function({ params: ['i32', 'i64', 'i64'], results: ['i32'] });
+  const rare = module.function({ params: ['i32', 'i64', 'i64'], results: ['i32'] });
   module.exportFunction('run', run);
   module.exportFunction('predecodeRun', predecoder.run);
   module.exportFunction('predecodeInstruction', predecoder.instruction);
@@ -90,7 +91,8 @@ function writeModule(
   aside.builder.return(i32.const(1));
   module.exportFunction('aside', aside);
   const givesUp = writeRun(run, exact, options, predecoder, time, helpers, regionType);
-  writeExact(exact, givesUp, options, time, helpers, memory);
+  writeExact(exact, givesUp, options, time, helpers, memory, rare);
+  writeExact(rare, RARE_OPCODES, options, time, helpers, memory);
   return helpers;
 }
 
@@ -103,7 +105,7 @@ function writeModule(
  *         block givingUp
  *           loop dispatch      load slot, br_table to its handler
  *             handlers         → dispatch, far, givingUp, leaving
- *         exact(slot)          → again, leaving
+ *         exact(slot)          → again, leaving (rare instructions come here at once)
  *   store pc and instret, return reason
  *
  * Returns the opcodes whose handlers may give up.
@@ -222,7 +224,8 @@ function writeRun(
     giveUpIf: (condition) => f.brIf(givingUp, condition),
   };
   const labels: Label[] = new Array(OPCODES);
-  for (let opcode = OPCODES - 1; opcode >= 0; opcode--) labels[opcode] = f.openBlock();
+  for (let opcode = OPCODES - 1; opcode >= 0; opcode--)
+    labels[opcode] = RARE_OPCODES.has(opcode) ? givingUp : f.openBlock();
   f.set(slot, i64.load(i32.wrap_i64(state)));
   f.set(low, i32.wrap_i64(slot));
   f.brTable(i32.shr_u(low, i32.const(OPCODE_SHIFT)), labels, labels[OP_DECODE]);
@@ -250,6 +253,7 @@ function writeRun(
   };
   const givesUp = new Set<number>();
   for (let opcode = 0; opcode < OPCODES; opcode++) {
+    if (RARE_OPCODES.has(opcode)) continue;
     f.close();
     if (opcode in special) {
       special[opcode]();
@@ -280,6 +284,11 @@ function writeRun(
   f.return(reason);
   return givesUp;
 }
+
+/** Opcodes that the run function has no handler for: the exact tier does them at once. */
+const RARE_OPCODES = new Set(
+  HANDLERS.filter(({ instruction }) => instruction.rare).map(({ opcode }) => opcode),
+);
 
 /** How deep regions call each other before they come back here: what the host's stack surely has room for. */
 const REGION_DEPTH = 200;
@@ -344,7 +353,7 @@ function writeRegionCall(run: RunFrame, regionType: number, predecoder: Predecod
     i32.xor(i32.shr_u(word, i32.const(7)), i32.shr_u(word, i32.const(15))),
     i32.const(STRADDLES - 1),
   );
-  runAside(run, target, word, index, predecoder);
+  runAside(run, page, target, word, index, predecoder);
   for (const local of [region, reason, page, at, word]) f.release(local);
 }
 
@@ -367,19 +376,22 @@ function writeStraddle(run: RunFrame, page: RunFrame['entry'], predecoder: Prede
   const second = i32.load16_u(i32.load(nextPage, CodePage.source));
   const word = f.hold(i32.or(first, i32.shl(second, i32.const(16))));
   const index = i32.and(i32.wrap_i64(i64.shr_u(pc, i64.const(12))), i32.const(STRADDLES - 1));
-  runAside(run, pc, word, index, predecoder);
+  runAside(run, page, pc, word, index, predecoder);
   for (const local of [pc, next, nextPage, word]) f.release(local);
 }
 
-/** Dispatches the instruction `word`, which stands at `pc`, from entry `index` of Thread.straddles. */
-function runAside(run: RunFrame, pc: I64, word: I32, index: I32, predecoder: Predecoder): void {
+/** Dispatches the instruction `word`, which stands at `pc` in `page`, from entry `index` of Thread.straddles. */
+function runAside(run: RunFrame, page: I32, pc: I64, word: I32, index: I32, predecoder: Predecoder): void {
   const { f, thread, state, pcDelta } = run;
   const straddle = f.hold(
     i32.add(i32.add(thread, i32.const(Thread.straddles)), i32.mul(index, i32.const(Straddle.SIZE))),
   );
-  const known = i64.or(i64.extend_i32_u(word), i64.const(ONE));
+  const extensions = f.hold(i32.load(page, CodePage.extensions));
+  const key = i64.extend_i32_u(i32.or(extensions, i32.const(STRADDLE_VALID)));
+  const known = i64.or(i64.extend_i32_u(word), i64.shl(key, i64.const(32)));
   f.if(i64.ne(i64.load(straddle, Straddle.word), known), () => {
-    f.store('i64.store', straddle, call(predecoder.instruction, 'i64', word, i32.const(-1)), Straddle.slot);
+    const decoded = call(predecoder.instruction, 'i64', word, i32.const(-1), extensions);
+    f.store('i64.store', straddle, decoded, Straddle.slot);
     const goOn = i64.const((OP_CONTINUE << OPCODE_SHIFT) >>> 0);
     f.store('i64.store', straddle, goOn, Straddle.end2);
     f.store('i64.store', straddle, goOn, Straddle.end4);
@@ -388,11 +400,11 @@ function runAside(run: RunFrame, pc: I64, word: I32, index: I32, predecoder: Pre
   const slotAddress = f.hold(i64.extend_i32_u(i32.add(straddle, i32.const(Straddle.slot))));
   f.set(state, i64.or(i64.and(state, i64.const(-ONE)), slotAddress));
   f.set(pcDelta, i64.sub(pc, i64.shr_u(slotAddress, i64.const(SLOT_SCALE_SHIFT))));
-  for (const local of [straddle, slotAddress]) f.release(local);
+  for (const local of [straddle, slotAddress, extensions]) f.release(local);
   run.dispatch();
 }
 
-/** The exact tier's function, over the opcodes in `opcodes`. */
+/** The exact tier's function, over the opcodes in `opcodes`; others are done by the function `others`. */
 function writeExact(
   { builder: f }: { builder: ReturnType<ModuleBuilder['function']>['builder'] },
   opcodes: Set<number>,
@@ -400,6 +412,7 @@ function writeExact(
   time: FunctionRef,
   helpers: HelperTable,
   memory: MemoryHelpers,
+  others?: FunctionRef,
 ): void {
   const thread = f.param('i32', 0);
   const slot = f.param('i64', 1);
@@ -424,7 +437,8 @@ function writeExact(
     if (!builder.ended) f.return(i32.const(handler.length * 4));
   }
   f.close();
-  f.unreachable();
+  if (others === undefined) f.unreachable();
+  else f.return(call(others, 'i32', thread, slot, pc));
 }
 
 function semanticsOf({ instruction }: Handler, fused: boolean): Semantics {

@@ -37,7 +37,8 @@ const FIRST_HANDLER = 5;
 const COMPRESSIBLE = new Set(
   (
     'addi addiw lui srli srai andi sub xor or and subw addw slli add ' +
-    'lw ld fld sw sd fsd jal jalr beq bne ebreak'
+    'lw ld fld sw sd fsd jal jalr beq bne ebreak ' +
+    'lbu lhu lh sb sh mul xori sext.b sext.h zext.h add.uw'
   ).split(' '),
 );
 

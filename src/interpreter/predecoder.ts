@@ -28,17 +28,17 @@ export interface Predecoder {
    */
   readonly run: FunctionRef;
   /**
-   * (instruction word, offset in the page) → slot. A compressed instruction stands in the low 16 bits. Offset −1: the slot
-   * must mean the same wherever it stands, so all targets are far.
+   * (instruction word, offset in the page, extensions) → slot. A compressed instruction stands in the low 16 bits. Offset
+   * −1: the slot must mean the same wherever it stands, so all targets are far.
    */
   readonly instruction: FunctionRef;
 }
 
 /** Adds the predecoder, made from the tables of isa/, to `module`. */
 export function definePredecoder(module: ModuleBuilder): Predecoder {
-  const expand = module.function({ params: ['i32'], results: ['i32'] });
+  const expand = module.function({ params: ['i32', 'i32'], results: ['i32'] });
   writeExpand(expand.builder);
-  const instruction = module.function({ params: ['i32', 'i32'], results: ['i64'] });
+  const instruction = module.function({ params: ['i32', 'i32', 'i32'], results: ['i64'] });
   writeInstruction(instruction.builder, expand);
   const run = module.function({ params: ['i32', 'i32'], results: [] });
   writeRun(run.builder, instruction);
@@ -61,6 +61,7 @@ function writeRun(f: FunctionBuilder, instruction: FunctionRef): void {
   const index = f.param('i32', 1);
   const count = f.local('i32');
   const source = f.hold(i32.load(page, CodePage.source));
+  const extensions = f.hold(i32.load(page, CodePage.extensions));
   const slotPlace = f.local('i32');
   const raw = f.local('i32');
   const slot = f.local('i64');
@@ -80,7 +81,7 @@ function writeRun(f: FunctionBuilder, instruction: FunctionRef): void {
       const second = i32.load16_u(i32.add(source, i32.shl(index, c(1))), 2);
       f.set(raw, i32.or(raw, i32.shl(second, c(16))));
     });
-    f.set(slot, call(instruction, 'i64', raw, i32.shl(index, c(1))));
+    f.set(slot, call(instruction, 'i64', raw, i32.shl(index, c(1)), extensions));
     f.store('i64.store', slotPlace, slot, CodePage.slots);
     f.if(i32.and(i32.wrap_i64(slot), c(ENDS_RUN)), () => f.return());
     f.set(index, i32.add(index, select(isFullLength(raw), c(2), c(1))));
@@ -89,12 +90,19 @@ function writeRun(f: FunctionBuilder, instruction: FunctionRef): void {
   });
 }
 
-/** (halfword) → the 32-bit instruction that it stands for, or 0. */
+/** Adds to `condition` that all of the extensions `needed` are among the `available` ones. */
+function where(condition: I32, needed: number, available: I32): I32 {
+  if (needed === 0) return condition;
+  return i32.and(condition, i32.eq(i32.and(available, c(needed)), c(needed)));
+}
+
+/** (halfword, extensions) → the 32-bit instruction that it stands for, or 0. */
 function writeExpand(f: FunctionBuilder): void {
   const half = f.param('i32', 0);
+  const extensions = f.param('i32', 1);
   const bucket = i32.or(i32.and(i32.shr_u(half, c(11)), c(0x1c)), i32.and(half, c(3)));
   dispatch(f, bucket, COMPRESSED_BUCKETS, (row: CompressedRow) => {
-    f.if(i32.eq(i32.and(half, c(row.mask)), c(row.match)), () => {
+    f.if(where(i32.eq(i32.and(half, c(row.mask)), c(row.match)), row.extensions, extensions), () => {
       let word: I32 = c(row.base);
       for (const { from, width, to } of row.moves) word = i32.or(word, bits(half, from, width, to));
       if (row.sign !== 0) {
@@ -123,12 +131,13 @@ function rowBuckets(): Instruction[][] {
 function writeInstruction(f: FunctionBuilder, expand: FunctionRef): void {
   const raw = f.param('i32', 0);
   const offset = f.param('i32', 1);
+  const extensions = f.param('i32', 2);
   const word = f.hold(raw);
   /** 1 for a 32-bit instruction, 0 for a compressed one. */
   const long = f.hold(c(1));
   f.if(i32.eqz(isFullLength(raw)), () => {
     f.set(raw, i32.and(raw, c(0xffff)));
-    f.set(word, call(expand, 'i32', raw));
+    f.set(word, call(expand, 'i32', raw, extensions));
     f.set(long, c(0));
   });
   const immediate = f.local('i32');
@@ -136,7 +145,7 @@ function writeInstruction(f: FunctionBuilder, expand: FunctionRef): void {
 
   const bucket = i32.or(bits(word, 2, 5, 3), bits(word, 12, 3, 0));
   dispatch(f, bucket, rowBuckets(), (row: Instruction) => {
-    f.if(i32.eq(i32.and(word, c(row.mask)), c(row.match)), () => {
+    f.if(where(i32.eq(i32.and(word, c(row.mask)), c(row.match)), row.extensions, extensions), () => {
       if (!row.usesRm) writeSlot(f, row, { word, offset, long, immediate, opcode });
       else {
         // Modes 5 and 6 are reserved; what is left of this function makes them illegal.

@@ -7,14 +7,17 @@ import { record, u32, u64 } from '../sync/record.js';
  * word, and runs them from there: the entry looks like the end of a code page.
  */
 export const Straddle = record({
-  /** The instruction word; `valid` is 1 once there is one. */
+  /** The instruction word, and the extensions of the processor that it was decoded for, with STRADDLE_VALID. */
   word: u32,
-  valid: u32,
+  extensions: u32,
   /** The predecoded instruction, and what it falls into, whatever its length. */
   slot: u64,
   end2: u64,
   end4: u64,
 });
+
+/** Set in Straddle.extensions once there is a word. */
+export const STRADDLE_VALID = 0x8000_0000;
 
 /** Entries in Thread.straddles; chosen by the low bits of the page number. */
 export const STRADDLES = 16;

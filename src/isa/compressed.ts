@@ -1,5 +1,7 @@
+import { ALL_EXTENSIONS, NO_EXTENSIONS, ZCB } from './extensions.js';
+
 /**
- * The C extension of RV64, as a table: each compressed instruction is some fixed bits of the 32-bit instruction it stands
+ * The C extension of RV64, and Zcb, as a table: each compressed instruction is some fixed bits of the 32-bit instruction it stands
  * for, plus bits moved from one place to another (unprivileged ISA manual, chapter "C"). The decoder here and the
  * interpreter's predecoder, which is generated, read the same rows.
  */
@@ -12,6 +14,8 @@ export interface CompressedRow {
   readonly moves: readonly Move[];
   /** Bits of the word that are set where bit 12 of the halfword is. */
   readonly sign: number;
+  /** What it needs beyond the C extension; the instruction it stands for may need more. */
+  readonly extensions: number;
 }
 export interface Move {
   readonly from: number;
@@ -69,6 +73,7 @@ const SLLI = 0x1013;
 const SRLI = 0x5013;
 const SRAI = 0x4000_5013;
 const ANDI = 0x7013;
+const XORI = 0x4013;
 const ADDIW = 0x1b;
 const LUI = 0x37;
 const ADD = 0x33;
@@ -78,6 +83,16 @@ const OR = 0x6033;
 const AND = 0x7033;
 const ADDW = 0x3b;
 const SUBW = 0x4000_003b;
+const MUL = 0x0200_0033;
+const ADD_UW = 0x0800_003b;
+const SEXT_B = 0x6040_1013;
+const SEXT_H = 0x6050_1013;
+const ZEXT_H = 0x0800_403b;
+const LBU = 0x4003;
+const LHU = 0x5003;
+const LH = 0x1003;
+const SB = 0x23;
+const SH = 0x1023;
 const LW = 0x2003;
 const LD = 0x3003;
 const FLD = 0x3007;
@@ -118,6 +133,11 @@ const DOUBLE_STACK_STORE: readonly Piece[] = [
   [12, 10, 3],
   [9, 7, 6],
 ];
+const BYTE: readonly Piece[] = [
+  [6, 6, 0],
+  [5, 5, 1],
+];
+const HALF: readonly Piece[] = [[5, 5, 1]];
 const SHIFT = immediate(I, [
   [12, 12, 5],
   [6, 2, 0],
@@ -146,7 +166,40 @@ const FIELD_RD = 0x0f80;
 const FIELD_RS2 = 0x007c;
 const IMMEDIATE = 0x107c;
 
-type Row = [mask: number, match: number, base: number, moves?: readonly Move[], sign?: number];
+type Row = [
+  mask: number,
+  match: number,
+  base: number,
+  moves?: readonly Move[],
+  sign?: number,
+  extensions?: number,
+];
+
+/** Zcb's loads, its stores, and its operations on one register. */
+const zcbLoad = (match: number, mask: number, base: number, offset: readonly Piece[]): Row => [
+  OPCODE | mask,
+  match,
+  base | popular(RD, RS1),
+  [...short(2, RD), ...short(7, RS1), ...immediate(I, offset)],
+  0,
+  ZCB,
+];
+const zcbStore = (match: number, mask: number, base: number, offset: readonly Piece[]): Row => [
+  OPCODE | mask,
+  match,
+  base | popular(RS2, RS1),
+  [...short(2, RS2), ...short(7, RS1), ...immediate(S, offset)],
+  0,
+  ZCB,
+];
+const zcbUnary = (code: number, base: number): Row => [
+  OPCODE | 0x1c7c,
+  0x9c61 | (code << 2),
+  base | popular(RD, RS1),
+  short(7, RD, RS1),
+  0,
+  ZCB,
+];
 
 /** Where two rows match, the first one counts: reserved encodings and special registers stand before the general rule. */
 const ROWS: readonly Row[] = [
@@ -169,6 +222,11 @@ const ROWS: readonly Row[] = [
   [OPCODE, 0x2000, FLD | popular(RD, RS1), [...short(2, RD), ...short(7, RS1), ...immediate(I, DOUBLE)]],
   [OPCODE, 0x4000, LW | popular(RD, RS1), [...short(2, RD), ...short(7, RS1), ...immediate(I, WORD)]],
   [OPCODE, 0x6000, LD | popular(RD, RS1), [...short(2, RD), ...short(7, RS1), ...immediate(I, DOUBLE)]],
+  zcbLoad(0x8000, 0x1c00, LBU, BYTE),
+  zcbLoad(0x8400, 0x1c40, LHU, HALF),
+  zcbLoad(0x8440, 0x1c40, LH, HALF),
+  zcbStore(0x8800, 0x1c00, SB, BYTE),
+  zcbStore(0x8c00, 0x1c40, SH, HALF),
   [OPCODE, 0xa000, FSD | popular(RS2, RS1), [...short(2, RS2), ...short(7, RS1), ...immediate(S, DOUBLE)]],
   [OPCODE, 0xc000, SW | popular(RS2, RS1), [...short(2, RS2), ...short(7, RS1), ...immediate(S, WORD)]],
   [OPCODE, 0xe000, SD | popular(RS2, RS1), [...short(2, RS2), ...short(7, RS1), ...immediate(S, DOUBLE)]],
@@ -200,6 +258,13 @@ const ROWS: readonly Row[] = [
     const moves = [...short(7, RD, RS1), ...short(2, RS2)];
     return [OPCODE | 0x1c60, match, base | popular(RD, RS1, RS2), moves];
   }),
+  [OPCODE | 0x1c60, 0x9c41, MUL | popular(RD, RS1, RS2), [...short(7, RD, RS1), ...short(2, RS2)], 0, ZCB],
+  zcbUnary(0, ANDI | (0xff << 20)),
+  zcbUnary(1, SEXT_B),
+  zcbUnary(2, ZEXT_H),
+  zcbUnary(3, SEXT_H),
+  zcbUnary(4, ADD_UW),
+  zcbUnary(5, XORI | (-1 << 20)),
   [OPCODE, 0xa001, JAL, JUMP, signBits(J, 11, 20)], // c.j
   [OPCODE, 0xc001, BEQ | popular(RS1), [...short(7, RS1), ...BRANCH], signBits(B, 8, 12)],
   [OPCODE, 0xe001, BNE | popular(RS1), [...short(7, RS1), ...BRANCH], signBits(B, 8, 12)],
@@ -223,13 +288,16 @@ const ROWS: readonly Row[] = [
 ];
 
 /** The table, in order of precedence. */
-export const COMPRESSED: readonly CompressedRow[] = ROWS.map(([mask, match, base, moves = [], sign = 0]) => ({
-  mask,
-  match,
-  base,
-  moves,
-  sign,
-}));
+export const COMPRESSED: readonly CompressedRow[] = ROWS.map(
+  ([mask, match, base, moves = [], sign = 0, extensions = NO_EXTENSIONS]) => ({
+    mask,
+    match,
+    base,
+    moves,
+    sign,
+    extensions,
+  }),
+);
 
 /** The bucket of a halfword: funct3 and quadrant. */
 export const compressedBucket = (half: number): number => ((half >> 11) & 0x1c) | (half & 3);
@@ -242,11 +310,11 @@ export const COMPRESSED_BUCKETS: readonly (readonly CompressedRow[])[] = buckets
 
 /**
  * The 32-bit instruction that the compressed instruction `half` (low two bits not 11) stands for, or 0 when it is
- * reserved. HINTs expand to instructions that write x0.
+ * reserved by a processor with `extensions`. HINTs expand to instructions that write x0.
  */
-export function expandCompressed(half: number): number {
-  for (const { mask, match, base, moves, sign } of buckets[compressedBucket(half)]) {
-    if ((half & mask) !== match) continue;
+export function expandCompressed(half: number, available = ALL_EXTENSIONS): number {
+  for (const { mask, match, base, moves, sign, extensions } of buckets[compressedBucket(half)]) {
+    if ((half & mask) !== match || (extensions & ~available) !== 0) continue;
     let word = base;
     for (const { from, width, to } of moves) word |= ((half >> from) & ((1 << width) - 1)) << to;
     if (half & 0x1000) word |= sign;

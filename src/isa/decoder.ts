@@ -1,4 +1,5 @@
 import { expandCompressed } from './compressed.js';
+import { ALL_EXTENSIONS } from './extensions.js';
 import type { Decoded, ImmediateKind, Instruction } from './instruction.js';
 import { INSTRUCTIONS } from './instructions.js';
 
@@ -18,14 +19,16 @@ for (const instruction of INSTRUCTIONS) {
 
 /**
  * Decodes `raw`: a 32-bit instruction, or a compressed one in the low 16 bits (the rest is ignored). Undefined when the
- * encoding is illegal or reserved. Hints decode to the instruction they are encoded as, which does nothing.
+ * encoding is illegal or reserved on a processor with `extensions` beyond RV64GC. Hints decode to the instruction they
+ * are encoded as, which does nothing.
  */
-export function decode(raw: number): Decoded | undefined {
+export function decode(raw: number, extensions = ALL_EXTENSIONS): Decoded | undefined {
   const full = isFullLength(raw);
-  const word = full ? raw >>> 0 : expandCompressed(raw & 0xffff);
+  const word = full ? raw >>> 0 : expandCompressed(raw & 0xffff, extensions);
   const bucket = buckets[(((word >>> 2) & 31) << 3) | ((word >>> 12) & 7)];
   for (const instruction of bucket) {
     if ((word & instruction.mask) >>> 0 !== instruction.match) continue;
+    if ((instruction.extensions & ~extensions) !== 0) continue;
     const rm = instruction.usesRm ? (word >>> 12) & 7 : 0;
     if (rm === 5 || rm === 6) return undefined;
     return {

@@ -1,4 +1,5 @@
 import { decode } from './decoder.js';
+import { loadableConstants } from './floatingPointAdditional.js';
 import type { Decoded } from './instruction.js';
 
 /** ABI names of x0 … x31. */
@@ -53,7 +54,7 @@ function plain(decoded: Decoded, pc: number): string {
 }
 
 function operand(kind: string, decoded: Decoded, pc: number, csr: string | undefined): string {
-  const { rd, rs1, rs2, rs3, rm, immediate, word } = decoded;
+  const { instruction, rd, rs1, rs2, rs3, rm, immediate, word } = decoded;
   switch (kind) {
     case 'd':
       return x(rd);
@@ -77,6 +78,11 @@ function operand(kind: string, decoded: Decoded, pc: number, csr: string | undef
       return hex(immediate);
     case 'u':
       return hex((immediate >>> 12) & 0xfffff);
+    case 'V':
+      return constant(
+        loadableConstants(instruction.mnemonic.at(-1) as 's' | 'd' | 'h')[immediate],
+        immediate,
+      );
     case 'p':
     case 'a':
       return address(pc + immediate);
@@ -96,9 +102,19 @@ function operand(kind: string, decoded: Decoded, pc: number, csr: string | undef
   }
 }
 
+/** A constant of fli: the least normal number has a name, others stand as C's %a and small ones as decimals would. */
+function constant(value: number, number: number): string {
+  if (number === 1) return 'min';
+  if (number === 31) return 'nan';
+  if (value === Infinity) return 'inf';
+  return number >= 2 && number < 6
+    ? `0x1p${Math.log2(value)}`
+    : value.toFixed(Number.isInteger(value) ? 1 : 4).replace(/0+$/, '');
+}
+
 /** Conversions that never round: objdump does not show their rounding mode when it is the customary 0. */
 function widens({ instruction, rm }: Decoded): boolean {
-  return rm === 0 && /^fcvt\.d\.(s|w|wu)$/.test(instruction.mnemonic);
+  return rm === 0 && /^fcvt\.(d\.(s|h|w|wu)|s\.h)$/.test(instruction.mnemonic);
 }
 
 function fenceSet(bits: number): string {
@@ -119,6 +135,14 @@ function pseudo(decoded: Decoded, pc: number): string | undefined {
       return undefined;
     case 'addiw':
       return immediate === 0 ? `sext.w ${x(rd)},${x(rs1)}` : undefined;
+    case 'ori': {
+      // Zicbop's prefetches.
+      const kind = { 0: 'i', 1: 'r', 3: 'w' }[immediate & 31];
+      if (rd !== 0 || kind === undefined) return undefined;
+      return `prefetch.${kind} ${immediate & ~31}(${x(rs1)})`;
+    }
+    case 'add.uw':
+      return rs2 === 0 ? `zext.w ${x(rd)},${x(rs1)}` : undefined;
     case 'xori':
       return immediate === -1 ? `not ${x(rd)},${x(rs1)}` : undefined;
     case 'andi':
@@ -162,7 +186,10 @@ function pseudo(decoded: Decoded, pc: number): string | undefined {
     case 'fsgnjn.s':
     case 'fsgnjn.d':
     case 'fsgnjx.s':
-    case 'fsgnjx.d': {
+    case 'fsgnjx.d':
+    case 'fsgnj.h':
+    case 'fsgnjn.h':
+    case 'fsgnjx.h': {
       const [operation, format] = mnemonic.split('.');
       const short = { fsgnj: 'fmv', fsgnjn: 'fneg', fsgnjx: 'fabs' }[operation];
       return rs1 === rs2 ? `${short}.${format} ${f(rd)},${f(rs1)}` : undefined;

@@ -16,7 +16,7 @@ export function relaxedMultiplyAdd(x: F64, y: F64, z: F64): F64 {
 }
 
 /** The value next to `sum` on the side of `error`, unless `sum` is exact or its last bit is set: rounding to odd. */
-function toOdd(sum: F64, error: F64): F64 {
+export function toOdd(sum: F64, error: F64): F64 {
   const bits = i64.reinterpret_f64(sum);
   // One unit away from zero when the signs agree, else one towards it.
   const step = select(

@@ -10,6 +10,7 @@ import type { Semantics } from './builder.js';
  * p a     branch and jump target            m        rounding mode (5 and 6 are illegal)
  * 0(s)    base without offset               E Z      CSR number, 5-bit CSR immediate
  * P Q     fence predecessor, successor      A        aq/rl suffix of the mnemonic
+ * V       number of a constant of Zfa's fli
  */
 export interface Instruction {
   readonly mnemonic: string;
@@ -30,8 +31,12 @@ export interface Instruction {
   readonly usesRm: boolean;
   /** What it does with control, for those who look for the ends of basic blocks. */
   readonly flow: Flow;
-  /** Says whether it touches guest memory. */
+  /** Says whether it is a load, a store or an AMO. */
   readonly memory: boolean;
+  /** What it needs beyond RV64GC, as a mask (extensions.ts); all of them. */
+  readonly extensions: number;
+  /** Says that it is executed seldom: engines may keep it out of the code that must be small. */
+  readonly rare: boolean;
 }
 
 export type ImmediateKind = 'none' | 'I' | 'S' | 'B' | 'U' | 'J' | 'shift6' | 'shift5' | 'csrImmediate';

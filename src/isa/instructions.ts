@@ -1,95 +1,53 @@
 import { atomicAndSystemSemantics, COUNTER_CSRS, WRITABLE_CSRS } from './atomicsAndSystem.js';
+import { bitManipulationSemantics } from './bitManipulation.js';
 import type { Semantics } from './builder.js';
+import { cacheBlockSemantics } from './cacheBlocks.js';
+import {
+  AMO,
+  AUIPC,
+  BRANCH,
+  F,
+  F2,
+  F3,
+  F4,
+  FUNCT3,
+  I,
+  JAL,
+  JALR,
+  LOAD,
+  LOAD_FP,
+  LUI,
+  MADD,
+  MAJOR,
+  MISC_MEM,
+  MSUB,
+  NMADD,
+  NMSUB,
+  OP,
+  OP_32,
+  OP_IMM,
+  OP_IMM_32,
+  R,
+  type Row,
+  RS1,
+  RS2,
+  SHIFT,
+  STORE,
+  STORE_FP,
+  SYSTEM,
+} from './encodings.js';
+import { EXTENSION_ROWS } from './extensionInstructions.js';
+import { NO_EXTENSIONS, ZAWRS, ZBC, ZFA, ZFH, ZFHMIN, ZICBOM, ZICBOZ } from './extensions.js';
 import { floatingPointSemantics } from './floatingPoint.js';
+import { additionalFloatSemantics } from './floatingPointAdditional.js';
+import { halfSemantics } from './floatingPointHalf.js';
 import type { Flow, ImmediateKind, Instruction } from './instruction.js';
 import { integerSemantics } from './integer.js';
 
 /**
- * Every 32-bit instruction of RV64IMAFD_Zicsr_Zifencei, one row each (unprivileged ISA manual, "RV32/64G Instruction Set
- * Listings"). Compressed instructions are expanded to these (compressed.ts).
+ * Every 32-bit instruction, one row each: RV64IMAFD_Zicsr_Zifencei here (unprivileged ISA manual, "RV32/64G Instruction Set
+ * Listings"), what other extensions add in extensionInstructions.ts. Compressed instructions are expanded to these (compressed.ts).
  */
-
-/** Major opcodes, with the low bits that mark a 32-bit instruction. */
-const LOAD = 0x03;
-const LOAD_FP = 0x07;
-const MISC_MEM = 0x0f;
-const OP_IMM = 0x13;
-const AUIPC = 0x17;
-const OP_IMM_32 = 0x1b;
-const STORE = 0x23;
-const STORE_FP = 0x27;
-const AMO = 0x2f;
-const OP = 0x33;
-const LUI = 0x37;
-const OP_32 = 0x3b;
-const MADD = 0x43;
-const MSUB = 0x47;
-const NMSUB = 0x4b;
-const NMADD = 0x4f;
-const OP_FP = 0x53;
-const BRANCH = 0x63;
-const JALR = 0x67;
-const JAL = 0x6f;
-const SYSTEM = 0x73;
-
-const FUNCT3 = 0x7000;
-const FUNCT7 = 0xfe00_0000;
-const FUNCT6 = 0xfc00_0000;
-const RS1 = 0x000f_8000;
-const RS2 = 0x01f0_0000;
-const MAJOR = 0x7f;
-
-type Row = readonly [mnemonic: string, operands: string, mask: number, match: number];
-
-/** Major opcode and funct3. */
-const I = (mnemonic: string, operands: string, major: number, funct3: number): Row => [
-  mnemonic,
-  operands,
-  MAJOR | FUNCT3,
-  major | (funct3 << 12),
-];
-/** Major opcode, funct3 and funct7. */
-const R = (mnemonic: string, operands: string, major: number, funct3: number, funct7: number): Row => [
-  mnemonic,
-  operands,
-  MAJOR | FUNCT3 | FUNCT7,
-  major | (funct3 << 12) | (funct7 << 25),
-];
-/** 64-bit shifts by an immediate: six bits of shift amount leave funct6. */
-const SHIFT = (mnemonic: string, funct3: number, funct6: number): Row => [
-  mnemonic,
-  'd,s,>',
-  MAJOR | FUNCT3 | FUNCT6,
-  OP_IMM | (funct3 << 12) | (funct6 << 26),
-];
-/** OP-FP with a rounding mode in funct3. */
-const F = (mnemonic: string, operands: string, funct7: number): Row => [
-  mnemonic,
-  operands,
-  MAJOR | FUNCT7,
-  OP_FP | (funct7 << 25),
-];
-/** OP-FP with a rounding mode and a code in the rs2 field. */
-const F2 = (mnemonic: string, operands: string, funct7: number, rs2: number): Row => [
-  mnemonic,
-  operands,
-  MAJOR | FUNCT7 | RS2,
-  OP_FP | (funct7 << 25) | (rs2 << 20),
-];
-/** OP-FP with funct3 as an operation, and (rs2 given) a code in the rs2 field. */
-const F3 = (mnemonic: string, operands: string, funct7: number, funct3: number, rs2?: number): Row => [
-  mnemonic,
-  operands,
-  MAJOR | FUNCT7 | FUNCT3 | (rs2 === undefined ? 0 : RS2),
-  OP_FP | (funct7 << 25) | (funct3 << 12) | ((rs2 ?? 0) << 20),
-];
-/** Fused multiply-add: format in bits 25 and 26. */
-const F4 = (mnemonic: string, major: number, format: number): Row => [
-  mnemonic,
-  'D,S,T,R,m',
-  MAJOR | 0x0600_0000,
-  major | (format << 25),
-];
 
 const RV64I: readonly Row[] = [
   ['lui', 'd,u', MAJOR, LUI],
@@ -253,13 +211,28 @@ const ZICSR: readonly Row[] = [
   ),
 ];
 
-const ROWS: readonly Row[] = [...RV64I, ...RV64M, ...RV64A, ...floating(0), ...floating(1), ...ZICSR];
+const ROWS: readonly Row[] = [
+  ...RV64I,
+  ...RV64M,
+  ...RV64A,
+  ...floating(0),
+  ...floating(1),
+  ...ZICSR,
+  ...EXTENSION_ROWS,
+];
 
 const SEMANTICS: Readonly<Record<string, Semantics>> = {
   ...integerSemantics,
   ...atomicAndSystemSemantics,
   ...floatingPointSemantics,
+  ...bitManipulationSemantics,
+  ...cacheBlockSemantics,
+  ...additionalFloatSemantics,
+  ...halfSemantics,
 };
+
+/** Extensions whose instructions are seldom executed even by programs that use them. */
+const RARE = ZBC | ZFA | ZFH | ZFHMIN | ZICBOM | ZICBOZ | ZAWRS;
 
 const EXITS = new Set(['ecall', 'ebreak', 'fence.i']);
 
@@ -278,7 +251,7 @@ function immediateOf(operands: string): ImmediateKind {
   if (operands.includes('a')) return 'J';
   if (operands.includes('>')) return 'shift6';
   if (operands.includes('<')) return 'shift5';
-  if (operands.includes('Z')) return 'csrImmediate';
+  if (/[ZV]/.test(operands)) return 'csrImmediate';
   return 'none';
 }
 
@@ -289,22 +262,26 @@ function semanticsOf(mnemonic: string): Semantics | undefined {
 }
 
 /** The table. `index` of a row is its position. */
-export const INSTRUCTIONS: readonly Instruction[] = ROWS.map(([mnemonic, operands, mask, match], index) => ({
-  mnemonic,
-  operands,
-  mask: mask >>> 0,
-  match: match >>> 0,
-  semantics: semanticsOf(mnemonic),
-  index,
-  immediate: immediateOf(operands),
-  usesRd: /[dD]/.test(operands),
-  usesRs1: /[sS]/.test(operands),
-  usesRs2: /[tT]/.test(operands),
-  usesRs3: operands.includes('R'),
-  usesRm: operands.includes('m'),
-  flow: flowOf(mnemonic, match & MAJOR),
-  memory: [LOAD, LOAD_FP, STORE, STORE_FP, AMO].includes(match & MAJOR),
-}));
+export const INSTRUCTIONS: readonly Instruction[] = ROWS.map(
+  ([mnemonic, operands, mask, match, extensions = NO_EXTENSIONS], index) => ({
+    mnemonic,
+    operands,
+    mask: mask >>> 0,
+    match: match >>> 0,
+    semantics: semanticsOf(mnemonic),
+    index,
+    immediate: immediateOf(operands),
+    usesRd: /[dD]/.test(operands),
+    usesRs1: /[sS]/.test(operands),
+    usesRs2: /[tT]/.test(operands),
+    usesRs3: operands.includes('R'),
+    usesRm: operands.includes('m'),
+    flow: flowOf(mnemonic, match & MAJOR),
+    memory: [LOAD, LOAD_FP, STORE, STORE_FP, AMO].includes(match & MAJOR),
+    extensions,
+    rare: (extensions & RARE) !== 0,
+  }),
+);
 
 const byMnemonic = new Map(INSTRUCTIONS.map((instruction) => [instruction.mnemonic, instruction]));
 

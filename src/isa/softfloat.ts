@@ -3,7 +3,7 @@
  *
  * Everything works on bit patterns held in BigInts and on exact intermediate values `±significand × 2^exponent` with an
  * unbounded integer significand; the one place that rounds is `roundAndPack`. Formats are data, so binary32, binary64
- * (and binary16 when Zfh follows) share all of it. Source: IEEE 754-2019 and the RISC-V unprivileged manual, chapters F and D.
+ * share all of it (binary16 does not come here: floatingPointHalf.ts). Source: IEEE 754-2019 and the RISC-V unprivileged manual, chapters F and D.
  */
 
 /** RISC-V rounding modes, as encoded in `rm` and `frm`. */
@@ -49,7 +49,8 @@ export interface FloatFormat {
   readonly canonicalNaN: bigint;
 }
 
-function makeFormat(width: number, precision: number): FloatFormat {
+/** The format of `width` bits, `precision` of them significand (the implicit one included). */
+export function makeFormat(width: number, precision: number): FloatFormat {
   const exponentBits = width - precision;
   const fractionBits = BigInt(precision - 1);
   const exponentMask = 2 ** exponentBits - 1;

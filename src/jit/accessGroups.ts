@@ -23,7 +23,7 @@ export interface AccessGroup {
 /** Bytes of the accesses that may be in a group, by mnemonic. */
 const SIZES: Readonly<Record<string, number>> = {
   ...{ lb: 1, lbu: 1, sb: 1, lh: 2, lhu: 2, sh: 2, lw: 4, lwu: 4, sw: 4, ld: 8, sd: 8 },
-  ...{ flw: 4, fsw: 4, fld: 8, fsd: 8 },
+  ...{ flh: 2, fsh: 2, flw: 4, fsw: 4, fld: 8, fsd: 8 },
 };
 
 /** Bytes that the instruction loads or stores; 0 when it does neither. */

@@ -88,6 +88,8 @@ export interface CodeView {
   load(address: number): number | undefined;
   /** The integer registers of the thread that found the place hot. */
   readonly registers: readonly number[];
+  /** Extensions of the processor, a mask (isa/extensions.ts). */
+  readonly extensions: number;
 }
 
 /** Code farther from the entry than this is left to other regions: distances inside one are small numbers. */
@@ -113,9 +115,9 @@ export function formRegion(entryPc: number, view: CodeView, limits = DEFAULT_LIM
   const decodeAt = (pc: number): Decoded | undefined => {
     const low = view.fetch(pc);
     if (low === undefined) return undefined;
-    if (!isFullLength(low)) return decode(low);
+    if (!isFullLength(low)) return decode(low, view.extensions);
     const high = view.fetch(pc + 2);
-    return high === undefined ? undefined : decode(low | (high << 16));
+    return high === undefined ? undefined : decode(low | (high << 16), view.extensions);
   };
 
   const keyOf = (pc: number, calls: CallStack | undefined): string => `${pc}${calls?.key ?? ''}`;

@@ -190,7 +190,8 @@ export class Translator {
       const page = this.codePageOf(place, address);
       return page !== 0 && mem.getU32(page + CodePage.slots + (address % 4096) * 4) !== 0;
     };
-    const region = formRegion(pc, { fetch, isWarm, load, registers });
+    const extensions = mem.getU32(this.codePageOf(place, pc) + CodePage.extensions);
+    const region = formRegion(pc, { fetch, isWarm, load, registers, extensions });
     if (region === undefined) return undefined;
     return {
       region,

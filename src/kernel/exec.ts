@@ -190,6 +190,7 @@ function emptyLike(t: ThreadContext): number {
     limitStack: getLimit(mem, guest, RLIMIT_STACK)[0],
     limitMemlock: getLimit(mem, guest, RLIMIT_MEMLOCK)[0],
     ...placementOf(mem, t.options),
+    extensions: mem.getU32(t.mm + Mm.extensions),
   });
   mem.setI32(mm + Mm.frameLimit, mem.getI32(t.mm + Mm.frameLimit));
   return mm;

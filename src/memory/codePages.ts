@@ -48,7 +48,8 @@ export function fetchFault(c: Caller, va: number): FaultOutcome {
     const targetPage = Math.floor(va / MIN_PAGE_SIZE);
     const within = (targetPage * MIN_PAGE_SIZE) % (1 << shift);
     const descriptor = frameDescriptor(mem, frame);
-    const code = codePageOf(mem, descriptor, frameAddress(mem, frame) + within, thread);
+    const extensions = mem.getU32(mm + Mm.extensions);
+    const code = codePageOf(mem, descriptor, frameAddress(mem, frame) + within, extensions, thread);
     // Writes must have stopped before anything is decoded.
     const mixed = (mem.atomicLoad(descriptor + FrameDescriptor.flags) & FRAME_MIXED) !== 0;
     if (!mixed && withdrawWrite(mem, mm, page)) quiesceOthers(mem, mm, thread, thread);

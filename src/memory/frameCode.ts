@@ -7,20 +7,33 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 
 /**
- * The predecoded code of a frame: a chain of CodePages (one for each target page of it that was executed) at
- * FrameDescriptor.code. Chains change under Machine.framesLock, which is taken under page-table locks.
+ * The predecoded code of a frame: a chain of CodePages (one for each target page of it that was executed, and each kind of
+ * processor that it was executed on) at FrameDescriptor.code. Chains change under Machine.framesLock, which is taken under page-table locks.
  */
 
-/** The frame's CodePage for the 4 KiB at machine address `source`; made, with empty slots, when there is none. */
-export function codePageOf(mem: SharedMemory, descriptor: number, source: number, owner: number): number {
+/**
+ * The frame's CodePage for the 4 KiB at machine address `source`, on a processor with `extensions` (isa/extensions.ts); made, with
+ * empty slots, when there is none.
+ */
+export function codePageOf(
+  mem: SharedMemory,
+  descriptor: number,
+  source: number,
+  extensions: number,
+  owner: number,
+): number {
   lockMutex(mem, MACHINE + Machine.framesLock, owner);
   try {
     let page = mem.getU32(descriptor + FrameDescriptor.code);
-    while (page !== 0 && mem.getU32(page + CodePage.source) !== source)
+    while (
+      page !== 0 &&
+      (mem.getU32(page + CodePage.source) !== source || mem.getU32(page + CodePage.extensions) !== extensions)
+    )
       page = mem.getU32(page + CodePage.next);
     if (page === 0) {
       page = allocateBlock(mem, CodePage.SIZE, owner);
       mem.setU32(page + CodePage.source, source);
+      mem.setU32(page + CodePage.extensions, extensions);
       mem.setU32(page + CodePage.generation, nextGenerationLocked(mem));
       mem.setU32(page + CodePage.next, mem.getU32(descriptor + FrameDescriptor.code));
       mem.atomicStore(descriptor + FrameDescriptor.code, page);

@@ -36,6 +36,8 @@ export interface MmOptions {
   readonly placementSeed?: number;
   /** Where bottom-up placement begins, bytes (TASK_UNMAPPED_BASE); default: at the lowest address. */
   readonly unmappedBase?: number;
+  /** Extensions of the processor beyond RV64GC, a mask (isa/extensions.ts); default none. */
+  readonly extensions?: number;
 }
 
 /**
@@ -68,6 +70,7 @@ export function createMm(mem: SharedMemory, owner: number, options: MmOptions = 
   mem.setU32(mm + Mm.mmapNextStart, unmappedBase);
   mem.setU32(mm + Mm.maxMappings, MAX_MAP_COUNT);
   mem.setU32(mm + Mm.dumpable, 1);
+  mem.setU32(mm + Mm.extensions, options.extensions ?? 0);
   grantHomeWindow(mem, mm, owner);
   try {
     createTables(mem, mm, initialReach(taskSize), owner);

@@ -27,6 +27,7 @@ const INHERITED_U32 = [
   Mm.mixedFrames,
   Mm.auxvLength,
   Mm.inheritance,
+  Mm.extensions,
 ];
 const INHERITED_U64 = [
   Mm.taskSize,

@@ -3,6 +3,7 @@ import {
   instantiateInterpreter,
   interpreterBytes,
 } from '../../src/interpreter/interpreter.js';
+import { ALL_EXTENSIONS } from '../../src/isa/extensions.js';
 import { CodePage } from '../../src/sync/records/codePage.js';
 import { NO_RESERVATION, Thread } from '../../src/sync/records/thread.js';
 import { SharedMemory } from '../../src/sync/sharedMemory.js';
@@ -21,6 +22,8 @@ export interface BareOptions {
   readonly bytes?: number;
   readonly hostPageShift?: number;
   readonly reach?: number;
+  /** Extensions of the processor beyond RV64GC; default all. */
+  readonly extensions?: number;
 }
 
 /**
@@ -32,10 +35,13 @@ export class BareMachine {
   readonly thread = THREAD;
   readonly interpreter: Interpreter;
   readonly hostPageShift: number;
+  readonly extensions: number;
   #next: number;
 
-  constructor({ bytes = 1 << 26, hostPageShift = 12, reach = 1 << 28 }: BareOptions = {}) {
+  constructor(options: BareOptions = {}) {
+    const { bytes = 1 << 26, hostPageShift = 12, reach = 1 << 28 } = options;
     this.mem = SharedMemory.create(bytes);
+    this.extensions = options.extensions ?? ALL_EXTENSIONS;
     this.hostPageShift = hostPageShift;
     this.#next = HEAP;
     const { mem } = this;
@@ -72,6 +78,7 @@ export class BareMachine {
     const codePage = Math.ceil(this.#next / 64) * 64;
     this.#next = codePage + CodePage.SIZE;
     this.mem.setU32(codePage + CodePage.source, this.place(address));
+    this.mem.setU32(codePage + CodePage.extensions, this.extensions);
     this.mem.setU32(CODE_TABLE + (address >>> 12) * 4, codePage);
   }
 

@@ -4,13 +4,14 @@ import { engineImports } from '../../src/interpreter/instantiate.js';
 import { interpreterBytes } from '../../src/interpreter/interpreter.js';
 import { OPCODE_SHIFT, SINK, slotFields } from '../../src/interpreter/slot.js';
 import { decode } from '../../src/isa/decoder.js';
+import { ALL_EXTENSIONS, NO_EXTENSIONS, USUAL_EXTENSIONS } from '../../src/isa/extensions.js';
 import { INSTRUCTIONS } from '../../src/isa/instructions.js';
 import { CODE_SLOTS, CodePage } from '../../src/sync/records/codePage.js';
 import { SharedMemory } from '../../src/sync/sharedMemory.js';
 
 /** What a slot must say, from the decoder of isa/: the predecoder is generated, this is written by hand. */
-function expectedSlot(raw: number, offset: number): string {
-  const decoded = decode(raw);
+function expectedSlot(raw: number, offset: number, extensions: number): string {
+  const decoded = decode(raw, extensions);
   if (!decoded) {
     const full = (raw & 3) === 3;
     return `illegal ${full ? 4 : 2} ${(full ? raw : raw & 0xffff) >>> 0}`;
@@ -58,7 +59,11 @@ const instance = new WebAssembly.Instance(
   new WebAssembly.Module(interpreterBytes() as Uint8Array<ArrayBuffer>),
   engineImports(mem, { time: () => 0, regions: new WebAssembly.Table({ element: 'anyfunc', initial: 0 }) }),
 );
-const predecodeInstruction = instance.exports.predecodeInstruction as (raw: number, offset: number) => bigint;
+const predecodeInstruction = instance.exports.predecodeInstruction as (
+  raw: number,
+  offset: number,
+  extensions: number,
+) => bigint;
 const predecodeRun = instance.exports.predecodeRun as (page: number, index: number) => void;
 
 let seed = 7;
@@ -69,8 +74,11 @@ function random(): number {
 
 function check(raw: number): void {
   for (const offset of [-1, 0, 2048, 4092]) {
-    const shown = shownSlot(predecodeInstruction(raw, offset));
-    if (shown !== expectedSlot(raw, offset)) expect(shown, raw.toString(16)).toBe(expectedSlot(raw, offset));
+    for (const extensions of [NO_EXTENSIONS, USUAL_EXTENSIONS, ALL_EXTENSIONS]) {
+      const shown = shownSlot(predecodeInstruction(raw, offset, extensions));
+      const expected = expectedSlot(raw, offset, extensions);
+      if (shown !== expected) expect(shown, raw.toString(16)).toBe(expected);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { expandCompressed } from '../../src/isa/compressed.js';
 import { decode } from '../../src/isa/decoder.js';
+import { NO_EXTENSIONS } from '../../src/isa/extensions.js';
 import { INSTRUCTIONS } from '../../src/isa/instructions.js';
 import { assemble } from './assembler.js';
 
@@ -79,7 +80,7 @@ describe('reserved and illegal encodings', () => {
     ['jalr funct3 1', 0x0000_1067],
     ['48-bit encoding', 0x0000_001f],
   ])('%s', (_name, word) => {
-    expect(decode(word)).toBeUndefined();
+    expect(decode(word, NO_EXTENSIONS)).toBeUndefined();
   });
 
   test.each([
@@ -95,7 +96,7 @@ describe('reserved and illegal encodings', () => {
     ['arithmetic with bit 12, funct2 2', 0x9c41],
     ['arithmetic with bit 12, funct2 3', 0x9c61],
   ])('%s', (_name, half) => {
-    expect(decode(half)).toBeUndefined();
+    expect(decode(half, NO_EXTENSIONS)).toBeUndefined();
   });
 
   test('a compressed instruction ignores the halfword behind it', () => {

@@ -3,7 +3,7 @@ import { decode } from '../../src/isa/decoder.js';
 import type { Decoded, Instruction } from '../../src/isa/instruction.js';
 import { type Batch, RECORD_SLOTS, SLOT_A, SLOT_FA, SLOT_FCSR, SLOT_MEMORY } from './executor/executor.js';
 import { FLOAT_INSTRUCTIONS, floatRecords } from './floatInstructions.js';
-import { EDGES_32, EDGES_64, RandomBits } from './floatVectors.js';
+import { EDGES_32, EDGES_64, edgesOf, interesting, RandomBits, register } from './floatVectors.js';
 
 /** Makes, from the rows of the decoder's table, the code and operands that differential tests run on both sides. */
 
@@ -115,6 +115,7 @@ export function encode(row: Instruction, registers: Registers, immediate: number
 export const NOT_EXECUTED: Readonly<Record<string, string>> = {
   ecall: 'a system call: kernel tests',
   ebreak: 'a signal: kernel tests',
+  ctzw: 'qemu before 8.0 counts too far where the low word is zero: bitManipulation.test.ts',
 };
 
 /** Rows that only make sense in a sequence of their own. */
@@ -187,6 +188,7 @@ export function batchesFor(row: Instruction): Batch[] {
   if (row.memory) return memoryBatches(row, random);
   const float = FLOAT_INSTRUCTIONS.find(({ name }) => name === row.mnemonic);
   if (float) return floatBatches(row, float, random);
+  if (/[DST]/.test(row.operands)) return otherFloatBatches(row, random);
   return plainBatches(row, random);
 }
 
@@ -259,6 +261,32 @@ function floatBatches(
     for (const frm of [5, 6, 7])
       batches.push({ code: [encode(row, {}, 0, 7)], records: sprinkle(few(), frm) });
   }
+  return batches;
+}
+
+/** Rows of Zfa and Zfh, of any format: which one a source has is the last part of the mnemonic. */
+function otherFloatBatches(row: Instruction, random: RandomBits): Batch[] {
+  const width = ({ s: 32, d: 64, h: 16 } as const)[row.mnemonic.at(-1) as 's' | 'd' | 'h'] ?? 32;
+  const edges = edgesOf(width);
+  const batches: Batch[] = [];
+  for (const rm of row.usesRm ? [0, 1, 2, 3, 4, 7] : [0])
+    for (const registers of ALIASES.filter((alias) => row.usesRs2 || alias.rs2 === undefined)) {
+      const records = integerRecords(random, registers === ALIASES[0] ? 700 : 100, registers === ALIASES[0]);
+      for (let at = 0, i = 0; at < records.length; at += RECORD_SLOTS, i++) {
+        const frm = BigInt(random.below(5) << 5);
+        records[at + SLOT_FCSR] = frm | BigInt(random.below(3) === 0 ? random.below(32) : random.below(2));
+        for (let k = 0; k < 4; k++) {
+          const bits =
+            registers === ALIASES[0] && k === 1 && i < edges.length
+              ? edges[i]
+              : random.below(3) === 0
+                ? edges[random.below(edges.length)]
+                : interesting(random, width);
+          records[at + SLOT_FA + k] = register(random, width, bits);
+        }
+      }
+      batches.push({ code: [encode(row, registers, 0, rm)], records });
+    }
   return batches;
 }
 
@@ -395,15 +423,15 @@ const USABLE = new Set([2, 10, 11, 12, 13]);
 
 /**
  * Batches for compressed instructions: of every encoding that stays within sp and a0 … a3 (fa0 … fa3) one in `stride`.
- * sp, if it is used, stands for a4.
+ * sp, if it is used, stands for a4. `extensions` is what the processor has beyond RV64GC.
  */
-export function compressedBatches(stride: number): Batch[] {
+export function compressedBatches(stride: number, extensions: number): Batch[] {
   const random = new RandomBits(77);
   const batches: Batch[] = [];
   let count = 0;
   for (let half = 0; half < 0x1_0000; half++) {
     if ((half & 3) === 3) continue;
-    const decoded = decode(half);
+    const decoded = decode(half, extensions);
     if (!decoded || !isSelfContained(decoded)) continue;
     if (count++ % stride !== 0) continue;
     batches.push({ code: compressedProgram(half, decoded), records: integerRecords(random, 6, false) });

@@ -71,11 +71,20 @@ function edges(width: number, fractionBits: number): bigint[] {
 
 export const EDGES_32: readonly bigint[] = edges(32, 23);
 export const EDGES_64: readonly bigint[] = edges(64, 52);
+/** Some of the exponents are beyond the format: those become other numbers. */
+export const EDGES_16: readonly bigint[] = edges(16, 10).map((bits) => BigInt.asUintN(16, bits));
+
+/** Widths of the formats. */
+export type Width = 16 | 32 | 64;
+const FRACTION_BITS: Readonly<Record<Width, number>> = { 16: 10, 32: 23, 64: 52 };
+const EDGES: Readonly<Record<Width, readonly bigint[]>> = { 16: EDGES_16, 32: EDGES_32, 64: EDGES_64 };
+/** The edges of a format. */
+export const edgesOf = (width: Width): readonly bigint[] => EDGES[width];
 
 /** A random pattern; exponents crowd around 1, the ends of the range and the edges, and fractions are often short. */
-export function interesting(random: RandomBits, width: 32 | 64): bigint {
-  const fractionBits = width === 32 ? 23 : 52;
-  const table = width === 32 ? EDGES_32 : EDGES_64;
+export function interesting(random: RandomBits, width: Width): bigint {
+  const fractionBits = FRACTION_BITS[width];
+  const table = EDGES[width];
   const choice = random.below(16);
   if (choice === 0) return table[random.below(table.length)];
   const f = BigInt(fractionBits);
@@ -85,7 +94,7 @@ export function interesting(random: RandomBits, width: 32 | 64): bigint {
     fraction = (fraction >> cleared) << cleared;
   } else if (choice === 5) fraction &= 7n;
   else if (choice === 6) fraction |= (1n << f) - 8n;
-  const span = width === 32 ? 256 : 2048;
+  const span = 2 ** (width - 1 - fractionBits);
   const bias = span / 2 - 1;
   let exponent: number;
   switch (random.below(8)) {
@@ -108,12 +117,14 @@ export function interesting(random: RandomBits, width: 32 | 64): bigint {
       exponent = bias - 8 + random.below(16);
   }
   const sign = random.next() & 1n;
+  exponent = Math.min(Math.max(exponent, 0), span - 1);
   return (sign << BigInt(width - 1)) | (BigInt(exponent) << f) | fraction;
 }
 
-/** An f register that holds `bits`: boxed for singles, now and then badly boxed. */
-export function register(random: RandomBits, width: 32 | 64, bits: bigint): bigint {
+/** An f register that holds `bits`: boxed unless it is a double, now and then badly boxed. */
+export function register(random: RandomBits, width: Width, bits: bigint): bigint {
   if (width === 64) return bits;
-  if (random.below(64) === 0) return ((random.next() >> 32n) << 32n) | bits;
-  return 0xffff_ffff_0000_0000n | bits;
+  const size = BigInt(width);
+  if (random.below(64) === 0) return ((random.next() >> size) << size) | bits;
+  return BigInt.asUintN(64, -1n << size) | bits;
 }

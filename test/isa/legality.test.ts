@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { decode } from '../../src/isa/decoder.js';
+import { NO_EXTENSIONS } from '../../src/isa/extensions.js';
 import {
   type Batch,
+  fullProcessor,
   ILLEGAL,
   plainProcessor,
   RECORD_SLOTS,
@@ -15,6 +17,7 @@ import {
  */
 
 const MAJORS = {
+  'MISC-MEM': 0x0f,
   'OP-IMM': 0x13,
   'OP-IMM-32': 0x1b,
   OP: 0x33,
@@ -39,18 +42,26 @@ const missing = referenceMissing();
 describe.skipIf(missing !== undefined)(
   `legal encodings as qemu-riscv64 sees them${missing ? ` (skipped: ${missing})` : ''}`,
   () => {
-    const processor = missing ? '' : plainProcessor();
-    it.each(Object.entries(MAJORS))(
-      '%s',
-      (_name, major) => {
+    const full = missing ? { cpu: '', extensions: NO_EXTENSIONS } : fullProcessor();
+    const processors = {
+      'RV64GC alone': { cpu: missing ? '' : plainProcessor(), extensions: NO_EXTENSIONS },
+      'with the extensions that it has': full,
+    };
+    it.each(
+      Object.entries(processors).flatMap(([name, processor]) =>
+        Object.entries(MAJORS).map(([majorName, major]) => [majorName, name, major, processor] as const),
+      ),
+    )(
+      '%s, %s',
+      (_majorName, _name, major, { cpu, extensions }) => {
         const words = encodings(major);
         const batches: Batch[] = words.map((word) => ({
           code: [word],
           records: new BigUint64Array(RECORD_SLOTS),
         }));
-        const results = runOnReference(batches, processor);
+        const results = runOnReference(batches, cpu);
         const differing = words.filter(
-          (word, i) => (decode(word) === undefined) !== (results[i][0] === ILLEGAL),
+          (word, i) => (decode(word, extensions) === undefined) !== (results[i][0] === ILLEGAL),
         );
         expect(differing.map((word) => word.toString(16))).toEqual([]);
         expect(results.filter((result) => result[0] === ILLEGAL).length).toBeGreaterThan(0);

@@ -4,9 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const OBJDUMP = 'riscv64-linux-gnu-objdump';
+const GCC = 'riscv64-linux-gnu-gcc';
 
 /** Says whether the cross binutils are installed. */
-export const hasObjdump = spawnSync(OBJDUMP, ['--version']).status === 0;
+export const hasObjdump = [OBJDUMP, GCC].every((tool) => spawnSync(tool, ['--version']).status === 0);
+
+/** What binutils 2.40 knows of the extensions. */
+const ARCHITECTURE = 'rv64gc_zicbom_zicbop_zicboz_zawrs_zfh_zba_zbb_zbc_zbs';
 
 /** One line of a disassembly. */
 export interface DumpLine {
@@ -19,9 +23,13 @@ export interface DumpLine {
 export function objdumpBytes(code: Uint8Array, base: number): DumpLine[] {
   const folder = mkdtempSync(join(tmpdir(), 'guesthouse-objdump-'));
   try {
-    const file = join(folder, 'code.bin');
-    writeFileSync(file, code);
-    return parse(['-b', 'binary', '-m', 'riscv:rv64', '-D', `--adjust-vma=${base}`, file]);
+    writeFileSync(join(folder, 'code.bin'), code);
+    // Only in an ELF file do attributes say which extensions there are; an instruction first, or all counts as data.
+    const source = '.option norelax\n.text\nnop\n.incbin "code.bin"\n';
+    writeFileSync(join(folder, 'code.S'), source);
+    const file = join(folder, 'code.o');
+    execFileSync(GCC, [`-march=${ARCHITECTURE}`, '-c', 'code.S', '-o', file], { cwd: folder });
+    return parse(['-D', '-j', '.text', `--adjust-vma=${base - 2}`, file]).slice(1);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -15,10 +15,10 @@ const COUNTERS = [18, 19];
 const RA = 1;
 
 const LEFT_OUT =
-  /:time$|^(ecall|ebreak|fence\.i|auipc|jal|jalr|b\w+|[ls][bhwd]u?|f[ls][wd]|lr\..*|sc\..*|amo.*)$/;
+  /:time$|^(ecall|ebreak|fence\.i|auipc|jal|jalr|b\w+|[ls][bhwd]u?|f[ls][hwd]|cbo\..*|lr\..*|sc\..*|amo.*)$/;
 const ARITHMETIC = INSTRUCTIONS.filter((row) => !LEFT_OUT.test(row.mnemonic));
-const LOADS = INSTRUCTIONS.filter((row) => /^([l][bhwd]u?|fl[wd])$/.test(row.mnemonic) && row.memory);
-const STORES = INSTRUCTIONS.filter((row) => /^([s][bhwd]|fs[wd])$/.test(row.mnemonic) && row.memory);
+const LOADS = INSTRUCTIONS.filter((row) => /^([l][bhwd]u?|fl[hwd])$/.test(row.mnemonic));
+const STORES = INSTRUCTIONS.filter((row) => /^([s][bhwd]|fs[hwd]|cbo\.zero|cbo\.clean)$/.test(row.mnemonic));
 const ATOMICS = INSTRUCTIONS.filter((row) => /^(lr|sc|amo)/.test(row.mnemonic));
 const BRANCHES = INSTRUCTIONS.filter((row) => row.flow === 'branch');
 const ADDI = instructionNamed('addi');

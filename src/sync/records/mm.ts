@@ -122,4 +122,6 @@ export const Mm = record({
   limitDataMax: u64,
   /** 1 once minherit has asked for something that fork does not do anyway; mmapLock. */
   inheritance: u32,
+  /** Extensions of the processor, a mask (isa/extensions.ts); constant. */
+  extensions: u32,
 });

@@ -3,6 +3,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { EXTENSIONS, NO_EXTENSIONS } from '../../../src/isa/extensions.js';
 
 /**
  * Executes single instructions under qemu-riscv64, through the guest program executor.S: the reference that the
@@ -50,6 +51,24 @@ export function plainProcessor(): string {
       0,
   );
   return ['rv64', ...known.map((name) => `${name}=false`)].join();
+}
+
+/** A processor of qemu's with every extension that it knows, and which those are (a mask, isa/extensions). */
+export function fullProcessor(): { readonly cpu: string; readonly extensions: number } {
+  let extensions = NO_EXTENSIONS;
+  const switches = ['rv64'];
+  for (const { name, bit } of EXTENSIONS) {
+    // Some versions write some of them with a capital letter.
+    const known = [name, name[0].toUpperCase() + name.slice(1)].find(
+      (spelt) =>
+        spawnSync('qemu-riscv64', ['-cpu', `rv64,${spelt}=true`, executorProgram()], { input: '' }).status ===
+        0,
+    );
+    if (known === undefined) continue;
+    extensions |= bit;
+    switches.push(`${known}=true`);
+  }
+  return { cpu: switches.join(), extensions };
 }
 
 /** Builds executor.S once a process and returns the program's path. */

@@ -3,6 +3,7 @@ import {
   instantiateInterpreter,
   interpreterBytes,
 } from '../../../src/interpreter/interpreter.js';
+import { ALL_EXTENSIONS } from '../../../src/isa/extensions.js';
 import { CodePage } from '../../../src/sync/records/codePage.js';
 import {
   EXIT_EBREAK,
@@ -58,6 +59,7 @@ export class InterpreterExecutor {
     mem.setU32(READ_TABLE + (CODE >>> 12) * 4, CODE_FRAME - CODE + 1);
     mem.setU32(CODE_TABLE + (CODE >>> 12) * 4, CODE_PAGE);
     mem.setU32(CODE_PAGE + CodePage.source, CODE_FRAME);
+    mem.setU32(CODE_PAGE + CodePage.extensions, ALL_EXTENSIONS);
     mem.setU32(CODE_FRAME + RETURN_AT, EBREAK);
     mem.u64[(THREAD + Thread.reservationAddress) >>> 3] = NO_RESERVATION;
   }
