@@ -1,3 +1,4 @@
+export { CpuModelError } from './isa/cpuModel.js';
 export { GuestProcess } from './machine/guestProcess.js';
 export { createMachine, InternalError, Machine, type MachineStatistics } from './machine/machine.js';
 export {

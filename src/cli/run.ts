@@ -50,6 +50,7 @@ async function runGuest(machine: Machine, options: RunOptions): Promise<number> 
       ...(options.reservedVa !== undefined && { reservedVa: options.reservedVa }),
       ...(options.pageSize !== undefined && { pageSize: options.pageSize }),
       ...(options.cwd !== undefined && { cwd: options.cwd }),
+      ...(options.cpu !== undefined && { cpu: options.cpu }),
       ...(options.unameRelease !== undefined && { unameRelease: options.unameRelease }),
     });
     const stopForwarding = forwardSignals(guest);

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { CpuModelError, describeCpuModels, parseCpuModel } from '../isa/cpuModel.js';
 import type { DirectoryMount } from '../machine/options.js';
 import { LARGEST_MACHINE, SMALLEST_MACHINE } from '../machine/options.js';
 import { PLACEMENTS, type PlacementName } from '../mm/findVma.js';
@@ -23,6 +24,8 @@ export interface RunOptions {
   readonly hostPageSize?: number;
   readonly cwd?: string;
   readonly unameRelease?: string;
+  /** A CPU model that parseCpuModel takes. */
+  readonly cpu?: string;
   readonly jit?: boolean | { readonly threshold: number };
   readonly placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
   readonly logPage: boolean;
@@ -50,6 +53,7 @@ interface Parsed {
   hostPageSize?: number;
   cwd?: string;
   uname?: string;
+  cpu?: string;
   jit?: boolean | { readonly threshold: number };
   placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
   d: boolean;
@@ -121,9 +125,34 @@ function parseMemory(text: string): number {
   return bytes;
 }
 
+/** Thrown by an option whose value only asks for a text to be printed. */
+class PrintRequest extends Error {}
+
+function parseCpu(text: string): string {
+  if (text === 'help') throw new PrintRequest(describeCpuModels());
+  parseCpuModel(text);
+  return text;
+}
+
+/** QEMU's options of several letters behind one dash, which commander does not take. */
+const LONG_NAMES: Readonly<Record<string, string>> = { '-cpu': '--cpu' };
+
+/** `args` with QEMU's long options spelt with two dashes, up to the program's name. */
+function withLongNames(args: readonly string[], command: Command): string[] {
+  const spelt = [...args];
+  const from = spelt.indexOf(command.name());
+  if (from < 0) return spelt;
+  for (let i = from + 1; i < spelt.length && spelt[i].startsWith('-') && spelt[i] !== '--'; i++) {
+    spelt[i] = LONG_NAMES[spelt[i]] ?? spelt[i];
+    const option = command.options.find(({ short, long }) => short === spelt[i] || long === spelt[i]);
+    if (option?.required) i++;
+  }
+  return spelt;
+}
+
 /**
  * Parses the arguments after `guesthouse`. Options end at PROGRAM: whatever follows is the guest's.
- * Throws UsageError.
+ * Throws UsageError, and CpuModelError for a processor that there is not.
  */
 export function parseCommandLine(args: readonly string[], version: string): CommandLine {
   let printed = '';
@@ -179,6 +208,11 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     )
     .option('-r, --uname <release>', 'kernel release that uname reports')
     .option(
+      '--cpu <model>',
+      'processor, as -cpu (which also works) in QEMU: rv64 (default), max, rv64,zfh=on …; or help',
+      parseCpu,
+    )
+    .option(
       '--jit <on|off|threshold=n>',
       'translate hot code to WebAssembly (default: in programs that run for a while)',
       parseJit,
@@ -202,7 +236,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
       'after',
       '\nSizes are bytes, decimal or 0x hexadecimal, or with a suffix K, M or G.\n' +
         'Exit status: that of the program, 128+n when signal n ends it, 126 when it cannot be run, 127 when it\n' +
-        'is not found, 2 for a wrong command line, 1 for an internal error.',
+        'is not found, 2 for a wrong command line, 1 for an unknown processor or an internal error.',
     )
     .passThroughOptions()
     .action((path: string, rest: string[], o: Parsed) => {
@@ -229,6 +263,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
           ...(o.cwd !== undefined && { cwd: o.cwd }),
           ...(o.placement !== undefined && { placement: o.placement }),
           ...(o.uname !== undefined && { unameRelease: o.uname }),
+          ...(o.cpu !== undefined && { cpu: o.cpu }),
           ...(o.jit !== undefined && { jit: o.jit }),
         },
       };
@@ -237,9 +272,10 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
 
   if (args.length === 0) return { kind: 'print', text: program.helpInformation() };
   try {
-    program.parse(args, { from: 'user' });
+    program.parse(withLongNames(args, program.commands[0]), { from: 'user' });
   } catch (error) {
-    if (error instanceof UsageError) throw error;
+    if (error instanceof PrintRequest) return { kind: 'print', text: error.message };
+    if (error instanceof UsageError || error instanceof CpuModelError) throw error;
     const { code, message, exitCode } = error as { code?: string; message: string; exitCode?: number };
     if (code === undefined) throw error;
     if (exitCode === 0) return { kind: 'print', text: printed };

@@ -1,6 +1,7 @@
 import { fstatSync } from 'node:fs';
 import { PassThrough, Readable } from 'node:stream';
 import { isatty } from 'node:tty';
+import { DEFAULT_CPU, parseCpuModel } from '../isa/cpuModel.js';
 import { createFilesTable } from '../kernel/files/filesTable.js';
 import { createFs } from '../kernel/files/fsRecord.js';
 import { toByteString } from '../kernel/files/mountTable.js';
@@ -109,11 +110,12 @@ export class Machine {
 
   /**
    * Starts a program as a new guest. `program` is a file of the host or, with `root`, else a path in there. Throws
-   * SpawnError when there is nothing to start; what is wrong with the file itself rejects `guest.exited`.
+   * SpawnError when there is nothing to start, CpuModelError when there is no such processor; what is wrong with the file itself rejects `guest.exited`.
    */
   async spawn(program: string, options: SpawnOptions = {}): Promise<GuestProcess> {
     if (this.closing) throw new InternalError('the machine is closed');
     const { mem } = this;
+    const extensions = parseCpuModel(options.cpu ?? DEFAULT_CPU);
     const sandbox = planSandbox(program, options, this.temporary);
     const fs = createFs(mem, COORDINATOR, {
       mounts: { root: sandbox.root, mounts: sandbox.mounts },
@@ -155,7 +157,7 @@ export class Machine {
           ...(options.reservedVa !== undefined && { reservedVa: options.reservedVa }),
           ...(options.pageSize !== undefined && { pageSize: options.pageSize }),
         },
-        ...(options.memory !== undefined && { mm: { memoryLimit: options.memory } }),
+        mm: { extensions, ...(options.memory !== undefined && { memoryLimit: options.memory }) },
       });
     } catch (error) {
       unreserveHost(mem, COORDINATOR);

@@ -66,6 +66,11 @@ export interface SpawnOptions {
   readonly pageSize?: number;
   /** How much of the machine's memory the guest may hold; default: all of it. */
   readonly memory?: number;
+  /**
+   * The processor, as qemu-riscv64's option -cpu names it: `rv64` (default) or `max`, with switches for extensions
+   * ('rv64,zba=off,zfh=on'). CpuModelError from `spawn` when there is none like that.
+   */
+  readonly cpu?: string;
   /** The kernel release uname(2) reports. */
   readonly unameRelease?: string;
   /** Print system calls and signals on stderr, as qemu-user's -strace does. */

@@ -1,7 +1,9 @@
 import { totalmem } from 'node:os';
+import { isaString } from '../../isa/extensions.js';
 import { monotonicNow } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
+import { Mm } from '../../sync/records/mm.js';
 import { Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { realtimeOffset } from '../clock.js';
@@ -61,11 +63,12 @@ function meminfo({ mem }: ThreadContext): string {
   );
 }
 
-function cpuinfo({ mem }: ThreadContext): string {
+function cpuinfo({ mem, mm }: ThreadContext): string {
   const blocks: string[] = [];
+  const isa = isaString(mem.getU32(mm + Mm.extensions));
   for (let cpu = 0; cpu < cpuCount(mem); cpu++) {
     blocks.push(
-      `processor\t: ${cpu}\nhart\t\t: ${cpu}\nisa\t\t: rv64imafdc_zicsr_zifencei\nmmu\t\t: sv48\n` +
+      `processor\t: ${cpu}\nhart\t\t: ${cpu}\nisa\t\t: ${isa}\nmmu\t\t: sv48\n` +
         'mvendorid\t: 0x0\nmarchid\t\t: 0x0\nmimpid\t\t: 0x0\nuarch\t\t: guesthouse\n',
     );
   }

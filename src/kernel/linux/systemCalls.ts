@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { CACHE_BLOCK, EXTENSIONS, ZICBOM, ZICBOZ } from '../../isa/extensions.js';
 import { copyIn, copyOut, readU64, readU64Big, writeU32, writeU64Big } from '../../memory/userAccess.js';
 import { withMutex } from '../../sync/mutex.js';
 import { monotonicNow } from '../../sync/park.js';
@@ -260,15 +261,47 @@ function getrandom(t: ThreadContext, va: number, length: number, flags: number):
   return wanted;
 }
 
-/** riscv_hwprobe(2): keys and what this machine answers. */
-const HWPROBE: ReadonlyMap<bigint, bigint> = new Map([
-  [0n, 0n], // MVENDORID
-  [1n, 0n], // MARCHID
-  [2n, 0n], // MIMPID
-  [3n, 1n], // BASE_BEHAVIOR: IMA
-  [4n, 3n], // IMA_EXT_0: FD | C
-  [5n, 2n], // CPUPERF_0: misaligned accesses are slow
-]);
+/** IMA_EXT_0: FD, C, and what is always there beside them (Zihintntl, Zihintpause, Zca, Zcd, Zicntr, Zaamo, Zalrsc). */
+const ALWAYS_PROBED = [0, 1, 29, 36, 43, 45, 50, 56, 57].reduce(
+  (bits, bit) => bits | (1n << BigInt(bit)),
+  0n,
+);
+
+const TIME_FREQUENCY = 10_000_000n;
+
+/** riscv_hwprobe(2): what the processor answers for a key (asm/hwprobe.h); undefined for one that is not known. */
+function probe(key: bigint, extensions: number, taskSize: number): bigint | undefined {
+  const block = (bit: number): bigint => (extensions & bit ? BigInt(CACHE_BLOCK) : 0n);
+  switch (key) {
+    case 0n: // MVENDORID
+    case 1n: // MARCHID
+    case 2n: // MIMPID
+      return 0n;
+    case 3n: // BASE_BEHAVIOR: IMA
+      return 1n;
+    case 4n: // IMA_EXT_0
+      return EXTENSIONS.reduce(
+        (bits, { bit, probeBit }) =>
+          extensions & bit && probeBit !== undefined ? bits | (1n << BigInt(probeBit)) : bits,
+        ALWAYS_PROBED,
+      );
+    case 5n: // CPUPERF_0 and
+    case 9n: // MISALIGNED_SCALAR_PERF: slow
+      return 2n;
+    case 6n: // ZICBOZ_BLOCK_SIZE
+      return block(ZICBOZ);
+    case 7n: // HIGHEST_VIRT_ADDRESS
+      return BigInt(taskSize - 1);
+    case 8n: // TIME_CSR_FREQ
+      return TIME_FREQUENCY;
+    case 10n: // MISALIGNED_VECTOR_PERF: unsupported
+      return 4n;
+    case 12n: // ZICBOM_BLOCK_SIZE
+      return block(ZICBOM);
+    default:
+      return undefined;
+  }
+}
 
 function riscvHwprobe(
   t: ThreadContext,
@@ -285,9 +318,11 @@ function riscvHwprobe(
     copyIn(t, cpus, set);
     if (!set.some((byte) => byte !== 0)) return -EINVAL;
   } else if (cpuSetSize !== 0) return -EINVAL;
+  const extensions = t.mem.getU32(t.mm + Mm.extensions);
+  const taskSize = t.mem.getU64(t.mm + Mm.taskSize);
   for (let i = 0; i < count; i++) {
     const at = pairs + i * 16;
-    const value = HWPROBE.get(readU64Big(t, at));
+    const value = probe(readU64Big(t, at), extensions, taskSize);
     if (value === undefined) writeU64Big(t, at, 0xffff_ffff_ffff_ffffn);
     writeU64Big(t, at + 8, value ?? 0n);
   }
