@@ -28,6 +28,7 @@ export const CLONE_PARENT_SETTID = 0x100000;
 export const CLONE_CHILD_CLEARTID = 0x200000;
 export const CLONE_CHILD_SETTID = 0x1000000;
 export const CLONE_PARENT = 0x8000;
+const CLONE_DETACHED = 0x400000;
 export const CLONE_CLEAR_SIGHAND = 0x1_0000_0000;
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 const CLONE_NEWANY = 0x7e020000;
@@ -42,6 +43,8 @@ export interface CloneArguments {
   readonly tls: number;
   readonly parentTid: number;
   readonly childTid: number;
+  /** Where the descriptor of CLONE_PIDFD goes. */
+  readonly pidfd: number;
 }
 
 const A0 = 10;
@@ -52,8 +55,9 @@ export function cloneThread(t: ThreadContext, args: CloneArguments): number {
   if ((low & CLONE_SIGHAND) !== 0 && (low & CLONE_VM) === 0) throw new SyscallError(EINVAL);
   if ((low & CLONE_THREAD) !== 0 && (low & CLONE_SIGHAND) === 0) throw new SyscallError(EINVAL);
   if (args.flags >= CLONE_CLEAR_SIGHAND && (low & CLONE_SIGHAND) !== 0) throw new SyscallError(EINVAL);
-  // Neither built: descriptors of processes, and namespaces, which take privileges nobody has here.
-  if ((low & CLONE_PIDFD) !== 0) throw new SyscallError(EINVAL);
+  // Pidfds of threads are not built; namespaces take privileges nobody has here.
+  if ((low & CLONE_PIDFD) !== 0 && (low & (CLONE_THREAD | CLONE_DETACHED)) !== 0)
+    throw new SyscallError(EINVAL);
   if ((low & CLONE_NEWANY) !== 0) throw new SyscallError(EPERM);
   if ((low & CLONE_THREAD) === 0) return cloneProcess(t, args);
   return startNewThread(t, low, args);

@@ -5,6 +5,7 @@ import { SignalAction } from '../sync/records/signals.js';
 import { pushRequest, RequestKind } from '../sync/ring.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { wakeQueue } from '../sync/waitQueue.js';
+import { tellPidFdsLocked } from './files/pidFd.js';
 import { enlistGuestLocked, freeGuestLocked } from './guestRecords.js';
 import { actionOf, sendSignal } from './signals/pendingSignals.js';
 import { childInfo, type SigInfo, sentInfo } from './signals/sigInfo.js';
@@ -97,6 +98,7 @@ export function leaveFamily(t: ThreadContext): boolean {
   });
   mem.setU32(guest + Guest.children, 0);
   mem.atomicStore(guest + Guest.phase, GUEST_ZOMBIE);
+  tellPidFdsLocked(mem, guest, thread);
   const parent = mem.getU32(guest + Guest.parent);
   const embedded = parent === 0 && mem.getU32(guest + Guest.orphan) === 0;
   if (!embedded && (parent === 0 || !reportEndLocked(t, parent))) reapChildLocked(mem, guest, thread);

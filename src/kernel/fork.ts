@@ -15,6 +15,7 @@ import {
   CLONE_CLEAR_SIGHAND,
   CLONE_PARENT,
   CLONE_PARENT_SETTID,
+  CLONE_PIDFD,
   CLONE_SIGHAND,
   CLONE_VFORK,
   CLONE_VM,
@@ -24,8 +25,11 @@ import {
 } from './clone.js';
 import { EAGAIN, SyscallError } from './errno.js';
 import { joinFamily } from './family.js';
+import { closeDescriptor, newDescriptor } from './files/descriptors.js';
 import { releaseFiles } from './files/filesTable.js';
 import { releaseFs } from './files/fsRecord.js';
+import { O_CLOEXEC } from './files/openFlags.js';
+import { createPidFdLocked } from './files/pidFd.js';
 import { copyGuestRecord, freeGuestBlocks, joinGuest } from './guestRecords.js';
 import { fatalSignalPending } from './signals/pendingSignals.js';
 import type { ThreadContext } from './threadContext.js';
@@ -113,6 +117,12 @@ function makeChild(t: ThreadContext, flags: number, args: CloneArguments): Child
       releaseFiles(mem, mem.getU32(child + Thread.files), thread);
       releaseFs(mem, mem.getU32(child + Thread.fs), thread);
     });
+
+    if ((flags & CLONE_PIDFD) !== 0) {
+      const pidfd = newDescriptor(t, createPidFdLocked(mem, guest, 0, thread), O_CLOEXEC);
+      undo.push(() => closeDescriptor(t, pidfd));
+      writeU32(t, args.pidfd, pidfd);
+    }
 
     let mm = t.mm;
     if ((flags & CLONE_VM) !== 0) retainMm(mem, mm);

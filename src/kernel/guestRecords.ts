@@ -7,6 +7,7 @@ import { GuestSignals } from '../sync/records/signals.js';
 import { ATTENTION_EXIT, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initWaitQueue } from '../sync/waitQueue.js';
+import { releaseProcessId } from './files/pidFd.js';
 import { discardSignals } from './signals/pendingSignals.js';
 
 /** RLIM_INFINITY as rlimits are kept: beyond every limit that is checked, exact as a number. */
@@ -139,6 +140,8 @@ export function freeGuestBlocks(mem: SharedMemory, guest: number, owner: number)
     discardSignals(mem, signals + GuestSignals.pending, owner);
     freeBlock(mem, signals, owner);
   }
+  const processId = mem.getU32(guest + Guest.processId);
+  if (processId !== 0) releaseProcessId(mem, processId, owner);
   for (const field of [Guest.execMessage, Guest.crashMessage, Guest.optionsText]) {
     const block = mem.getU32(guest + field);
     if (block !== 0) freeBlock(mem, block, owner);

@@ -30,7 +30,9 @@ export const WCLONE = 0x8000_0000 | 0;
 /** Which children are meant. */
 export type ChildSelector =
   | { readonly kind: 'any' }
-  | { readonly kind: 'pid' | 'group'; readonly id: number };
+  | { readonly kind: 'pid' | 'group'; readonly id: number }
+  /** The ProcessId of a pidfd. */
+  | { readonly kind: 'process'; readonly id: number };
 
 /** What a wait tells of a child. */
 export interface ChildReport {
@@ -99,6 +101,7 @@ function matches(t: ThreadContext, child: number, selector: ChildSelector, optio
   const { mem } = t;
   if (selector.kind === 'pid' && mem.getU32(child + Guest.pid) !== selector.id) return false;
   if (selector.kind === 'group' && mem.getU32(child + Guest.pgid) !== selector.id) return false;
+  if (selector.kind === 'process' && mem.getU32(child + Guest.processId) !== selector.id) return false;
   if ((options & WALL) !== 0) return true;
   const ofClone = mem.getU32(child + Guest.exitSignal) !== SIGCHLD;
   return ofClone === ((options & WCLONE) !== 0);

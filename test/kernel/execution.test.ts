@@ -170,6 +170,7 @@ describe('threads', () => {
       tls: 0x66660,
       parentTid: page,
       childTid: page + 4,
+      pidfd: 0,
     });
     expect(readU32(t, page)).toBe(tid);
     expect(mem.getI32(t.guest + Guest.threadCount)).toBe(2);
@@ -183,7 +184,15 @@ describe('threads', () => {
   });
 
   it('a bad tid pointer leaves no thread behind', () => {
-    const args = { flags: THREAD_FLAGS, exitSignal: 0, stack: 0, tls: 0, parentTid: 0x10, childTid: 0 };
+    const args = {
+      flags: THREAD_FLAGS,
+      exitSignal: 0,
+      stack: 0,
+      tls: 0,
+      parentTid: 0x10,
+      childTid: 0,
+      pidfd: 0,
+    };
     const committed = mem.getI32(MACHINE + Machine.hostsCommitted);
     const guests = mem.getI32(MACHINE + Machine.guestCount);
     expect(() => cloneThread(t, args)).toThrow();
@@ -212,6 +221,7 @@ describe('threads', () => {
       tls: 0,
       parentTid: page + 8,
       childTid: page,
+      pidfd: 0,
     });
     const child = contextOf(mem, mem.getU32(other.guest + Guest.threads));
     endThread(child);
@@ -242,6 +252,7 @@ describe('threads', () => {
       tls: 0,
       parentTid: 0,
       childTid: 0,
+      pidfd: 0,
     });
     const child = contextOf(mem, mem.getU32(guest + Guest.threads));
     runThread(t, { run: () => ecall(SYS.SYS_exit, 5) });

@@ -27,6 +27,7 @@ const programs: [string, string][] = [
   ['shm', 'shm.c'],
   ['smaps', 'smaps.c'],
   ['processes', 'processes.c'],
+  ['processfiles', 'processfiles.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],
 ];

@@ -15,6 +15,11 @@ export function filesGlobal(mem: SharedMemory, owner: number): number {
   return seen;
 }
 
+/** The machine's FilesGlobal record, or 0 while nobody has needed it. */
+export function existingFilesGlobal(mem: SharedMemory): number {
+  return mem.atomicLoad(MACHINE + Machine.filesGlobal) >>> 0;
+}
+
 /** A number that nothing else of kernel/files in this machine has. */
 export function uniqueId(mem: SharedMemory, owner: number): number {
   return mem.atomicAdd(filesGlobal(mem, owner) + FilesGlobal.lastId, 1) + 1;

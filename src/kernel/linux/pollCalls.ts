@@ -1,7 +1,7 @@
 import { FAULT_MAPERR, UserFault } from '../../memory/caller.js';
 import { copyIn, copyOut, probe, readI64, readU32 } from '../../memory/userAccess.js';
 import { monotonicNow } from '../../sync/park.js';
-import { FILE_TIMER, OpenFile } from '../../sync/records/openFile.js';
+import { FILE_SIGNAL, FILE_TIMER, OpenFile } from '../../sync/records/openFile.js';
 import {
   CLOCK_BOOTTIME,
   CLOCK_BOOTTIME_ALARM,
@@ -37,6 +37,7 @@ import { acquireFile } from '../files/filesTable.js';
 import { releaseOpenFile } from '../files/openFile.js';
 import { O_CLOEXEC, O_NONBLOCK } from '../files/openFlags.js';
 import { pollFiles } from '../files/poll.js';
+import { createSignalFd, setSignalFdMask } from '../files/signalFd.js';
 import { createTimerFd, getTimerFd, setTimerFd, type TimerSetting, timerFdClock } from '../files/timerFd.js';
 import { endTemporaryMask, setTemporaryMask } from '../signals/temporaryMask.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -50,12 +51,13 @@ import {
   SYS_eventfd2,
   SYS_ppoll,
   SYS_pselect6,
+  SYS_signalfd4,
   SYS_timerfd_create,
   SYS_timerfd_gettime,
   SYS_timerfd_settime,
 } from './syscallNumbers.js';
 
-/** Waiting for files: poll, select, epoll, and what exists to be waited for: eventfd, timerfd. */
+/** Waiting for files: poll, select, epoll, and what exists to be waited for: eventfd, timerfd, signalfd. */
 
 /** Deadline of a timeout in milliseconds from now; 0 does not wait at all. */
 function deadlineAfter(milliseconds: number): number {
@@ -298,6 +300,23 @@ function timerfdSettime(t: ThreadContext, fd: number, flags: number, value: numb
   });
 }
 
+const SFD_FLAGS = O_CLOEXEC | O_NONBLOCK;
+const SIGSET_SIZE = 8;
+
+function signalfd4(t: ThreadContext, fd: number, mask: number, size: number, flags: number): number {
+  if (size !== SIGSET_SIZE) return -EINVAL;
+  const low = readU32(t, mask);
+  const high = readU32(t, mask + 4);
+  if ((flags & ~SFD_FLAGS) !== 0) return -EINVAL;
+  const { mem, thread } = t;
+  if ((fd | 0) === -1) return newDescriptor(t, createSignalFd(mem, low, high, flags, thread), flags);
+  return withRealFile(t, fd, (file) => {
+    if (mem.getU32(file + OpenFile.kind) !== FILE_SIGNAL) return -EINVAL;
+    setSignalFdMask(mem, file, low, high, thread);
+    return fd | 0;
+  });
+}
+
 export const pollCalls: SyscallTable = {
   [SYS_ppoll]: syscall('ppoll', ['pointer', 'uint', 'timespec', 'sigset', 'size'], (t, fds, count, ...rest) =>
     ppoll(t, fds, count | 0, rest[0], rest[1], rest[2]),
@@ -348,4 +367,5 @@ export const pollCalls: SyscallTable = {
       return 0;
     }),
   ),
+  [SYS_signalfd4]: syscall('signalfd4', ['fd', 'sigset', 'size', 'hex'], signalfd4),
 };

@@ -1,8 +1,12 @@
 import { copyOut, readCString, readU64, writeU32 } from '../../memory/userAccess.js';
 import { Guest } from '../../sync/records/guest.js';
-import { E2BIG, EINVAL, ENAMETOOLONG, ENOENT, ESRCH, SyscallError } from '../errno.js';
+import { E2BIG, EAGAIN, EBADF, EINVAL, ENAMETOOLONG, ENOENT, ESRCH, SyscallError } from '../errno.js';
 import { execProgram } from '../exec.js';
+import { withFile } from '../files/descriptors.js';
+import { flagsOf } from '../files/openFile.js';
+import { O_NONBLOCK } from '../files/openFlags.js';
 import { AT_FDCWD } from '../files/pathResolution.js';
+import { processIdOf } from '../files/pidFd.js';
 import type { ThreadContext } from '../threadContext.js';
 import {
   type ChildReport,
@@ -57,6 +61,7 @@ function usageOf(report: ChildReport): Uint8Array {
 const P_ALL = 0;
 const P_PID = 1;
 const P_PGID = 2;
+const P_PIDFD = 3;
 
 function waitid(
   t: ThreadContext,
@@ -70,6 +75,19 @@ function waitid(
   const id = idNumber | 0;
   const known = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
   if ((options & ~known) !== 0 || (options & (WEXITED | WSTOPPED | WCONTINUED)) === 0) return -EINVAL;
+  if ((which | 0) === P_PIDFD) {
+    if (id < 0) return -EINVAL;
+    return withFile(t, id, (file) => {
+      const process = processIdOf(t.mem, file);
+      if (process === 0) return -EBADF;
+      // A descriptor that does not wait makes waitid say so, rather than answer that there is nothing.
+      const impatient = (flagsOf(t.mem, file) & O_NONBLOCK) !== 0;
+      const selector: ChildSelector = { kind: 'process', id: process };
+      const report = waitForChild(t, selector, impatient ? options | WNOHANG : options);
+      if (report === undefined && impatient && (options & WNOHANG) === 0) return -EAGAIN;
+      return tellOf(t, report, info, usage);
+    });
+  }
   let selector: ChildSelector;
   switch (which | 0) {
     case P_ALL:
@@ -86,7 +104,10 @@ function waitid(
     default:
       return -EINVAL;
   }
-  const report = waitForChild(t, selector, options);
+  return tellOf(t, waitForChild(t, selector, options), info, usage);
+}
+
+function tellOf(t: ThreadContext, report: ChildReport | undefined, info: number, usage: number): number {
   if (report !== undefined && usage !== 0) copyOut(t, usage, usageOf(report));
   // With nothing to report, si_signo and si_pid are 0; only the fields of SIGCHLD are written.
   if (info !== 0) copyOut(t, info, report === undefined ? new Uint8Array(28) : report.info.slice(0, 28));

@@ -3,19 +3,14 @@ import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
 import { monotonicNow, park, parkTicket } from '../../sync/park.js';
 import { GUEST_ZOMBIE, Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
-import {
-  GuestSignals,
-  PendingSignals,
-  Sighand,
-  SignalAction,
-  ThreadSignals,
-} from '../../sync/records/signals.js';
+import { Sighand, SignalAction, ThreadSignals } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
 import { EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOHAND, ESRCH, SyscallError } from '../errno.js';
 import { threadByTidLocked } from '../guestRecords.js';
 import {
   actionOf,
   dropIgnoredLocked,
+  pendingLocked,
   recalculateAttention,
   type SendResult,
   sendSignal,
@@ -125,16 +120,14 @@ function writeSet(t: ThreadContext, va: number, low: number, high: number): void
 
 function rtSigpending(t: ThreadContext, set: number, size: number): number {
   if (size > SIGSET_SIZE) return -EINVAL;
-  const { mem, signals, sighand, thread, guest } = t;
-  const own = signals + ThreadSignals.pending;
-  const all = mem.getU32(guest + Guest.signals) + GuestSignals.pending;
-  const [low, high] = withMutex(mem, sighand + Sighand.lock, thread, () => [
-    (mem.getU32(own + PendingSignals.low) | mem.getU32(all + PendingSignals.low)) &
-      mem.getU32(signals + ThreadSignals.blockedLow),
-    (mem.getU32(own + PendingSignals.high) | mem.getU32(all + PendingSignals.high)) &
-      mem.getU32(signals + ThreadSignals.blockedHigh),
-  ]);
-  writeSet(t, set, low, high);
+  const { mem, signals, sighand, thread } = t;
+  const [low, high] = withMutex(mem, sighand + Sighand.lock, thread, () => pendingLocked(mem, thread));
+  writeSet(
+    t,
+    set,
+    low & mem.getU32(signals + ThreadSignals.blockedLow),
+    high & mem.getU32(signals + ThreadSignals.blockedHigh),
+  );
   return 0;
 }
 
@@ -258,7 +251,8 @@ function sigaltstack(t: ThreadContext, stack: number, old: number): number {
 
 // --- sending ---
 
-function answer(result: SendResult): number {
+/** The result of a call that has sent a signal. */
+export function answer(result: SendResult): number {
   return result === 'full' ? -EAGAIN : 0;
 }
 
@@ -286,11 +280,13 @@ function pidOf(t: ThreadContext): number {
   return t.mem.getU32(t.guest + Guest.pid);
 }
 
-function ownInfo(t: ThreadContext, signal: number, code: number): SigInfo {
+/** The siginfo of a signal that the caller sends. */
+export function ownInfo(t: ThreadContext, signal: number, code: number): SigInfo {
   return sentInfo(signal, code, pidOf(t), t.mem.getU32(t.guest + Guest.uids));
 }
 
-function validSignal(signal: number): void {
+/** Throws EINVAL unless the number is a signal's, or 0. */
+export function validSignal(signal: number): void {
   if (signal < 0 || signal > 64) throw new SyscallError(EINVAL);
 }
 
@@ -346,11 +342,11 @@ function tkill(t: ThreadContext, tid: number, signal: number): number {
   return sendToThread(t, 0, tid | 0, signal | 0, ownInfo(t, signal | 0, SI_TKILL));
 }
 
-/** Reads a siginfo the guest made. Positive codes and SI_TKILL would be lies, unless told to itself. */
-function readInfo(t: ThreadContext, va: number, signal: number, pid: number): SigInfo {
+/** Reads a siginfo the guest made, and makes it one of `signal` if that is given. Positive codes and SI_TKILL would be lies, unless told to itself. */
+export function readInfo(t: ThreadContext, va: number, signal: number | undefined, pid: number): SigInfo {
   const info = new Uint8Array(SIGINFO_SIZE);
   copyIn(t, va, info);
-  new DataView(info.buffer).setInt32(SI_SIGNO, signal, true);
+  if (signal !== undefined) new DataView(info.buffer).setInt32(SI_SIGNO, signal, true);
   const code = infoCode(info);
   if ((code >= 0 || code === SI_TKILL) && pid !== pidOf(t)) throw new SyscallError(EPERM);
   return info;

@@ -1,6 +1,7 @@
 import { fileCalls } from './fileCalls.js';
 import { memoryCalls } from './memoryCalls.js';
 import { pathCalls } from './pathCalls.js';
+import { pidFdCalls } from './pidFdCalls.js';
 import { pollCalls } from './pollCalls.js';
 import { processCalls } from './processCalls.js';
 import { readWriteCalls } from './readWriteCalls.js';
@@ -17,6 +18,7 @@ const topics: readonly SyscallTable[] = [
   fileCalls,
   memoryCalls,
   pathCalls,
+  pidFdCalls,
   pollCalls,
   processCalls,
   readWriteCalls,

@@ -7,7 +7,7 @@ import { Mm } from '../../sync/records/mm.js';
 import { ATTENTION_EXIT, Thread } from '../../sync/records/thread.js';
 import { quiesceOthers } from '../../sync/safepoint.js';
 import { realtimeOffset } from '../clock.js';
-import { cloneThread } from '../clone.js';
+import { CLONE_PARENT_SETTID, CLONE_PIDFD, cloneThread } from '../clone.js';
 import {
   E2BIG,
   EINVAL,
@@ -52,6 +52,8 @@ function clone(
   childTid: number,
 ): number {
   const low = flags >>> 0;
+  // One pointer cannot serve both.
+  if ((low & CLONE_PIDFD) !== 0 && (low & CLONE_PARENT_SETTID) !== 0) return -EINVAL;
   return cloneThread(t, {
     flags: low - (low & 0xff),
     exitSignal: low & 0xff,
@@ -59,6 +61,7 @@ function clone(
     tls,
     parentTid,
     childTid,
+    pidfd: parentTid,
   });
 }
 
@@ -102,6 +105,7 @@ function clone3(t: ThreadContext, pointer: number, size: number): number {
     tls: field(CloneArgs.tls),
     parentTid: field(CloneArgs.parentTid),
     childTid: field(CloneArgs.childTid),
+    pidfd: field(CloneArgs.pidfd),
   });
 }
 

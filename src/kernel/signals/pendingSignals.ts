@@ -1,6 +1,7 @@
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { lockMutex, unlockMutex } from '../../sync/mutex.js';
 import { unpark } from '../../sync/park.js';
+import { FilesGlobal } from '../../sync/records/files.js';
 import { Guest } from '../../sync/records/guest.js';
 import {
   GuestSignals,
@@ -12,6 +13,8 @@ import {
 } from '../../sync/records/signals.js';
 import { ATTENTION_SIGNAL, Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
+import { READABLE, signalEvents } from '../files/events.js';
+import { existingFilesGlobal } from '../files/filesGlobal.js';
 import { SIGINFO_SIZE, type SigInfo } from './sigInfo.js';
 import {
   defaultAction,
@@ -159,6 +162,28 @@ export function sendSignalLocked(
   timer = 0,
   timerSequence = 0,
 ): SendResult {
+  const result = postSignalLocked(mem, owner, guest, thread, signal, info, timer, timerSequence);
+  if (result === 'sent') tellSignalFds(mem, owner);
+  return result;
+}
+
+/** Signalfds have a source of events in common; their locks are not to be taken under the Sighand's. */
+function tellSignalFds(mem: SharedMemory, owner: number): void {
+  const files = existingFilesGlobal(mem);
+  if (files === 0 || mem.atomicLoad(files + FilesGlobal.signalFds) === 0) return;
+  signalEvents(mem, files + FilesGlobal.signalSource, READABLE, owner);
+}
+
+function postSignalLocked(
+  mem: SharedMemory,
+  owner: number,
+  guest: number,
+  thread: number,
+  signal: number,
+  info: SigInfo,
+  timer: number,
+  timerSequence: number,
+): SendResult {
   if (mem.getU32(guest + Guest.threads) === 0) return 'ignored';
   const sighand = mem.getU32(guest + Guest.sighand);
   lockMutex(mem, sighand + Sighand.lock, owner);
@@ -280,6 +305,16 @@ export function fatalSignalPending(t: {
   }
   unlockMutex(mem, t.sighand + Sighand.lock, t.thread);
   return fatal;
+}
+
+/** Which signals are pending for `thread` or its guest, as words; blocked ones too. The caller holds the Sighand's lock. */
+export function pendingLocked(mem: SharedMemory, thread: number): readonly [low: number, high: number] {
+  const own = mem.getU32(thread + Thread.signals) + ThreadSignals.pending;
+  const shared = mem.getU32(mem.getU32(thread + Thread.guest) + Guest.signals) + GuestSignals.pending;
+  return [
+    mem.getU32(own + PendingSignals.low) | mem.getU32(shared + PendingSignals.low),
+    mem.getU32(own + PendingSignals.high) | mem.getU32(shared + PendingSignals.high),
+  ];
 }
 
 /** A signal taken from a pending set. */

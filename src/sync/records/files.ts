@@ -1,6 +1,7 @@
 import { Mutex } from '../mutex.js';
 import { embedded, i32, pointer, record, u32, u64 } from '../record.js';
 import { WaitQueue } from '../waitQueue.js';
+import { EventSource } from './events.js';
 
 /** A descriptor table (Linux: files_struct), shared by the threads of a guest and by clones with CLONE_FILES. */
 export const Files = record({
@@ -55,6 +56,11 @@ export const FilesGlobal = record({
   fifos: pointer,
   /** Threads that wait for a file lock. */
   lockWaiters: embedded(WaitQueue),
+  /** Open signalfds; atomic. While there are none, nobody is told of signals. */
+  signalFds: i32,
+  reserved: u32,
+  /** Told of every signal that is sent in the machine: who reads a signalfd looks for signals of his own. */
+  signalSource: embedded(EventSource),
 });
 
 /** An advisory lock on a range of a file: fcntl (owner: the Files table), open file description or flock (owner: OpenFile). */

@@ -88,6 +88,8 @@ export const Guest = record({
   hasExeced: u32,
   /** The thread that waits in execve for the others to end; threadsLock. */
   execThread: pointer,
+  /** The ProcessId that pidfds of the guest share (one reference), or 0 as long as there were none; Machine.guestsLock. */
+  processId: pointer,
 });
 
 export const GUEST_RUNNING = 0;

@@ -63,6 +63,8 @@ export const FILE_SOCKET = 12;
 export const FILE_MEMORY = 13;
 /** signalfd (object: SignalFd). */
 export const FILE_SIGNAL = 14;
+/** A pidfd (object: ProcessId). */
+export const FILE_PROCESS = 15;
 
 /** The host descriptor belongs to somebody else: not closed with the file. */
 export const OPEN_BORROWED_FD = 1;
