@@ -12,7 +12,7 @@ import { Mm } from '../sync/records/mm.js';
 import { enoughMemory, mayExpand, mayLock } from './limits.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
 import { targetPageSize, unsigned } from './pageRange.js';
-import { populate } from './targetMmap.js';
+import { populateMapped } from './populate.js';
 import { munmapLocked } from './targetMunmap.js';
 
 /** Sets where the heap begins: the loader does, once the program's segments are mapped. */
@@ -35,7 +35,7 @@ export function targetBrk(c: Caller, newBrk: number): number {
   }
   const brk = mem.getU64(mm + Mm.brk);
   if (mem.getU32(mm + Mm.lockFuture) !== 0 && pageUp(c, brk) > before)
-    populate(c, before, pageUp(c, brk) - before, PROT_READ | PROT_WRITE);
+    populateMapped(c, before / MIN_PAGE_SIZE, pageUp(c, brk) / MIN_PAGE_SIZE, false);
   return brk;
 }
 

@@ -1,5 +1,4 @@
-import { ACCESS_READ, ACCESS_WRITE, type Caller, FAULT_HANDLED } from '../memory/caller.js';
-import { resolveFault } from '../memory/faults.js';
+import type { Caller } from '../memory/caller.js';
 import {
   EAGAIN,
   EINVAL,
@@ -9,17 +8,15 @@ import {
   MCL_FUTURE,
   MCL_ONFAULT,
   MIN_PAGE_SIZE,
-  PROT_READ,
-  PROT_WRITE,
 } from '../memory/linuxMemory.js';
 import { changeRange } from '../memory/mappings.js';
 import { firstEndingAfter, firstMapping } from '../memory/mappingTree.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
-import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_LOCK_ON_FAULT, MAPPING_LOCKED, Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
 import { pageAlign, targetPageSize, unsigned } from './pageRange.js';
+import { populateMapped } from './populate.js';
 
 /** There is no swap, so locking is bookkeeping against RLIMIT_MEMLOCK, and bringing the pages in. */
 export const MLOCK_ONFAULT = 1;
@@ -46,11 +43,13 @@ function lockRange(c: Caller, start: number, length: number, set: number): numbe
   const address = unsigned(start);
   const inPage = address % targetPageSize(c);
   const from = (address - inPage) / MIN_PAGE_SIZE;
-  const size = pageAlign(c, unsigned(length) + inPage);
-  if (size === 0) return length === 0 ? 0 : -EINVAL;
-  if (address + size >= 2 ** 64) return -EINVAL;
+  // As 64-bit numbers do, the sum may wrap: to a small length, or to none.
+  const size = pageAlign(c, length + inPage);
+  if (size === 0) return 0;
+  const overflows = address + size >= 2 ** 64;
   const to = from + size / MIN_PAGE_SIZE;
-  if (from * MIN_PAGE_SIZE >= mem.getU64(mm + Mm.taskSize)) return -ENOMEM;
+  if (overflows && (set === 0 || size <= mem.getU64(mm + Mm.limitMemlock))) return -EINVAL;
+  if (overflows || from * MIN_PAGE_SIZE >= mem.getU64(mm + Mm.taskSize)) return -ENOMEM;
   let result = 0;
   mmapLock(c);
   try {
@@ -65,7 +64,7 @@ function lockRange(c: Caller, start: number, length: number, set: number): numbe
   } finally {
     mmapUnlock(c);
   }
-  if (result === 0 && set === MAPPING_LOCKED) return bringIn(c, from, to) ? 0 : -ENOMEM;
+  if (result === 0 && set === MAPPING_LOCKED) return populateMapped(c, from, to, false) ? 0 : -ENOMEM;
   return result;
 }
 
@@ -101,22 +100,6 @@ function lockedPages(c: Caller, from: number, to: number): number {
   return pages;
 }
 
-function bringIn(c: Caller, from: number, to: number): boolean {
-  const { mem, mm } = c;
-  const page = 1 << mem.getU32(MACHINE + Machine.hostPageShift);
-  for (let at = from * MIN_PAGE_SIZE; at < to * MIN_PAGE_SIZE; at = Math.floor(at / page) * page + page) {
-    mmapLock(c);
-    const mapping = firstEndingAfter(mem, mm, Math.floor(at / MIN_PAGE_SIZE));
-    const prot = mapping === 0 ? 0 : mem.getU32(mapping + Mapping.prot);
-    mmapUnlock(c);
-    // As documented in mlock(2), what cannot be touched at all makes it fail, though it stays locked.
-    if (prot === 0) return false;
-    if ((prot & (PROT_READ | PROT_WRITE)) === 0) continue;
-    if (resolveFault(c, at, prot & PROT_WRITE ? ACCESS_WRITE : ACCESS_READ) !== FAULT_HANDLED) return false;
-  }
-  return true;
-}
-
 /** mlockall(2): 0 or −errno. */
 export function targetMlockall(c: Caller, flags: number): number {
   const { mem, mm } = c;
@@ -130,13 +113,14 @@ export function targetMlockall(c: Caller, flags: number): number {
     mem.setU32(mm + Mm.lockFuture, flags & MCL_FUTURE ? flags & (MCL_FUTURE | MCL_ONFAULT) : 0);
     if (flags & MCL_CURRENT)
       lockEverything(c, MAPPING_LOCKED | (flags & MCL_ONFAULT ? MAPPING_LOCK_ON_FAULT : 0));
-    return 0;
   } catch (error) {
     if (error instanceof OutOfKernelMemory) return -EAGAIN;
     throw error;
   } finally {
     mmapUnlock(c);
   }
+  if (flags & MCL_CURRENT) populateMapped(c, 0, mem.getU64(mm + Mm.taskSize) / MIN_PAGE_SIZE, true);
+  return 0;
 }
 
 /** munlockall(2): 0. */

@@ -62,6 +62,7 @@ import { mmapFindVma, NO_PLACE } from './findVma.js';
 import { enoughMemory, mayAddMappings, mayExpand, mayLock } from './limits.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
+import { populateMapped } from './populate.js';
 
 /** What is mapped: one of the two records or /dev/zero (otherwise ENODEV), and what the descriptor allows. */
 export interface MappedFile {
@@ -135,7 +136,7 @@ export function targetMmap(
     mmapUnlock(c);
   }
   if (address >= 0 && flags & (MAP_POPULATE | MAP_LOCKED) && !(flags & MAP_NONBLOCK))
-    populate(c, address, size, prot);
+    populateMapped(c, address / MIN_PAGE_SIZE, (address + size) / MIN_PAGE_SIZE, false);
   return address;
 }
 

@@ -31,7 +31,7 @@ import { mmapFindVma, NO_PLACE } from './findVma.js';
 import { enoughMemory, mayAddMappings, mayExpand, mayLock } from './limits.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
-import { populate } from './targetMmap.js';
+import { populateMapped } from './populate.js';
 import { munmapLocked } from './targetMunmap.js';
 
 /**
@@ -85,7 +85,7 @@ export function targetMremap(
     mmapUnlock(c);
   }
   if (result >= 0 && locked && newLength > oldLength)
-    populate(c, result + oldLength, newLength - oldLength, 3);
+    populateMapped(c, (result + oldLength) / MIN_PAGE_SIZE, (result + newLength) / MIN_PAGE_SIZE, false);
   return result;
 }
 
@@ -152,6 +152,7 @@ function remapTo(
 ): number {
   const { mem, mm } = c;
   const fixed = (flags & MREMAP_FIXED) !== 0;
+  if (oldLength > newLength && old + oldLength > mem.getU64(mm + Mm.taskSize)) return -EINVAL;
   if (!mayAddMappings(c, 5)) return -ENOMEM;
   const moved = Math.min(oldLength, newLength);
   const error = checkResize(c, mapping, old, moved, newLength);

@@ -167,6 +167,20 @@ describe('limits', () => {
     expect(audit(c.mem, [c.mm])).toEqual([]);
   });
 
+  it('mlockall brings in what is there, and leaves what cannot be had', () => {
+    const c = createCaller();
+    targetMmap(c, 0, 3 * PAGE, RW, ANON, null, 0);
+    targetMmap(c, 0, 2 * PAGE, 0, ANON, null, 0);
+    targetMmap(c, 0, 2 * PAGE, 1, ANON, null, 0);
+    expect(targetMlockall(c, 1)).toBe(0);
+    expect(frameCounts(c.mem).used).toBe(5);
+    expect(c.mem.getU32(c.mm + Mm.lockedPages)).toBe(7);
+    targetMmap(c, 0, 3 * PAGE, RW, ANON, null, 0);
+    expect(targetMlockall(c, 5)).toBe(0);
+    expect(frameCounts(c.mem).used).toBe(5);
+    expect(audit(c.mem, [c.mm])).toEqual([]);
+  });
+
   it('RLIMIT_MEMLOCK bounds what is locked', () => {
     const c = createCaller({}, { limitMemlock: 4 * PAGE });
     const at = targetMmap(c, 0, 8 * PAGE, RW, ANON, null, 0);

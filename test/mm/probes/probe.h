@@ -27,10 +27,15 @@
 #define SHARED_ANON (MAP_SHARED | MAP_ANONYMOUS)
 
 static sigjmp_buf probe_resume;
-static volatile int probe_signal, probe_code;
+static volatile int probe_signal, probe_code, probe_armed;
 
 static void probe_fault(int number, siginfo_t *info, void *context) {
   (void)context;
+  if (!probe_armed) {
+    printf("signal %d, code %d, at %p\n", number, info->si_code, info->si_addr);
+    fflush(stdout);
+    _exit(1);
+  }
   probe_signal = number;
   probe_code = info->si_code;
   siglongjmp(probe_resume, 1);
@@ -41,10 +46,12 @@ static const char *touch(volatile void *at, int write) {
   static char text[32];
   unsigned char value = 0;
   probe_signal = 0;
+  probe_armed = 1;
   if (!sigsetjmp(probe_resume, 1)) {
     if (write) *(volatile unsigned char *)at = (unsigned char)write;
     else value = *(volatile unsigned char *)at;
   }
+  probe_armed = 0;
   if (probe_signal == 0) snprintf(text, sizeof text, write ? "ok" : "%d", value);
   else snprintf(text, sizeof text, "%s %d", probe_signal == SIGBUS ? "SIGBUS" : "SIGSEGV", probe_code);
   return text;
