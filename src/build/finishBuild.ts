@@ -1,35 +1,21 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Script } from 'node:vm';
-import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
 import { interpreterBytes } from '../interpreter/interpreter.js';
-import { prepareV8 } from '../machine/hostPool.js';
 import { interpreterFile } from '../machine/packageFiles.js';
+import { lazyBuiltins, piscinaWorker } from './bundlePlugins.js';
 
 /**
  * The build's second step, after the compiler: what makes starting fast.
- *  - every interpreter a machine may ask for is generated (some 50 ms less at each start);
- *  - the command, the library and the worker are bundled, since loading 150 small modules takes some 200 ms in the main
+ *  - every interpreter a machine may ask for is generated, and its machine code kept (compileInterpreters.ts);
+ *  - the command, the library and the workers are bundled, since loading 150 small modules takes some 200 ms in the main
  *    thread and again in each worker, against 40 ms for a few large ones;
- *  - the worker's bundle is compiled (20 ms less CPU time a worker).
+ *  - what V8 compiles of the bundles while they run small guests is kept (trainCode.ts).
  */
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const folder = join(root, 'dist/bundle');
-
-/** Piscina's worker file stays where it is: bundled, Piscina finds it by its package instead of next to itself. */
-const piscinaWorker: Plugin = {
-  name: 'piscina-worker',
-  setup(plugins) {
-    plugins.onLoad({ filter: /piscina[\\/]dist[\\/]index\.js$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8').replaceAll(
-        '__dirname',
-        "require('node:path').dirname(require.resolve('piscina'))",
-      ),
-    }));
-  },
-};
 
 const common: BuildOptions = {
   absWorkingDir: root,
@@ -37,7 +23,7 @@ const common: BuildOptions = {
   platform: 'node',
   target: 'node20',
   external: ['@napi-rs/nice'],
-  plugins: [piscinaWorker],
+  plugins: [piscinaWorker, lazyBuiltins],
   // Half the bytes are half the time to parse them; the maps lead back to the sources.
   minify: true,
   metafile: true,
@@ -54,43 +40,56 @@ for (const hostPageShift of [12, 14, 16]) {
   }
 }
 
-const main = await build({
+const library = await build({
   ...common,
-  entryPoints: ['dist/src/machine/hostPool.js', 'dist/src/cli/main.js', 'dist/src/index.js'],
+  entryPoints: ['dist/src/index.js'],
   outdir: folder,
   entryNames: '[name]',
   splitting: true,
   format: 'esm',
-  // Commander is CommonJS and requires Node's own modules.
+  // Piscina is CommonJS: it requires Node's own modules and wants to know where it is.
   banner: {
-    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+    js:
+      "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" +
+      "const __dirname = require('node:path').dirname(require('node:url').fileURLToPath(import.meta.url));",
   },
 });
-
-// One file, for workers/bundledThreadHost.cts, and what V8 makes of it under the flags that it will run with.
-const worker = join(folder, 'threadHostCode.js');
-const host = await build({
+const commonJs: BuildOptions = {
   ...common,
-  entryPoints: ['dist/workers/threadHost.js'],
-  outfile: worker,
+  outdir: folder,
   format: 'cjs',
+  define: { 'import.meta.url': 'importMetaUrl' },
+  banner: { js: "const importMetaUrl=require('node:url').pathToFileURL(__filename).href;" },
+};
+const code = await build({
+  ...commonJs,
+  entryPoints: {
+    commandCode: 'dist/src/start/commandCode.js',
+    threadHostCode: 'dist/workers/threadHost.js',
+    translatorCode: 'dist/workers/translator.js',
+  },
 });
-const translator = await build({
-  ...common,
-  entryPoints: ['dist/workers/translator.js'],
-  outfile: join(folder, 'translator.js'),
-  format: 'esm',
+const loaders = await build({
+  ...commonJs,
+  entryPoints: {
+    command: 'dist/src/start/command.js',
+    threadHost: 'dist/src/start/threadHost.js',
+    translator: 'dist/src/start/translator.js',
+    piscinaWorker: 'node_modules/piscina/dist/worker.js',
+  },
+  outExtension: { '.js': '.cjs' },
 });
-prepareV8();
-const script = new Script(`(function (exports, require, module) {${readFileSync(worker, 'latin1')}\n})`, {
-  filename: worker,
-});
-const code = { exports: {} };
-script.runInThisContext()(code.exports, createRequire(import.meta.url), code);
-writeFileSync(join(folder, 'threadHostCode.cache'), script.createCachedData());
 
-// What earlier builds have left.
-const written = new Set(['threadHostCode.cache']);
-for (const { metafile } of [main, host, translator])
+// What earlier builds have left, of their kept code as well.
+const written = new Set<string>();
+for (const { metafile } of [library, code, loaders])
   for (const path of Object.keys(metafile?.outputs ?? {})) written.add(basename(path));
 for (const name of readdirSync(folder)) if (!written.has(name)) rmSync(join(folder, name));
+
+const step = (name: string, ...flags: string[]): void => {
+  execFileSync(process.execPath, [...flags, fileURLToPath(new URL(name, import.meta.url))], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+};
+step('compileInterpreters.js', '--no-liftoff');
+step('trainCode.js');

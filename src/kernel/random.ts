@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 
@@ -6,7 +7,7 @@ import type { SharedMemory } from '../sync/sharedMemory.js';
 export function fillRandom(mem: SharedMemory, bytes: Uint8Array): void {
   const seed = mem.getU32(MACHINE + Machine.seed);
   if (seed === 0) {
-    randomFillSync(bytes);
+    fillFromHost(bytes);
     return;
   }
   let state = (seed ^ Math.imul(mem.atomicAdd(MACHINE + Machine.seed + 4, 1) + 1, 0x9e3779b9)) >>> 0;
@@ -16,5 +17,29 @@ export function fillRandom(mem: SharedMemory, bytes: Uint8Array): void {
     let z = Math.imul(state ^ (state >>> 15), state | 1);
     z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
     bytes[i] = (z ^ (z >>> 14)) & 0xff;
+  }
+}
+
+/** Calls that are answered without node:crypto: most programs want their 16 bytes at the start and no more. */
+const FIRST_CALLS = 4;
+let calls = 0;
+
+/** The host's randomness. Loading node:crypto takes longer than starting a small program, so that is put off. */
+function fillFromHost(bytes: Uint8Array): void {
+  if (calls++ < FIRST_CALLS && fillFromDevice(bytes)) return;
+  randomFillSync(bytes);
+}
+
+function fillFromDevice(bytes: Uint8Array): boolean {
+  let fd: number;
+  try {
+    fd = openSync('/dev/urandom', 'r');
+  } catch {
+    return false; // This host has none.
+  }
+  try {
+    return readSync(fd, bytes) === bytes.length;
+  } finally {
+    closeSync(fd);
   }
 }

@@ -1,9 +1,9 @@
 import { fstatSync } from 'node:fs';
 import { PassThrough, Readable } from 'node:stream';
-import { isatty } from 'node:tty';
 import { DEFAULT_CPU, parseCpuModel } from '../isa/cpuModel.js';
 import { createFilesTable } from '../kernel/files/filesTable.js';
 import { createFs } from '../kernel/files/fsRecord.js';
+import { isTerminal } from '../kernel/files/isTerminal.js';
 import { toByteString } from '../kernel/files/mountTable.js';
 import { installStandardStreams, type StandardStream } from '../kernel/files/standardStreams.js';
 import { initKernel } from '../kernel/initKernel.js';
@@ -20,7 +20,7 @@ import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initTranslation, type TranslationPolicy } from '../sync/translationQueue.js';
 import { Coordinator } from './coordinator.js';
 import { GuestProcess } from './guestProcess.js';
-import { compileInterpreter } from './interpreterModule.js';
+import { loadInterpreter } from './interpreterModule.js';
 import {
   type InputSource,
   type MachineOptions,
@@ -103,8 +103,8 @@ export class Machine {
       },
       limit,
       Math.min(options.threads ?? 1, limit),
-      // Generated and compiled while the first worker starts.
-      () => compileInterpreter(options.hostPageSize ?? 4096),
+      // Loaded while the first worker starts.
+      () => loadInterpreter(options.hostPageSize ?? 4096),
     );
   }
 
@@ -276,7 +276,7 @@ export class Machine {
         this.mem,
         () => process.stdin,
         letGoOfStdin,
-        isatty(0) ? this.hostTerminal() : undefined,
+        isTerminal(0) ? this.hostTerminal() : undefined,
       );
     } else if (source === 'pipe') {
       pipe = new PassThrough();
@@ -298,7 +298,7 @@ export class Machine {
   ): { stream: StandardStream; pipe: Readable | null } {
     if (sink === 'ignore') return { stream: { kind: 'null' }, pipe: null };
     if (sink === 'inherit') {
-      const terminal = isatty(fd) ? this.hostTerminal().tty : 0;
+      const terminal = isTerminal(fd) ? this.hostTerminal().tty : 0;
       return { stream: { kind: 'host', fd, terminal }, pipe: null };
     }
     let pipe: Readable | null = null;
@@ -337,7 +337,7 @@ function translationPolicy(jit: MachineOptions['jit']): TranslationPolicy {
 function readsAsFile(fd: number): boolean {
   try {
     const stat = fstatSync(fd);
-    return stat.isFile() || (stat.isCharacterDevice() && !isatty(fd));
+    return stat.isFile() || (stat.isCharacterDevice() && !isTerminal(fd));
   } catch {
     return false;
   }

@@ -8,14 +8,17 @@ const dist = bundled
   ? new URL('..', here)
   : new URL(import.meta.url.endsWith('.ts') ? '../../dist/' : '../../', here);
 
-/** The worker's entry: from the same build that this code is from. */
+/**
+ * The worker's entry: from the same build that this code is from. A CommonJS file where it is bundled: workers that load ES
+ * modules abort the process when they are terminated while they do.
+ */
 export function threadHostFile(): URL {
-  return new URL(bundled ? 'workers/bundledThreadHost.cjs' : 'workers/threadHost.js', dist);
+  return new URL(bundled ? 'bundle/threadHost.cjs' : 'workers/threadHost.js', dist);
 }
 
 /** The translator's entry. */
 export function translatorFile(): URL {
-  return new URL(bundled ? 'bundle/translator.js' : 'workers/translator.js', dist);
+  return new URL(bundled ? 'bundle/translator.cjs' : 'workers/translator.js', dist);
 }
 
 /** The kinds of interpreter there are. */
@@ -26,7 +29,16 @@ export interface InterpreterVariant {
 
 /** The file that the build has put an interpreter into (src/build). */
 export function interpreterFile(variant: InterpreterVariant): URL {
-  return new URL(`interpreter/${variant.hostPageShift}-${variant.fused ? 'fused' : 'plain'}.wasm`, dist);
+  return new URL(`interpreter/${interpreterName(variant)}.wasm`, dist);
+}
+
+/** The file with the machine code that V8 made of it at build time. */
+export function interpreterCodeFile(variant: InterpreterVariant): URL {
+  return new URL(`interpreter/${interpreterName(variant)}.code`, dist);
+}
+
+function interpreterName({ hostPageShift, fused }: InterpreterVariant): string {
+  return `${hostPageShift}-${fused ? 'fused' : 'plain'}`;
 }
 
 /** The package's package.json. */

@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
-import { isatty } from 'node:tty';
+import { isTerminal } from '../kernel/files/isTerminal.js';
+
 import {
   createTty,
   releaseTty,
@@ -84,7 +85,7 @@ export class HostTerminal {
   }
 
   private setRaw(raw: boolean): void {
-    if (isatty(0) && process.stdin.isRaw !== raw) process.stdin.setRawMode(raw);
+    if (isTerminal(0) && process.stdin.isRaw !== raw) process.stdin.setRawMode(raw);
   }
 }
 

@@ -1,6 +1,5 @@
 import { MessageChannel, type MessagePort, type Transferable } from 'node:worker_threads';
 import { type Endpoint, expose } from 'comlink';
-import { probeFusedMultiplyAdd } from '../isa/floatingPointProbe.js';
 import { closeHosts, forgetHost, initHosts, registerHost, stillWanted } from '../sync/hosts.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { Host } from '../sync/records/machine.js';
@@ -8,6 +7,7 @@ import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endTranslation, wakeTranslator } from '../sync/translationQueue.js';
 import type { HostControl, HostTask, TranslatorTask } from './hostControl.js';
 import { type HostPool, takePool } from './hostPool.js';
+import type { LoadedInterpreter } from './interpreterModule.js';
 import { translatorFile } from './packageFiles.js';
 
 /** What the pool tells the coordinator. */
@@ -46,7 +46,7 @@ export class ThreadHosts {
     private readonly events: ThreadHostEvents,
     limit: number,
     present: number,
-    private readonly interpreter: () => Promise<WebAssembly.Module>,
+    private readonly interpreter: () => Promise<LoadedInterpreter>,
   ) {
     this.pool = takePool(present);
     this.pool.on('error', (error: Error) => events.onFailure(error, 0));
@@ -78,15 +78,20 @@ export class ThreadHosts {
 
   /** Starts the machine's translator. */
   startTranslator(hostPageSize: number): void {
-    const task: TranslatorTask = {
-      memory: this.mem.wasm,
-      options: { hostPageShift: Math.log2(hostPageSize), fused: probeFusedMultiplyAdd(), budget: 1_000_000 },
-    };
-    this.pool.run(task as never, { filename: translatorFile().href }).catch((error: Error) => {
+    this.translator(hostPageSize).catch((error: Error) => {
       if (this.closing) return;
       endTranslation(this.mem);
       this.events.onTranslatorFailure(error);
     });
+  }
+
+  private async translator(hostPageSize: number): Promise<void> {
+    const { fused } = await this.interpreter();
+    const task: TranslatorTask = {
+      memory: this.mem.wasm,
+      options: { hostPageShift: Math.log2(hostPageSize), fused, budget: 1_000_000 },
+    };
+    await this.pool.run(task as never, { filename: translatorFile().href });
   }
 
   /** Sends every host home and ends the pool. Guests must have ended. */
@@ -126,7 +131,7 @@ export class ThreadHosts {
         index: this.nextIndex - 1,
         host: record,
         memory: mem.wasm,
-        interpreter: await this.interpreter(),
+        interpreter: (await this.interpreter()).module,
         control: control.port2,
         doorbell: doorbell.port2,
       };

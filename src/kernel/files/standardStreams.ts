@@ -1,5 +1,4 @@
 import { constants, fstatSync, openSync } from 'node:fs';
-import { isatty } from 'node:tty';
 import {
   FILE_DEVICE,
   FILE_HOST_STREAM,
@@ -10,6 +9,7 @@ import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { DEVICE_NULL } from './devices.js';
 import { installFile } from './filesTable.js';
 import { hasProcFd, pathOfDescriptor } from './hostAccess.js';
+import { isTerminal } from './isTerminal.js';
 import { createOpenFile } from './openFile.js';
 import { O_RDONLY, O_RDWR, O_WRONLY } from './openFlags.js';
 import './fileKinds.js';
@@ -92,7 +92,7 @@ function openUnblocking(fd: number): number | undefined {
   if (!hasProcFd) return undefined;
   try {
     const stats = fstatSync(fd);
-    if (!stats.isFIFO() && !isatty(fd)) return undefined;
+    if (!stats.isFIFO() && !isTerminal(fd)) return undefined;
     return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch {
     return undefined;

@@ -1,0 +1,37 @@
+import { setFlagsFromString } from 'node:v8';
+
+/**
+ * V8 takes code from a cache only under the flags that it was made with, and that goes for Node's own modules too: with any
+ * flag set, each worker compiles a hundred of them when it starts. So flags are set only where nothing else helps.
+ * A flag that V8 does not know makes it complain on stderr, so only versions known to have them get them.
+ */
+const [major, minor] = process.versions.v8.split('.').map(Number);
+
+/** Has V8 take relaxed SIMD instructions (fused multiply-add), which it does without being asked from 11.4 on. */
+export function allowRelaxedSimd(on = true): void {
+  if (major < 11 || (major === 11 && minor < 4)) set('experimental-wasm-relaxed-simd', on);
+}
+
+/**
+ * Has V8 compile a module when it is made, in the background, instead of each function at its first call, which the first
+ * guest would wait for.
+ */
+export function compileEagerly(on = true): void {
+  if (major <= 13) set('wasm-lazy-compilation', !on);
+}
+
+/** Has V8 heed branch hints, by which translated code keeps what hardly ever happens out of its way. */
+export function heedBranchHints(on = true): void {
+  if (major <= 13) set('experimental-wasm-branch-hinting', on);
+}
+
+/** Whatever regions need. */
+export function prepareTranslation(): void {
+  allowRelaxedSimd();
+  heedBranchHints();
+  compileEagerly();
+}
+
+function set(flag: string, on: boolean): void {
+  setFlagsFromString(on ? `--${flag}` : `--no-${flag}`);
+}
