@@ -29,7 +29,7 @@ export interface Batch {
 
 const MAX_RECORDS = 16384;
 
-let built: string | undefined;
+const built = new Map<string, string>();
 
 /** Why the reference cannot be run here, or undefined when it can. */
 export function referenceMissing(): string | undefined {
@@ -73,20 +73,24 @@ export function fullProcessor(): { readonly cpu: string; readonly extensions: nu
 
 /** Builds executor.S once a process and returns the program's path. */
 export function executorProgram(): string {
-  if (built === undefined) {
-    built = join(mkdtempSync(join(tmpdir(), 'guesthouse-executor-')), 'executor');
-    const source = fileURLToPath(new URL('executor.S', import.meta.url));
-    execFileSync('riscv64-linux-gnu-gcc', [
-      '-nostdlib',
-      '-static',
-      '-march=rv64gc',
-      '-Wl,--no-warn-rwx-segments',
-      '-o',
-      built,
-      source,
-    ]);
+  return build('executor');
+}
+
+/** Builds classifier.S, which says of instructions whether they are legal. */
+export function classifierProgram(): string {
+  return build('classifier');
+}
+
+function build(name: string): string {
+  let program = built.get(name);
+  if (program === undefined) {
+    program = join(mkdtempSync(join(tmpdir(), 'guesthouse-executor-')), name);
+    const source = fileURLToPath(new URL(`${name}.S`, import.meta.url));
+    const flags = ['-nostdlib', '-static', '-march=rv64gc', '-Wl,--no-warn-rwx-segments'];
+    execFileSync('riscv64-linux-gnu-gcc', [...flags, '-o', program, source]);
+    built.set(name, program);
   }
-  return built;
+  return program;
 }
 
 /** Runs every batch under qemu-riscv64 and returns the records as the instructions left them. */
