@@ -1,33 +1,14 @@
 #!/bin/sh
 # Builds musl for riscv64 into a folder, with musl.specs by which riscv64-linux-gnu-gcc compiles for it: ./build-musl.sh FOLDER
-# The source is Debian's. Nothing is installed and no setting of the host is changed: apt works in the folder, with the mirror that
-# the host's own apt uses. Needs root on a Debian, the cross compiler, make, xz and half a minute.
+# The source is Debian's. Needs root on a Debian, the cross compiler, make, xz and half a minute.
 set -eu
+. "$(dirname "$0")/private-apt.sh"
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
-suite=bookworm
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-mirror=$(cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed -n 's/^URIs: *\([^ ]*\).*/\1/p' | head -n 1)
-[ -n "$mirror" ] || mirror=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list | head -n 1)
-[ -n "$mirror" ] || { echo "build-musl: apt has no mirror" >&2; exit 1; }
 work=$folder/work
 rm -rf "$work"
-mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/state"
-: > "$work/status"
-echo "deb-src [signed-by=$keyring] $mirror $suite main" > "$work/sources.list"
-cat > "$work/apt.conf" <<CONF
-Dir::State "$work/state";
-Dir::State::Lists "$work/lists";
-Dir::State::status "$work/status";
-Dir::Cache "$work/cache";
-Dir::Etc::sourcelist "$work/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-Acquire::Retries "1";
-CONF
+private_apt "$work" bookworm "$(dpkg --print-architecture)" deb-src
 cd "$work"
-apt-get -qq -c apt.conf update
 apt-get -qq -c apt.conf source --download-only musl
 mkdir source
 tar -xf musl_*.orig.tar.gz -C source --strip-components=1
