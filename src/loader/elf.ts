@@ -139,6 +139,7 @@ export function parseElf(
   }
   if (segments.length === 0) fail('no segment to load');
   checkOverlaps(segments, fail);
+  if (pageSize > MIN_PAGE_SIZE) checkSharedPages(segments, pageSize, fail);
 
   let low = Infinity;
   let high = 0;
@@ -187,8 +188,7 @@ function readSegment(
   if (inFile > 0 && offset % MIN_PAGE_SIZE !== vaddr % MIN_PAGE_SIZE)
     fail('a segment whose address and file offset do not agree within a page');
   // Linux finds out when it maps the segment, gets EINVAL, and kills the process that has already been given up.
-  if (inFile > 0 && offset % pageSize !== vaddr % pageSize)
-    fail(`a segment aligned for pages smaller than ${pageSize / 1024} KiB (it needs -z max-page-size)`);
+  if (inFile > 0 && offset % pageSize !== vaddr % pageSize) fail(smallerPages(pageSize));
   return {
     offset,
     vaddr,
@@ -213,6 +213,26 @@ function checkOverlaps(segments: readonly LoadSegment[], fail: Fail): void {
   for (let i = 1; i < sorted.length; i++) {
     if (sorted[i - 1].vaddr + sorted[i - 1].memorySize > sorted[i].vaddr) fail('segments that overlap');
   }
+}
+
+/**
+ * Segments made for smaller pages may share one, which the later segment gets with its protection: code or data of the
+ * earlier one could not be used there. Linux starts such a program, which then dies.
+ */
+function checkSharedPages(segments: readonly LoadSegment[], pageSize: number, fail: Fail): void {
+  for (const [i, later] of segments.entries()) {
+    for (const earlier of segments.slice(0, i)) {
+      const shares =
+        Math.floor(later.vaddr / pageSize) <=
+          Math.floor((earlier.vaddr + earlier.memorySize - 1) / pageSize) &&
+        Math.floor(earlier.vaddr / pageSize) <= Math.floor((later.vaddr + later.memorySize - 1) / pageSize);
+      if (shares && (earlier.flags & ~later.flags) !== 0) fail(smallerPages(pageSize));
+    }
+  }
+}
+
+function smallerPages(pageSize: number): string {
+  return `its segments are aligned for pages smaller than ${pageSize / 1024} KiB (link with -z max-page-size=${pageSize})`;
 }
 
 /** The unsigned 64-bit field at `at`, or undefined where it is not exact as a number (and so absurd here). */

@@ -678,8 +678,13 @@ export function extendMapping(c: Caller, mapping: number, end: number): void {
   if (retired !== 0) settleRetired(c);
 }
 
-/** Target pages kept free below a growing stack (Linux: stack_guard_gap). */
-export const STACK_GUARD_PAGES = 256;
+/** Target pages kept free below a growing stack. */
+const STACK_GUARD_PAGES = 256;
+
+/** What is kept free below a growing stack (Linux: stack_guard_gap), in units of 4 KiB. */
+export function stackGuardGap(mem: SharedMemory, mm: number): number {
+  return STACK_GUARD_PAGES << (mem.getU32(mm + Mm.targetPageShift) - MIN_PAGE_SHIFT);
+}
 
 /**
  * A fault hit `unit`, below a MAP_GROWSDOWN mapping: extends the mapping down to its target page when the limits and the
@@ -702,7 +707,7 @@ export function growDown(c: Caller, unit: number): boolean {
       previous !== 0 &&
       (mem.getU32(previous + Mapping.flags) & MAPPING_GROWSDOWN) === 0 &&
       mem.getU32(previous + Mapping.prot) !== 0 &&
-      page - mem.getU32(previous + Mapping.end) < STACK_GUARD_PAGES * units
+      page - mem.getU32(previous + Mapping.end) < stackGuardGap(mem, mm)
     )
       return false;
     const size = (mem.getU32(mapping + Mapping.end) - page) * MIN_PAGE_SIZE;

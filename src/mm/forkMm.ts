@@ -14,7 +14,6 @@ import { mmapForkEnd, mmapForkStart } from './mmapLock.js';
 /** Fields of the parent that the child starts with; everything else starts anew. */
 const INHERITED_U32 = [
   Mm.targetPageShift,
-  Mm.mmapBase,
   Mm.mmapNextStart,
   Mm.mmapMinAddr,
   Mm.placement,

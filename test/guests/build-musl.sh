@@ -14,7 +14,7 @@ mkdir source
 tar -xf musl_*.orig.tar.gz -C source --strip-components=1
 cd source
 ./configure --target=riscv64 --prefix="$folder/root" --syslibdir="$folder/root/lib" \
-  CC=riscv64-linux-gnu-gcc CROSS_COMPILE=riscv64-linux-gnu- --enable-wrapper=gcc CFLAGS=-O2 > /dev/null
+  CC=riscv64-linux-gnu-gcc CROSS_COMPILE=riscv64-linux-gnu- --enable-wrapper=gcc CFLAGS=-O2 LDFLAGS=-Wl,-z,max-page-size=65536 > /dev/null
 make -s -j2 > /dev/null
 make -s install > /dev/null
 cd "$folder"

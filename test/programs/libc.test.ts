@@ -1,10 +1,10 @@
-import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { compileGuest, crossCompiler, crossCompilerPlus } from '../../bench/compileGuest.js';
-import { findCommand, qemu, repository, runGuest, runQemu } from '../../bench/hostProgram.js';
+import { qemu, repository, runGuest, runQemu } from '../../bench/hostProgram.js';
+import { findMusl } from './musl.js';
 
 const sources = join(repository, 'test/guests/libc');
 const folder = mkdtempSync(join(tmpdir(), 'guesthouse-test-'));
@@ -74,23 +74,6 @@ describe('programs with the C library (needs riscv64-linux-gnu-gcc and g++)', ()
       expect(await runInFolder(options, '/programs/program')).toEqual({ stdout: expected, end: 'well' });
     });
 });
-
-/** The folder of a musl for riscv64: kept in .cache, or built once where that is possible; why not, otherwise. */
-function findMusl(): string | { missing: string } {
-  const cache = join(repository, '.cache/musl');
-  if (crossCompiler === undefined) return { missing: 'needs riscv64-linux-gnu-gcc' };
-  const specs = join(cache, 'musl.specs');
-  // The specs name the folder: they don't outlive a move of the repository.
-  if (existsSync(specs) && readFileSync(specs, 'utf8').includes(cache)) return cache;
-  if (process.getuid?.() !== 0 || findCommand('apt-get') === undefined)
-    return { missing: 'needs apt and root, to build it' };
-  try {
-    execFileSync(join(repository, 'test/guests/build-musl.sh'), [cache], { stdio: 'pipe', timeout: 110_000 });
-    return cache;
-  } catch (error) {
-    return { missing: `could not be built: ${(error as Error).message.split('\n')[0]}` };
-  }
-}
 
 const musl = findMusl();
 const noMusl = typeof musl !== 'string';

@@ -67,8 +67,7 @@ export const Mm = record({
   // --- layout: mm/ and loader/ ---
   /** End of guest addresses (TASK_SIZE, --reserved-va) in bytes; constant after exec. */
   taskSize: u64,
-  /** Where placement starts and how far it may go at present, target pages; mmapLock. */
-  mmapBase: u32,
+  /** Where PLACE_QEMU looks next, the lowest place of mappings (units of 4 KiB), and PLACE_*; mmapLock. */
   mmapNextStart: u32,
   mmapMinAddr: u32,
   placement: u32,

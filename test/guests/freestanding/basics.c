@@ -40,7 +40,7 @@ extern char _start[];
 
 /* What the kernel tells in the auxiliary vector, and how the stack is aligned. */
 int auxvMain(int argc, char **argv) {
-  EXPECT(auxiliary(AT_PAGESZ), 4096);
+  CHECK(PAGE >= 4096 && (PAGE & (PAGE - 1)) == 0);
   EXPECT(auxiliary(AT_ENTRY), _start);
   EXPECT(auxiliary(AT_SECURE), 0);
   EXPECT(auxiliary(AT_CLKTCK), 100);

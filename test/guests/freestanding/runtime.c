@@ -5,6 +5,7 @@
 
 char **environment;
 u64 *auxiliaryVector;
+u64 pageSize = 4096;
 int main(int argc, char **argv);
 
 #ifdef __riscv
@@ -40,6 +41,8 @@ __attribute__((used, noreturn)) void begin(long *stack) {
   char **end = environment;
   while (*end) end++;
   auxiliaryVector = (u64 *)(end + 1);
+  for (u64 *a = auxiliaryVector; a[0] != AT_NULL; a += 2)
+    if (a[0] == AT_PAGESZ) pageSize = a[1];
   quit(main(argc, argv));
 }
 

@@ -34,7 +34,9 @@ typedef unsigned long u64;
 typedef long i64;
 typedef int i32;
 
-#define PAGE 4096UL
+/* The page size that the kernel says (AT_PAGESZ). */
+extern u64 pageSize;
+#define PAGE pageSize
 #define NULL ((void *)0)
 #define noinline __attribute__((noinline))
 

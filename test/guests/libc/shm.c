@@ -11,7 +11,8 @@
 
 #include "check.h"
 
-#define PAGE 4096L
+static long pageSize;
+#define PAGE pageSize
 #define FAILED(call, number)  \
   do {                        \
     errno = 0;                \
@@ -37,6 +38,7 @@ static int mapped(void *at, const char *text) {
 }
 
 int main(void) {
+  pageSize = sysconf(_SC_PAGESIZE);
   key_t key = 0x67000000 | (getpid() & 0xffffff);
   struct shmid_ds ds;
 
