@@ -123,7 +123,7 @@ function searchBelow(
   const placement = mem.getU32(mm + Mm.placement);
   if (placement === PLACE_TOP_DOWN) return searchDown(c, low, top, pages, align);
   if (placement === PLACE_RANDOM) return searchRandom(c, low, top, pages, align);
-  if (placement === PLACE_FIRST_FIT) return searchUp(c, low, Math.max(base, low), top, pages, align);
+  if (placement !== PLACE_QEMU) return searchUp(c, low, Math.max(base, low), top, pages, align);
   // From the hint up, otherwise from where the last search without one ended.
   const found = searchUp(c, low, Math.max(hint || mmapNextStart(c), low), top, pages, align);
   if (hint === 0 && found >= base) mem.setU32(mm + Mm.mmapNextStart, found + pages);

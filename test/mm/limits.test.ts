@@ -88,7 +88,7 @@ describe('placement', () => {
     targetMunmap(c, a, PAGE);
     expect(targetMmap(c, 0, PAGE, 0, ANON, null, 0)).toBe(a);
     expect(targetMmap(c, b, PAGE, 0, ANON, null, 0)).toBe(b - PAGE);
-    expect(targetMmap(c, 0x5000_0123, PAGE, 0, ANON, null, 0)).toBe(0x5000_1000);
+    expect(targetMmap(c, 0x5000_0123, PAGE, 0, ANON, null, 0)).toBe(0x5000_0000);
   });
 
   it('follows the policy of the address space', () => {
