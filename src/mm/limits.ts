@@ -1,8 +1,10 @@
 import type { Caller } from '../memory/caller.js';
 import { grantable } from '../memory/frames.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { mappingAt } from '../memory/mappingTree.js';
 import { reclaimFilePages } from '../memory/reclaim.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
+import { Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 
 /** vm.max_map_count. */
@@ -37,4 +39,19 @@ export function mayLock(c: Caller, pages: number): boolean {
 /** Whether `more` mappings may be added. */
 export function mayAddMappings(c: Caller, more: number): boolean {
   return c.mem.getU32(c.mm + Mm.mappingCount) + more <= c.mem.getU32(c.mm + Mm.maxMappings);
+}
+
+/** Whether the mappings that are cut when flags of [from, to) are changed may be added. mmapLock. */
+export function mayChangeFlags(c: Caller, from: number, to: number, set: number, clear: number): boolean {
+  const { mem, mm } = c;
+  const changes = (mapping: number): boolean => {
+    const flags = mem.getU32(mapping + Mapping.flags);
+    return ((flags & ~clear) | set) !== flags;
+  };
+  const first = mappingAt(mem, mm, from);
+  const last = mappingAt(mem, mm, to - 1);
+  let cuts = 0;
+  if (first !== 0 && mem.getU32(first + Mapping.start) < from && changes(first)) cuts++;
+  if (last !== 0 && mem.getU32(last + Mapping.end) > to && changes(last)) cuts++;
+  return cuts === 0 || mayAddMappings(c, cuts);
 }

@@ -11,6 +11,7 @@ import { resolveFault } from '../memory/faults.js';
 import { punchObject, zeroFileRange } from '../memory/filePages.js';
 import {
   EACCES,
+  EAGAIN,
   EFAULT,
   EINVAL,
   EIO,
@@ -36,6 +37,7 @@ import {
 } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { F_SEAL_FUTURE_WRITE, SharedObject } from '../sync/records/sharedObject.js';
+import { mayChangeFlags } from './limits.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
 
@@ -115,7 +117,7 @@ export function targetMadvise(c: Caller, start: number, length: number, advice: 
     const result = adviseLocked(c, first, end, advice);
     return result === 0 && beyond ? -ENOMEM : result;
   } catch (error) {
-    if (error instanceof OutOfKernelMemory) return -ENOMEM;
+    if (error instanceof OutOfKernelMemory) return -EAGAIN;
     throw error;
   } finally {
     mmapUnlock(c);
@@ -169,6 +171,8 @@ function adviseMapping(c: Caller, mapping: number, from: number, to: number, adv
     // Only private anonymous memory can be wiped.
     if (advice === MADV_WIPEONFORK && object !== 0) return -EINVAL;
     if (flags & MAPPING_DROPPABLE && (advice === MADV_KEEPONFORK || advice === MADV_DODUMP)) return -EINVAL;
+    // Linux says EAGAIN for what may be had later.
+    if (!mayChangeFlags(c, from, to, change.setFlags, change.clearFlags)) return -EAGAIN;
     changeRange(c, from, to, change);
     return 0;
   }

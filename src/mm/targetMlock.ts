@@ -14,6 +14,7 @@ import { firstEndingAfter, firstMapping } from '../memory/mappingTree.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import { MAPPING_LOCK_ON_FAULT, MAPPING_LOCKED, Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
+import { mayChangeFlags } from './limits.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
 import { pageAlign, targetPageSize, unsigned } from './pageRange.js';
 import { populateMapped } from './populate.js';
@@ -82,7 +83,10 @@ function setLocked(c: Caller, from: number, to: number, set: number): number {
     if (mapping === 0 || mem.getU32(mapping + Mapping.start) > at) break;
     at = Math.min(to, mem.getU32(mapping + Mapping.end));
   }
-  if (at > from) changeRange(c, from, at, change);
+  if (at > from) {
+    if (!mayChangeFlags(c, from, at, change.setFlags, change.clearFlags)) return -ENOMEM;
+    changeRange(c, from, at, change);
+  }
   return at < to ? -ENOMEM : 0;
 }
 

@@ -160,7 +160,7 @@ const sys = fixedDirectory('/proc/sys', DEV_PROC, {
     '/proc/sys/vm',
     DEV_PROC,
     constants('sys/vm', {
-      overcommit_memory: '1',
+      overcommit_memory: '0',
       overcommit_ratio: '50',
       max_map_count: '65530',
       mmap_min_addr: '65536',
