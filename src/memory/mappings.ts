@@ -130,7 +130,10 @@ export function freeSpareMappings(c: Caller, keep: number): void {
 /** Adds the pages of a mapping to the address space's totals (or takes them off, when negative); guards do not count. */
 export function account(mem: SharedMemory, mm: number, prot: number, flags: number, pages: number): void {
   if (flags & MAPPING_GUARD) return;
-  mem.setU32(mm + Mm.mappedPages, mem.getU32(mm + Mm.mappedPages) + pages);
+  const mapped = mem.getU32(mm + Mm.mappedPages);
+  // As in Linux the peak is looked at when memory goes.
+  if (pages < 0 && mapped > mem.getU32(mm + Mm.mappedPeak)) mem.setU32(mm + Mm.mappedPeak, mapped);
+  mem.setU32(mm + Mm.mappedPages, mapped + pages);
   if (isData(prot, flags)) mem.setU32(mm + Mm.dataPages, mem.getU32(mm + Mm.dataPages) + pages);
   if (flags & MAPPING_LOCKED) mem.setU32(mm + Mm.lockedPages, mem.getU32(mm + Mm.lockedPages) + pages);
 }

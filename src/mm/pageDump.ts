@@ -22,9 +22,21 @@ export interface MappingInfo {
   readonly name: string;
 }
 
-/** All mappings in address order. KERNEL mode. */
-export function listMappings(c: Caller): MappingInfo[] {
+/** Says what path a HostFile record is shown with. */
+export type FileNamer = (file: number) => string;
+
+/** All mappings in address order; files by their names when they were opened, unless `namer` knows better. KERNEL mode. */
+export function listMappings(c: Caller, namer?: FileNamer): MappingInfo[] {
   const { mem, mm } = c;
+  const names = new Map<number, string>();
+  const nameFile: FileNamer = (file) => {
+    let name = names.get(file);
+    if (name === undefined) {
+      name = namer === undefined ? hostFilePath(mem, file) : namer(file);
+      names.set(file, name);
+    }
+    return name;
+  };
   const list: MappingInfo[] = [];
   mmapLock(c);
   try {
@@ -39,7 +51,7 @@ export function listMappings(c: Caller): MappingInfo[] {
         offset: mem.getU32(m + Mapping.offset) * MIN_PAGE_SIZE,
         dev: object === 0 ? 0 : mem.getU64(object + SharedObject.dev),
         ino: object === 0 ? 0 : mem.getU64(object + SharedObject.ino),
-        name: nameOf(c, m),
+        name: nameOf(c, m, nameFile),
       });
     }
   } finally {
@@ -48,10 +60,10 @@ export function listMappings(c: Caller): MappingInfo[] {
   return list;
 }
 
-function nameOf(c: Caller, mapping: number): string {
+function nameOf(c: Caller, mapping: number, nameFile: FileNamer): string {
   const { mem, mm } = c;
   const file = mem.getU32(mapping + Mapping.file);
-  if (file !== 0) return hostFilePath(mem, file);
+  if (file !== 0) return nameFile(file);
   const object = mem.getU32(mapping + Mapping.object);
   if (object !== 0) {
     const name = mem.getU32(object + SharedObject.name);
@@ -90,8 +102,8 @@ function device(dev: number): string {
 }
 
 /** Text of /proc/PID/maps, in the kernel's format to the byte (fs/proc/task_mmu.c). KERNEL mode. */
-export function formatMaps(c: Caller): string {
-  return listMappings(c).map(formatMapsLine).join('');
+export function formatMaps(c: Caller, namer?: FileNamer): string {
+  return listMappings(c, namer).map(formatMapsLine).join('');
 }
 
 /** One line of /proc/PID/maps, which also begins an entry of smaps. */

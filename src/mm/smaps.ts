@@ -16,6 +16,8 @@ import {
   MAPPING_MAY_READ,
   MAPPING_MAY_WRITE,
   MAPPING_NORESERVE,
+  MAPPING_RANDOM,
+  MAPPING_SEQUENTIAL,
   MAPPING_SHARED,
   MAPPING_WIPEONFORK,
   Mapping,
@@ -23,7 +25,7 @@ import {
 import { Mm } from '../sync/records/mm.js';
 import { OBJECT_MEMORY, SharedObject } from '../sync/records/sharedObject.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
-import { formatMapsLine, listMappings, type MappingInfo } from './pageDump.js';
+import { type FileNamer, formatMapsLine, listMappings, type MappingInfo } from './pageDump.js';
 import { targetPageSize } from './pageRange.js';
 
 /** /proc/PID/smaps and the figures of statm and status (Linux: fs/proc/task_mmu.c). All functions: KERNEL mode. */
@@ -34,6 +36,8 @@ interface PageCounts {
   /** Each page divided by the number of its mappings. */
   proportional: number;
   proportionalDirty: number;
+  proportionalAnonymous: number;
+  proportionalShared: number;
   sharedClean: number;
   sharedDirty: number;
   privateClean: number;
@@ -47,6 +51,8 @@ function noPages(): PageCounts {
     resident: 0,
     proportional: 0,
     proportionalDirty: 0,
+    proportionalAnonymous: 0,
+    proportionalShared: 0,
     sharedClean: 0,
     sharedDirty: 0,
     privateClean: 0,
@@ -94,6 +100,8 @@ function countPages(c: Caller, start: number, end: number, mapping: number): Pag
     counts.proportional += bytes / mappings;
     if (dirty) counts.proportionalDirty += bytes / mappings;
     if (anonymous) counts.anonymous += bytes;
+    if (anonymous) counts.proportionalAnonymous += bytes / mappings;
+    else if (memory) counts.proportionalShared += bytes / mappings;
     if (mappings > 1) counts[dirty ? 'sharedDirty' : 'sharedClean'] += bytes;
     else counts[dirty ? 'privateDirty' : 'privateClean'] += bytes;
   }
@@ -111,9 +119,9 @@ function formatCounts(counts: PageCounts, rollup: boolean): string {
     kib('Pss', counts.proportional) +
     kib('Pss_Dirty', counts.proportionalDirty) +
     (rollup
-      ? kib('Pss_Anon', counts.anonymous) +
-        kib('Pss_File', Math.max(0, counts.proportional - counts.anonymous)) +
-        kib('Pss_Shmem', 0)
+      ? kib('Pss_Anon', counts.proportionalAnonymous) +
+        kib('Pss_File', counts.proportional - counts.proportionalAnonymous - counts.proportionalShared) +
+        kib('Pss_Shmem', counts.proportionalShared)
       : '') +
     kib('Shared_Clean', counts.sharedClean) +
     kib('Shared_Dirty', counts.sharedDirty) +
@@ -150,6 +158,8 @@ function vmFlags(prot: number, flags: number): string {
     ['ms', shared],
     ['gd', (flags & MAPPING_GROWSDOWN) !== 0],
     ['lo', (flags & MAPPING_LOCKED) !== 0],
+    ['sr', (flags & MAPPING_SEQUENTIAL) !== 0],
+    ['rr', (flags & MAPPING_RANDOM) !== 0],
     ['dc', (flags & MAPPING_DONTFORK) !== 0],
     ['lf', (flags & MAPPING_LOCK_ON_FAULT) !== 0],
     ['ac', accounted],
@@ -188,10 +198,10 @@ function add(total: PageCounts, more: PageCounts): void {
 }
 
 /** Text of /proc/PID/smaps. */
-export function formatSmaps(c: Caller): string {
+export function formatSmaps(c: Caller, namer?: FileNamer): string {
   const page = targetPageSize(c);
   let text = '';
-  for (const info of listMappings(c)) {
+  for (const info of listMappings(c, namer)) {
     text +=
       formatMapsLine(info) +
       kib('Size', info.end - info.start) +

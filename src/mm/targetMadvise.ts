@@ -31,6 +31,8 @@ import {
   MAPPING_DROPPABLE,
   MAPPING_LOCKED,
   MAPPING_MAY_WRITE,
+  MAPPING_RANDOM,
+  MAPPING_SEQUENTIAL,
   MAPPING_SHARED,
   MAPPING_WIPEONFORK,
   Mapping,
@@ -68,9 +70,6 @@ export const MADV_SOFT_OFFLINE = 101;
 
 /** Advice that is right to take note of and do nothing about. */
 const NO_EFFECT = new Set([
-  MADV_NORMAL,
-  MADV_RANDOM,
-  MADV_SEQUENTIAL,
   MADV_WILLNEED,
   MADV_MERGEABLE,
   MADV_UNMERGEABLE,
@@ -80,7 +79,12 @@ const NO_EFFECT = new Set([
   MADV_PAGEOUT,
 ]);
 
+const READ_AHEAD = MAPPING_RANDOM | MAPPING_SEQUENTIAL;
+
 const FLAG_CHANGES = new Map([
+  [MADV_NORMAL, { prot: -1, setFlags: 0, clearFlags: READ_AHEAD }],
+  [MADV_RANDOM, { prot: -1, setFlags: MAPPING_RANDOM, clearFlags: MAPPING_SEQUENTIAL }],
+  [MADV_SEQUENTIAL, { prot: -1, setFlags: MAPPING_SEQUENTIAL, clearFlags: MAPPING_RANDOM }],
   [MADV_DONTFORK, { prot: -1, setFlags: MAPPING_DONTFORK, clearFlags: 0 }],
   [MADV_DOFORK, { prot: -1, setFlags: 0, clearFlags: MAPPING_DONTFORK }],
   [MADV_DONTDUMP, { prot: -1, setFlags: MAPPING_DONTDUMP, clearFlags: 0 }],

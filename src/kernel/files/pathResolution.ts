@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { Fs } from '../../sync/records/files.js';
+import { hostFilePath } from '../../memory/hostFile.js';
 import { HostFile } from '../../sync/records/hostFile.js';
 import {
   FILE_HOST_DIRECTORY,
@@ -192,7 +193,20 @@ export function currentPath(t: ThreadContext, file: number): string {
   const hostFile = t.mem.getU32(file + OpenFile.hostFile);
   const fd = t.mem.getI32(hostFile !== 0 ? hostFile + HostFile.hostFd : file + OpenFile.hostFd);
   // A host stream's path is not the guest's to see.
-  if (fd < 0 || !hasProcFd || t.mem.getU32(file + OpenFile.kind) === FILE_HOST_STREAM) return path;
+  if (t.mem.getU32(file + OpenFile.kind) === FILE_HOST_STREAM) return path;
+  return currentPathOf(t, path, fd);
+}
+
+/** Where a mapped file is now, as /proc/PID/maps shows it; its path when it was opened where the host cannot say. */
+export function currentMappedPath(t: ThreadContext, hostFile: number): string {
+  const path = Buffer.from(hostFilePath(t.mem, hostFile), 'utf8').toString('latin1');
+  const now = path === '' ? '' : currentPathOf(t, path, t.mem.getI32(hostFile + HostFile.hostFd));
+  return Buffer.from(now, 'latin1').toString('utf8');
+}
+
+/** Where what was opened at `path` as the host's descriptor `fd` is now. */
+function currentPathOf(t: ThreadContext, path: string, fd: number): string {
+  if (fd < 0 || !hasProcFd) return path;
   const mounts = mountsOf(t);
   for (let prefix = path; ; prefix = parentPath(prefix)) {
     const mount = mounts.byPath.get(prefix);

@@ -1,4 +1,5 @@
 import { MIN_PAGE_SIZE } from '../../memory/linuxMemory.js';
+import { tablesSize } from '../../memory/pageTables.js';
 import { copyIn } from '../../memory/userAccess.js';
 import { releaseMm, retainMm } from '../../mm/addressSpace.js';
 import { mmapLock, mmapUnlock } from '../../mm/mmapLock.js';
@@ -39,7 +40,7 @@ import { releaseFs, retainFs, workingDirectory } from './fsRecord.js';
 import { hasProcFd } from './hostAccess.js';
 import { fixedDirectory, type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
 import { flagsOf, pathOf, releaseOpenFile } from './openFile.js';
-import { currentPath } from './pathResolution.js';
+import { currentMappedPath, currentPath } from './pathResolution.js';
 import { renderMountInfo, renderMounts } from './procMounts.js';
 
 /** /proc/PID, of any guest of the machine. */
@@ -62,6 +63,8 @@ interface Process {
   readonly pages: number;
   readonly resident: number;
   readonly residentPeak: number;
+  readonly pagesPeak: number;
+  readonly tables: number;
   readonly dataPages: number;
   readonly lockedPages: number;
   readonly signals: readonly string[];
@@ -185,6 +188,8 @@ function processOf(t: ThreadContext, pid: number): Process {
       pages: mm === 0 ? 0 : mem.getU32(mm + Mm.mappedPages),
       resident: mm === 0 ? 0 : Math.max(0, mem.atomicLoad(mm + Mm.residentPages)),
       residentPeak: mm === 0 ? 0 : Math.max(0, mem.atomicLoad(mm + Mm.residentPeak)),
+      pagesPeak: mm === 0 ? 0 : mem.getU32(mm + Mm.mappedPeak),
+      tables: mm === 0 ? 0 : tablesSize(mem, mm),
       dataPages: mm === 0 ? 0 : mem.getU32(mm + Mm.dataPages),
       lockedPages: mm === 0 ? 0 : mem.getU32(mm + Mm.lockedPages),
       signals: leader === 0 ? [] : signalSets(mem, guest, leader),
@@ -229,8 +234,8 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
       .padStart(4, '0')}\n` +
     `State:\t${stateOf(p, pid === ownPid(t))}\nTgid:\t${pid}\nNgid:\t0\nPid:\t${tid}\nPPid:\t${p.parent}\nTracerPid:\t0\n` +
     `Uid:\t${p.uids.join('\t')}\nGid:\t${p.gids.join('\t')}\nFDSize:\t64\nGroups:\t${p.gids[0]} \n` +
-    `NStgid:\t${pid}\nNSpid:\t${tid}\nNSpgid:\t${p.group}\nNSsid:\t${p.session}\n` +
-    kib('VmPeak', p.pages * 4) +
+    `NStgid:\t${pid}\nNSpid:\t${tid}\nNSpgid:\t${p.group}\nNSsid:\t${p.session}\nKthread:\t0\n` +
+    kib('VmPeak', Math.max(p.pages, p.pagesPeak) * 4) +
     kib('VmSize', p.pages * 4) +
     kib('VmLck', p.lockedPages * 4) +
     kib('VmPin', 0) +
@@ -243,8 +248,10 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
     kib('VmStk', (own?.stack ?? 0) * 4) +
     kib('VmExe', (own?.text ?? 0) * 4) +
     kib('VmLib', (own?.library ?? 0) * 4) +
-    kib('VmPTE', 0) +
+    kib('VmPTE', p.tables / 1024) +
     kib('VmSwap', 0) +
+    kib('HugetlbPages', 0) +
+    'CoreDumping:\t0\nTHP_enabled:\t0\n' +
     `Threads:\t${p.tids.length}\nSigQ:\t0/4096\nSigPnd:\t${pending}\nShdPnd:\t${shared}\nSigBlk:\t${blocked}\n` +
     `SigIgn:\t${ignored}\nSigCgt:\t${caught}\nCapInh:\t${hex64(0, 0)}\nCapPrm:\t${hex64(0, 0)}\nCapEff:\t${hex64(0, 0)}\n` +
     `CapBnd:\t${hex64(0, 0)}\nCapAmb:\t${hex64(0, 0)}\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n` +
@@ -515,8 +522,8 @@ function taskEntries(path: string, pid: number, tid: number): Record<string, Mad
       ...text('comm', (t) => `${threadComm(t, pid, tid) ?? ''}\n`, 0o644),
       store: (t, name) => storeComm(t, pid, tid, name),
     },
-    maps: text('maps', (t) => withRecords(t, pid, formatMaps) ?? ''),
-    smaps: text('smaps', (t) => withRecords(t, pid, formatSmaps) ?? ''),
+    maps: text('maps', (t) => withRecords(t, pid, (held) => formatMaps(held, (file) => currentMappedPath(t, file))) ?? ''),
+    smaps: text('smaps', (t) => withRecords(t, pid, (held) => formatSmaps(held, (file) => currentMappedPath(t, file))) ?? ''),
     smaps_rollup: text('smaps_rollup', (t) => withRecords(t, pid, formatSmapsRollup) ?? ''),
     cmdline: text('cmdline', (t) => renderMemory(t, pid, Mm.argStart, Mm.argEnd)),
     environ: text('environ', (t) => renderMemory(t, pid, Mm.envStart, Mm.envEnd), 0o400),

@@ -73,3 +73,6 @@ export const MAPPING_NOSYNC = 1 << 20;
 export const MAPPING_GAP_PROT_SHIFT = 24;
 /** MAP_DROPPABLE: cannot be locked, and cannot be kept at fork. */
 export const MAPPING_DROPPABLE = 2048;
+/** madvise SEQUENTIAL and RANDOM: shown in smaps. */
+export const MAPPING_SEQUENTIAL = 4096;
+export const MAPPING_RANDOM = 8192;

@@ -115,6 +115,8 @@ export const Mm = record({
   /** State of the random placement's sequence; where bottom-up placement begins, target pages; mmapLock. */
   placementState: u32,
   unmappedBase: u32,
+  /** The most that mappedPages has been, as far as it has sunk since; mmapLock. */
+  mappedPeak: u32,
   /** The guest's page size as a power of two: 12, 14 or 16; constant. Records count units of 4 KiB all the same. */
   targetPageShift: u32,
   /** FreeBSD: the hard RLIMIT_DATA in bytes: mappings without a hint lie beyond the data and this; mmapLock. */
