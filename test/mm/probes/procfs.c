@@ -180,7 +180,7 @@ static void figures(void) {
   SAY("VmHWM", figure("VmHWM") >= figure("VmRSS") + 10000 ? "stays" : "follows");
   printf("VmSwap %ld VmPin %ld\n", figure("VmSwap"), figure("VmPin"));
   SAY("VmPTE", figure("VmPTE") > 0 ? "some" : "none");
-  SAY("VmStk", figure("VmStk") - 28 < 1024 ? "small" : "large");
+
 }
 
 int main(void) {
