@@ -9,5 +9,7 @@ export {
   type OutputSink,
   SpawnError,
   type SpawnOptions,
+  type TranslationLogItem,
 } from './machine/options.js';
+export type { RegionStatistics } from './observe/regionProfile.js';
 export type { GuestStatistics, MachineMemory } from './observe/statistics.js';

@@ -1,6 +1,7 @@
-import { statSync } from 'node:fs';
+import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { createMachine, type Machine } from '../machine/machine.js';
 import { SpawnError } from '../machine/options.js';
+import { formatPerfMap } from '../observe/regionProfile.js';
 import { formatStatistics } from '../observe/statistics.js';
 import { forwardSignals } from './hostSignals.js';
 import type { RunOptions } from './runOptions.js';
@@ -18,6 +19,9 @@ export async function run(options: RunOptions): Promise<void> {
     ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     verbose: options.verbose || process.env.GUESTHOUSE_DEBUG !== undefined,
     ...(options.jit !== undefined && { jit: options.jit }),
+    log: options.log,
+    profile: options.perfMap !== undefined,
+    ...(options.logFile !== undefined && { logFile: options.logFile }),
   });
   let status: number;
   try {
@@ -60,6 +64,10 @@ async function runGuest(machine: Machine, options: RunOptions): Promise<number> 
       return exit.code ?? 128 + exit.signalNumber;
     } finally {
       stopForwarding();
+      if (options.perfMap !== undefined) {
+        const { instructions } = guest.statistics();
+        writeFileSync(options.perfMap, formatPerfMap(machine.translatedRegions(), instructions));
+      }
       if (options.stats) process.stderr.write(formatStatistics(guest.statistics(), machine.memory()));
     }
   } catch (error) {
@@ -76,6 +84,19 @@ function checkFolders(options: RunOptions): void {
   for (const { host } of options.dirs)
     if (statSync(host, { throwIfNoEntry: false }) === undefined)
       throw new UsageError(`option --dir: ${host} not found`);
+  // Before the program runs for an hour.
+  mustBeWritable('-D', options.logFile);
+  mustBeWritable('--perf-map', options.perfMap);
+}
+
+function mustBeWritable(option: string, file: string | undefined): void {
+  if (file === undefined) return;
+  try {
+    closeSync(openSync(file, 'w'));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`option ${option}: ${file} cannot be written (${code})`);
+  }
 }
 
 /** The host's environment, without what --unset names, with what --env sets. */

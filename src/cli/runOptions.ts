@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { CpuModelError, describeCpuModels, parseCpuModel } from '../isa/cpuModel.js';
 import type { DirectoryMount } from '../machine/options.js';
-import { LARGEST_MACHINE, SMALLEST_MACHINE } from '../machine/options.js';
+import { LARGEST_MACHINE, SMALLEST_MACHINE, type TranslationLogItem } from '../machine/options.js';
 import { PLACEMENTS, type PlacementName } from '../mm/findVma.js';
 import { parseDirectory } from './directoryOption.js';
 import { parseSize } from './size.js';
@@ -29,6 +29,9 @@ export interface RunOptions {
   readonly jit?: boolean | { readonly threshold: number };
   readonly placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
   readonly logPage: boolean;
+  readonly log: readonly TranslationLogItem[];
+  readonly logFile?: string;
+  readonly perfMap?: string;
   readonly dumpMaps: boolean;
   readonly strace: boolean;
   readonly stats: boolean;
@@ -56,7 +59,9 @@ interface Parsed {
   cpu?: string;
   jit?: boolean | { readonly threshold: number };
   placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
-  d: boolean;
+  d: readonly LogItem[];
+  D?: string;
+  perfMap?: string;
   dumpMaps: boolean;
   strace: boolean;
   stats: boolean;
@@ -103,9 +108,28 @@ function parsePlacement(text: string): { placement: PlacementName; placementSeed
   return { placement, placementSeed: Number(seed) };
 }
 
-function parseLogged(text: string): boolean {
-  if (text !== 'page') throw new UsageError(`option -d: only 'page' can be logged, not '${text}'`);
-  return true;
+type LogItem = 'page' | TranslationLogItem;
+
+/** What -d can log. */
+const LOG_ITEMS: Readonly<Record<LogItem, string>> = {
+  page: 'every call that changes the memory map, and the map it leaves',
+  in_asm: 'the guest code of each translated region',
+  out_wasm: 'the WebAssembly modules that are made of it, in hexadecimal',
+  exec: 'each entry of a translated region (slow)',
+};
+
+function parseLogged(text: string, before: readonly LogItem[]): LogItem[] {
+  if (text === 'help') {
+    const lines = Object.entries(LOG_ITEMS).map(([item, what]) => `${item.padEnd(10)} ${what}\n`);
+    throw new PrintRequest(`Items of -d, separated by commas:\n${lines.join('')}`);
+  }
+  const items = text.split(',');
+  const unknown = items.find((item) => !Object.hasOwn(LOG_ITEMS, item));
+  if (unknown !== undefined)
+    throw new UsageError(
+      `option -d: '${unknown}' cannot be logged, only ${Object.keys(LOG_ITEMS).join(', ')}`,
+    );
+  return [...before, ...(items as LogItem[])];
 }
 
 const LARGEST_VA = 64 * 2 ** 30;
@@ -223,11 +247,13 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
       parsePlacement,
     )
     .option(
-      '-d <item>',
-      "log on stderr: 'page' for every call that changes the memory map",
+      '-d <item[,item...]>',
+      `log ${Object.keys(LOG_ITEMS).join(', ')} (help says what they are)`,
       parseLogged,
-      false,
+      [],
     )
+    .option('-D <file>', 'log (-d, --strace) to a file instead of stderr')
+    .option('--perf-map <file>', 'write which translated regions did how much to a file at the end')
     .option('--dump-maps', 'print the memory map on stderr at the end', false)
     .option('--strace', 'print system calls and signals on stderr', false)
     .option('--stats', 'print statistics on stderr at the end', false)
@@ -248,7 +274,8 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
           dirs: o.dir,
           env: o.env,
           unset: o.unset,
-          logPage: o.d,
+          logPage: o.d.includes('page'),
+          log: o.d.filter((item) => item !== 'page'),
           dumpMaps: o.dumpMaps,
           strace: o.strace,
           stats: o.stats,
@@ -263,6 +290,8 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
           ...(o.cwd !== undefined && { cwd: o.cwd }),
           ...(o.placement !== undefined && { placement: o.placement }),
           ...(o.uname !== undefined && { unameRelease: o.uname }),
+          ...(o.D !== undefined && { logFile: o.D }),
+          ...(o.perfMap !== undefined && { perfMap: o.perfMap }),
           ...(o.cpu !== undefined && { cpu: o.cpu }),
           ...(o.jit !== undefined && { jit: o.jit }),
         },

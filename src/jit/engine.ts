@@ -15,6 +15,9 @@ export interface TranslatingEngine {
   run(thread: number): number;
 }
 
+/** Is called at each entry of region `index`, where that is logged. The result has no meaning. */
+export type RegionEntered = (thread: number, index: number) => number;
+
 /**
  * Makes the engine of a worker. `ring` rings the coordinator's doorbell (when the first hot place wants a translator);
  * `owner` is the worker's lock token.
@@ -24,6 +27,7 @@ export function createEngine(
   interpreter: WebAssembly.Module,
   ring: () => void,
   owner: number,
+  entered: RegionEntered = () => 0,
 ): TranslatingEngine {
   const translation = translationOf(mem);
   const counters = allocateBlock(mem, HOT_COUNTERS * 2, owner);
@@ -33,7 +37,7 @@ export function createEngine(
   mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, ready));
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
   const { run, enter, aside } = instantiateInterpreter(mem, interpreter, { regions: table });
-  const imports = engineImports(mem, { enter });
+  const imports = engineImports(mem, { enter, entered });
 
   /** Puts the regions of the module that region `index` is in into this worker's table. */
   const instantiateRegions = (index: number): void => {

@@ -2,6 +2,7 @@ import type { HelperCalls } from '../isa/builder.js';
 import { fusedSemantics } from '../isa/floatingPoint.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { Thread } from '../sync/records/thread.js';
+import { RegionProfile } from '../sync/records/translation.js';
 import {
   call,
   type FunctionBuilder,
@@ -46,6 +47,15 @@ export interface RegionCallees {
   readonly useHelper: HelperCalls;
 }
 
+/** What a region notes of itself, where that is wanted. */
+export interface RegionObservation {
+  /** Address of its RegionProfile. */
+  readonly profile: number;
+  /** Its index in the machine, and (thread, index) → i32, called at each entry; undefined: not logged. */
+  readonly index: number;
+  readonly entered: FunctionRef | undefined;
+}
+
 /**
  * Writes the function through which a region is entered, (thread, depth) → LEFT_*: checks that the thread's code is what
  * the region was compiled from, else LEFT_ASIDE.
@@ -55,6 +65,7 @@ export function writeRegionEntry(
   region: Region,
   pages: readonly RegionPage[],
   body: FunctionRef,
+  observation?: RegionObservation,
 ): void {
   const thread = f.param('i32', 0);
   const codeTable = f.hold(i32.load(thread, Thread.codeTable));
@@ -65,9 +76,32 @@ export function writeRegionEntry(
     const now = i32.load(i32.const(codePage | 0), CodePage.generation);
     f.brIf(stale, i32.ne(now, i32.const(generation | 0)), false);
   }
-  f.return(call(body, 'i32', thread, f.param('i32', 1)));
+  if (observation === undefined) f.return(call(body, 'i32', thread, f.param('i32', 1)));
+  else writeObservedCall(f, body, observation);
   f.close();
   f.return(i32.const(LEFT_ASIDE));
+}
+
+/** Calls the region and counts the entry, and the instructions that were done in it but not in regions it called. */
+function writeObservedCall(
+  f: FunctionBuilder,
+  body: FunctionRef,
+  { profile, index, entered }: RegionObservation,
+): void {
+  const thread = f.param('i32', 0);
+  const instret = () => i64.load(thread, Thread.instret);
+  const called = () => i64.load(thread, Thread.calledInstructions);
+  const at = i32.const(profile | 0);
+  f.drop(i64.atomic_rmw_add(at, i64.const(1), RegionProfile.entries));
+  if (entered !== undefined) f.drop(call(entered, 'i32', thread, i32.const(index)));
+  const outside = f.hold(called());
+  const before = f.hold(instret());
+  f.store('i64.store', thread, i64.const(0), Thread.calledInstructions);
+  const reason = f.hold(call(body, 'i32', thread, f.param('i32', 1)));
+  const done = f.hold(i64.sub(instret(), before));
+  f.drop(i64.atomic_rmw_add(at, i64.sub(done, called()), RegionProfile.executed));
+  f.store('i64.store', thread, i64.add(outside, done), Thread.calledInstructions);
+  f.return(reason);
 }
 
 /**

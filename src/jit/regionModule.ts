@@ -1,5 +1,6 @@
 import { HelperTable } from '../interpreter/helperTable.js';
 import type { Helper } from '../isa/builder.js';
+import { RegionProfile } from '../sync/records/translation.js';
 import { type FunctionRef, ModuleBuilder } from '../wasm/index.js';
 import { type RegionOptions, type RegionPage, writeRegion, writeRegionEntry } from './regionCompiler.js';
 import type { Region } from './regionGraph.js';
@@ -14,16 +15,26 @@ export interface FormedRegion {
   readonly homeEntry: number;
 }
 
+/** For regions that note what they do: */
+export interface ObservedModule {
+  /** Index of the first region in the machine, and where its RegionProfile is; those of the others follow. */
+  readonly first: number;
+  readonly profiles: number;
+  /** Whether each entry is logged. */
+  readonly logsEntries: boolean;
+}
+
 /** The helpers that regions have imported so far: the next module imports them at once. */
 const imported = new Map<string, Helper>();
 
 /**
  * Compiles regions into one module, which exports their entries as r0, r1, …, in the order given. It imports the machine's
- * memory, `engine.enter` and helpers.
+ * memory, `engine.enter` and helpers. With `observed` its regions count what they do.
  */
 export function compileRegions(
   formed: readonly FormedRegion[],
   options: RegionOptions,
+  observed?: ObservedModule,
 ): Uint8Array<ArrayBuffer> {
   // Imports come first in a module, but which helpers are imported is known only when everything has been written once.
   for (;;) {
@@ -31,12 +42,19 @@ export function compileRegions(
     module.importMemory({ module: 'engine', name: 'memory', minimum: 1, maximum: 65536, shared: true });
     const type = { params: ['i32', 'i32'], results: ['i32'] } as const;
     const enter = module.importFunction('engine', 'enter', type);
+    const entered =
+      observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;
     const helpers = new HelperTable(module, imported.values());
     const functions = formed.map(() => ({ entry: module.function(type), body: module.function(type) }));
     formed.forEach(({ region, pages, codeTable, homeEntry }, i) => {
       const { entry, body } = functions[i];
       module.exportFunction(`r${i}`, entry);
-      writeRegionEntry(entry.builder, region, pages, body);
+      const observation = observed && {
+        profile: observed.profiles + i * RegionProfile.SIZE,
+        index: observed.first + i,
+        entered,
+      };
+      writeRegionEntry(entry.builder, region, pages, body, observation);
       const regionAt = (pc: number): FunctionRef | undefined => {
         const at = formed.findIndex((other) => other.region.entry.pc === pc && other.codeTable === codeTable);
         return at < 0 ? undefined : functions[at].entry;

@@ -5,7 +5,14 @@ import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
-import { HOT_COUNTERS, MOST_REGIONS, RegionEntry, Translation } from '../sync/records/translation.js';
+import {
+  HOT_COUNTERS,
+  LOG_EXEC,
+  MOST_REGIONS,
+  RegionEntry,
+  RegionProfile,
+  Translation,
+} from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import {
   endTranslation,
@@ -15,7 +22,7 @@ import {
 } from '../sync/translationQueue.js';
 import type { RegionOptions, RegionPage } from './regionCompiler.js';
 import { formRegion } from './regionGraph.js';
-import { compileRegions, type FormedRegion } from './regionModule.js';
+import { compileRegions, type FormedRegion, type ObservedModule } from './regionModule.js';
 
 /** Requests that become one module at most: a few large modules are better than many small ones. */
 const BATCH = 32;
@@ -26,8 +33,14 @@ const MOST_IN_MODULE = 48;
 /** Callees are translated along when they are this close to being hot themselves. */
 const CALLEE_SHARE = 8;
 
+/** Is told of regions before they can be entered. */
+export interface TranslationListener {
+  /** Regions number `first` and so on have been compiled into the module `bytes`. */
+  translated(first: number, regions: readonly PlacedRegion[], bytes: Uint8Array): void;
+}
+
 /** A region that has been formed, and where it is to be entered. */
-interface PlacedRegion extends FormedRegion {
+export interface PlacedRegion extends FormedRegion {
   readonly place: PlaceToTranslate;
   /** The CodePage of its entry, and the slot there. */
   readonly entryPage: RegionPage;
@@ -51,6 +64,7 @@ export class Translator {
     private readonly mem: SharedMemory,
     private readonly options: RegionOptions,
     private readonly owner: number,
+    private readonly listener?: TranslationListener,
   ) {}
 
   /** Translates until the machine closes, or there is no room for more: then translation is ended, not the guests. */
@@ -83,7 +97,7 @@ export class Translator {
     const first = mem.getI32(translation + Translation.regionCount);
     const formed = this.formAll(places, Math.min(MOST_IN_MODULE, MOST_REGIONS - first));
     if (formed.length === 0) return;
-    const bytes = compileRegions(formed, this.options);
+    const bytes = compileRegions(formed, this.options, this.observed(first));
     this.modules.push(new WebAssembly.Module(bytes));
 
     const address = allocateBlock(mem, bytes.length, this.owner);
@@ -96,6 +110,7 @@ export class Translator {
       mem.setU32(entry + RegionEntry.first, first);
       mem.setU32(entry + RegionEntry.count, formed.length);
     });
+    this.listener?.translated(first, formed, bytes);
     mem.atomicStore(translation + Translation.regionCount, first + formed.length);
     formed.forEach((one, i) => {
       this.install(one, first + i);
@@ -106,6 +121,16 @@ export class Translator {
     count(Translation.moduleBytes, bytes.length);
     for (const { region } of formed) count(Translation.instructions, region.size);
     count(Translation.microseconds, Math.round((performance.now() - started) * 1000));
+  }
+
+  /** How regions from number `first` on note what they do, if somebody wants to know. */
+  private observed(first: number): ObservedModule | undefined {
+    const { mem } = this;
+    const translation = translationOf(mem);
+    const profiles = mem.getU32(translation + Translation.profile);
+    if (profiles === 0) return undefined;
+    const logsEntries = (mem.getU32(translation + Translation.logged) & LOG_EXEC) !== 0;
+    return { first, profiles: profiles + first * RegionProfile.SIZE, logsEntries };
   }
 
   /** Forms the regions of the places and of functions they call, `most` at most. */

@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs';
+import { fstatSync, openSync } from 'node:fs';
 import { PassThrough, Readable } from 'node:stream';
 import { DEFAULT_CPU, parseCpuModel } from '../isa/cpuModel.js';
 import { createFilesTable } from '../kernel/files/filesTable.js';
@@ -10,11 +10,14 @@ import { initKernel } from '../kernel/initKernel.js';
 import { signalNumber } from '../kernel/signals/signalNumbers.js';
 import { killGroup, reapGuest, spawnGuest, terminateAllGuests } from '../kernel/spawn.js';
 import { createMachineMemory } from '../memory/machineMemory.js';
+import { observeRegions, type RegionStatistics, regionStatistics } from '../observe/regionProfile.js';
 import { type GuestStatistics, type MachineMemory, machineMemory } from '../observe/statistics.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
+import { MACHINE, Machine as MachineRecord } from '../sync/records/machine.js';
 import { Thread } from '../sync/records/thread.js';
+import { LOG_EXEC, LOG_IN_ASM, LOG_OUT_WASM } from '../sync/records/translation.js';
 import { Tty } from '../sync/records/tty.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initTranslation, type TranslationPolicy } from '../sync/translationQueue.js';
@@ -27,6 +30,7 @@ import {
   type OutputSink,
   SpawnError,
   type SpawnOptions,
+  type TranslationLogItem,
 } from './options.js';
 import { planSandbox } from './sandbox.js';
 import {
@@ -83,6 +87,10 @@ export class Machine {
       ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     });
     initTranslation(this.mem, translationPolicy(options.jit), COORDINATOR);
+    if (options.logFile !== undefined)
+      this.mem.setI32(MACHINE + MachineRecord.logFd, openSync(options.logFile, 'w'));
+    const logged = (options.log ?? []).reduce((bits, item) => bits | LOG_ITEMS[item], 0);
+    if (logged !== 0 || options.profile === true) observeRegions(this.mem, logged, COORDINATOR);
     initKernel(this.mem, COORDINATOR, options.seed === undefined ? {} : { seed: options.seed });
     this.coordinator = new Coordinator(this.mem, {
       guestEnded: (guest) => this.guestEnded(guest),
@@ -186,6 +194,11 @@ export class Machine {
       hosts: this.hosts.started,
       guests: [...this.guests.values()].map((guest) => guest.statistics()),
     };
+  }
+
+  /** The regions that were translated and what they have done; empty unless the option `profile` or `log` is given. */
+  translatedRegions(): RegionStatistics[] {
+    return regionStatistics(this.mem);
   }
 
   /**
@@ -314,6 +327,12 @@ export class Machine {
     return { stream: { kind: 'stream', stream: pump.stream }, pipe };
   }
 }
+
+const LOG_ITEMS: Readonly<Record<TranslationLogItem, number>> = {
+  in_asm: LOG_IN_ASM,
+  out_wasm: LOG_OUT_WASM,
+  exec: LOG_EXEC,
+};
 
 /**
  * Jumps to a place after which it is translated, unless the options say otherwise: about a millisecond in the interpreter,

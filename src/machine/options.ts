@@ -5,6 +5,8 @@ import type { PlacementName } from '../mm/findVma.js';
 export const SMALLEST_MACHINE = 64 * 2 ** 20;
 export const LARGEST_MACHINE = 4 * 2 ** 30;
 
+export type TranslationLogItem = 'in_asm' | 'out_wasm' | 'exec';
+
 /** What a machine is made of. All sizes in bytes. */
 export interface MachineOptions {
   /** The machine's physical memory, shared by all its guests; at most (and by default) 4 GiB. Untouched memory costs nothing. */
@@ -20,6 +22,12 @@ export interface MachineOptions {
    * run for a second or two.
    */
   readonly jit?: boolean | { readonly threshold: number };
+  /** Have translated regions count what they do, for Machine.translatedRegions. */
+  readonly profile?: boolean;
+  /** What of translation is logged: guest code, modules, each entry of a region; as QEMU's -d in_asm,out_asm,exec. */
+  readonly log?: readonly TranslationLogItem[];
+  /** File that logs go to (of guests as well), truncated first; default: standard error. */
+  readonly logFile?: string;
   /** Seed of every pseudo-random choice; without it the host's entropy is used. */
   readonly seed?: number;
   /** Report internal errors with their stack, and more, on stderr. */

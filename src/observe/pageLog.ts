@@ -1,30 +1,21 @@
-import { writeSync } from 'node:fs';
 import type { SyscallEntry } from '../kernel/linux/syscall.js';
 import type { ThreadContext } from '../kernel/threadContext.js';
 import type { Caller } from '../memory/caller.js';
 import { formatMaps, pageDump } from '../mm/pageDump.js';
+import { writeLog } from './log.js';
 import { formatResult } from './strace.js';
 
-/** `-d page` and --dump-maps: the memory map on stderr, each report in one piece. */
-const STDERR = 2;
-
-function report(text: string): void {
-  try {
-    writeSync(STDERR, text);
-  } catch {
-    // A closed or full stderr must not change what the guest does.
-  }
-}
+/** `-d page` and --dump-maps: the memory map in the log, each report in one piece. */
 
 /** A call that may change the map has ended: the call as strace.traceCall shows it, and, unless it failed, the map. */
 export function logPageCall(t: ThreadContext, entry: SyscallEntry, traced: string, result: number): void {
   const call = `${traced} = ${formatResult(entry, result)}\n`;
-  report(result < 0 ? call : call + layout(t, entry.name));
+  writeLog(t.mem, result < 0 ? call : call + layout(t, entry.name));
 }
 
 /** The map after `what`, as QEMU's log_page_dump prints it. KERNEL mode. */
 export function logPageLayout(c: Caller, what: string): void {
-  report(layout(c, what));
+  writeLog(c.mem, layout(c, what));
 }
 
 function layout(c: Caller, what: string): string {
@@ -33,5 +24,5 @@ function layout(c: Caller, what: string): string {
 
 /** The map in the form of /proc/PID/maps, of a guest that ends. KERNEL mode. */
 export function dumpMaps(c: Caller, pid: number): void {
-  report(`guesthouse: memory map of process ${pid}\n${formatMaps(c)}`);
+  writeLog(c.mem, `guesthouse: memory map of process ${pid}\n${formatMaps(c)}`);
 }

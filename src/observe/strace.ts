@@ -1,18 +1,20 @@
-import { writeSync } from 'node:fs';
 import { errnoText } from '../kernel/errno.js';
 import type { ArgKind, SyscallEntry } from '../kernel/linux/syscall.js';
 import { infoAddress, infoCode, infoPid, infoUid, type SigInfo } from '../kernel/signals/sigInfo.js';
 import { SI_KERNEL, signalName } from '../kernel/signals/signalNumbers.js';
 import type { ThreadContext } from '../kernel/threadContext.js';
 import { copyIn, readCString, readI64, readU32 } from '../memory/userAccess.js';
+import { writeLog } from './log.js';
 
 /**
- * --strace: a line on stderr for every system call, as `qemu-riscv64 -strace` writes them, but at the end of the call, so
+ * --strace: a line in the log for every system call, as `qemu-riscv64 -strace` writes them, but at the end of the call, so
  * that lines of different threads never mix: `TID name(arguments) = result`. Restart codes show as strace(1) shows them.
  */
-const STDERR = 2;
 /** How much of a string or buffer is shown. */
 const SHOWN = 64;
+
+/** One line of the log. */
+const line = (t: ThreadContext, text: string): void => writeLog(t.mem, `${text}\n`);
 
 type Flags = readonly (readonly [number, string])[];
 
@@ -225,14 +227,6 @@ function setNames(low: number, high: number): string {
   return present.length > 32 ? `~[${absent.join(' ')}]` : `[${present.join(' ')}]`;
 }
 
-function line(text: string): void {
-  try {
-    writeSync(STDERR, `${text}\n`);
-  } catch {
-    // A closed or full stderr must not change what the guest does.
-  }
-}
-
 /** The call as it will be shown; made before it runs, while its arguments are what they are. KERNEL mode. */
 export function traceCall(t: ThreadContext, entry: SyscallEntry, args: readonly number[]): string {
   const shown = entry.args.map((kind, i) => formatArgument(t, kind, args[i], args[i + 1]));
@@ -241,9 +235,9 @@ export function traceCall(t: ThreadContext, entry: SyscallEntry, args: readonly 
 
 /** Writes the line of a call that has ended. */
 export function traceResult(t: ThreadContext, entry: SyscallEntry, traced: string, result: number): void {
-  if (entry.name === 'exit' || entry.name === 'exit_group') line(traced);
-  else if (t.registersReplaced) line(`${traced} = 0`);
-  else line(`${traced} = ${formatResult(entry, result)}`);
+  if (entry.name === 'exit' || entry.name === 'exit_group') line(t, traced);
+  else if (t.registersReplaced) line(t, `${traced} = 0`);
+  else line(t, `${traced} = ${formatResult(entry, result)}`);
 }
 
 /** A result as --strace shows it. */
@@ -261,7 +255,7 @@ export function traceUnknown(t: ThreadContext, number: number): void {
     if (t.reportedUnknown.has(number)) return;
     t.reportedUnknown.add(number);
   }
-  line(`${t.tid} Unknown syscall ${number} = -1 errno=38 (${errnoText(38)})`);
+  line(t, `${t.tid} Unknown syscall ${number} = -1 errno=38 (${errnoText(38)})`);
 }
 
 /** Writes the line of a signal that is being acted on. */
@@ -272,5 +266,5 @@ export function traceSignal(t: ThreadContext, signal: number, info: SigInfo): vo
   const details = fault
     ? `si_addr=0x${infoAddress(info).toString(16)}`
     : `si_pid=${infoPid(info)}, si_uid=${infoUid(info)}`;
-  line(`${t.tid} --- ${name} {si_signo=${name}, si_code=${code}, ${details}} ---`);
+  line(t, `${t.tid} --- ${name} {si_signo=${name}, si_code=${code}, ${details}} ---`);
 }

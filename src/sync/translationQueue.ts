@@ -69,6 +69,7 @@ export function requestTranslation(mem: SharedMemory, thread: number, ring: () =
     mem.setU32(request + TranslationRequest.readTable, mem.getU32(thread + Thread.readTable));
     mem.set64(request + TranslationRequest.reach, mem.getU64(thread + Thread.reach));
     mem.setU32(request + TranslationRequest.homeEntry, mem.getU32(thread + Thread.homeEntry));
+    mem.setU32(request + TranslationRequest.mm, mem.getU32(thread + Thread.mm));
     mem.setU32(request + TranslationRequest.counters, mem.getU32(thread + Thread.hotCounters));
     mem.u8.copyWithin(request + TranslationRequest.x, thread + Thread.x, thread + Thread.x + 32 * 8);
     mem.setU32(translation + Translation.written, written + 1);
@@ -98,6 +99,8 @@ export interface PlaceToTranslate {
   readonly reach: number;
   /** Thread.homeEntry. */
   readonly homeEntry: number;
+  /** The address space, which may be gone. */
+  readonly mm: number;
   /** Address of the jump counters of the worker that found it. */
   readonly counters: number;
   readonly registers: readonly number[];
@@ -146,6 +149,7 @@ function takeRequestLocked(mem: SharedMemory, translation: number): PlaceToTrans
     readTable: mem.getU32(request + TranslationRequest.readTable),
     reach: mem.getU64(request + TranslationRequest.reach),
     homeEntry: mem.getU32(request + TranslationRequest.homeEntry),
+    mm: mem.getU32(request + TranslationRequest.mm),
     counters: mem.getU32(request + TranslationRequest.counters),
     registers: Array.from({ length: 32 }, (_, r) => mem.getU64(request + TranslationRequest.x + r * 8)),
   };

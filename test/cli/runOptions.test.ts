@@ -89,6 +89,7 @@ describe('guesthouse run', () => {
       cwd: '/w',
       placement: { placement: 'random', placementSeed: 7 },
       logPage: true,
+      log: [],
       dumpMaps: true,
       strace: false,
       stats: true,

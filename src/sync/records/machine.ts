@@ -116,6 +116,8 @@ export const Machine = record({
   /** SharedObjects of files that were executed last (each a reference), and which goes next; filePagesLock. */
   keptObjects: array(pointer, KEPT_OBJECTS),
   keptNext: u32,
+  /** Host descriptor that logs (-d, --strace) go to, or 0: standard error. Constant once guests run. */
+  logFd: i32,
 });
 
 /** A thread host: one worker of the pool. */

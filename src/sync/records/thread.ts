@@ -129,6 +129,9 @@ export const Thread = record({
   setChildTid: u64,
   /** Id of the child that this thread, in vfork, waits for; 0 when it need not wait any more. Atomic. */
   vforkChild: i32,
+
+  /** Instructions done in regions that the one being profiled has called (RegionProfile.executed). */
+  calledInstructions: u64,
 });
 
 export const MODE_KERNEL = 0;

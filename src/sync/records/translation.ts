@@ -41,6 +41,30 @@ export const Translation = record({
   heapBytes: i32,
   /** Bytes of modules after which nothing more is translated. Constant. */
   mostBytes: u32,
+  /** LOG_* bits. Constant. */
+  logged: u32,
+  /** RegionProfile[MOST_REGIONS], or 0 when nobody wants to know what regions do. Constant. */
+  profile: pointer,
+});
+
+/** Print the guest code of regions, their modules, and each entry of a region. */
+export const LOG_IN_ASM = 1;
+export const LOG_OUT_WASM = 2;
+export const LOG_EXEC = 4;
+
+/** What a region stands for and has done, where that is wanted. Counts are atomic; the rest is constant once published. */
+export const RegionProfile = record({
+  entries: u64,
+  /** Instructions done in the region itself, not in regions that it calls. */
+  executed: u64,
+  /** Guest addresses: its entry, its lowest instruction and the end of its highest. */
+  pc: u64,
+  lowest: u64,
+  end: u64,
+  /** Instructions that were translated, copies counted. */
+  instructions: u32,
+  /** Symbol of the entry and the file it is from: Text, or 0. */
+  name: pointer,
 });
 
 /** A place that has become hot, and what the translator needs to know of the thread that found it. */
@@ -54,6 +78,7 @@ export const TranslationRequest = record({
   /** The integer registers: good guesses for the tables of switches. */
   x: array(u64, 32),
   homeEntry: u32,
+  mm: pointer,
 });
 
 /** One published region. */

@@ -1,0 +1,59 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { compileGuest, crossCompiler } from '../../bench/compileGuest.js';
+import { repository, runGuest } from '../../bench/hostProgram.js';
+
+/** What can be learnt about translated regions: -d in_asm,out_wasm,exec, -D and --perf-map. */
+describe.skipIf(crossCompiler === undefined)('regions (needs riscv64-linux-gnu-gcc)', () => {
+  const program =
+    crossCompiler &&
+    compileGuest(join(repository, 'bench/guests/sorting.c'), ['-O2', '-static', '-pthread', '-lm']);
+  const folder = mkdtempSync(join(tmpdir(), 'guesthouse-log-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const log = join(folder, 'log');
+  const map = join(folder, 'map');
+
+  it('are logged to a file, and mapped to symbols', async () => {
+    const plain = await runGuest(['--jit=off'], program!, ['6']);
+    const run = await runGuest(
+      ['--jit=threshold=300', '-d', 'in_asm,out_wasm', '-d', 'exec', '-D', log, '--perf-map', map],
+      program!,
+      ['6'],
+    );
+    expect([run.stdout, run.code]).toEqual([plain.stdout, 0]);
+    expect(run.stderr).not.toContain('IN:');
+
+    const text = readFileSync(log, 'latin1');
+    expect(text).toMatch(/^IN: quicksort\S* \(\S+\) \(region \d+\)\n0x[0-9a-f]{8}: {2}[0-9a-f]+ +\w/m);
+    const [, size, hex] = /^OUT: regions \d+ to \d+: \[size=(\d+)\]\n([0-9a-f\n]+)\n\n/m.exec(text)!;
+    const module = Buffer.from(hex.replaceAll('\n', ''), 'hex');
+    expect(module.length).toBe(Number(size));
+    expect(WebAssembly.validate(module)).toBe(true);
+
+    const rows = readFileSync(map, 'latin1')
+      .split('\n')
+      .filter((line) => /^ *\d+\.\d+%/.test(line))
+      .map((line) => line.trim().split(/ {2,}/));
+    const executed = rows.map((row) => Number(row[1]));
+    expect(executed).toEqual([...executed].sort((a, b) => b - a));
+    expect(rows[0][7]).toMatch(/^(quicksort|main)\S* \(.*\)$/);
+    // Each entry is in the log, and in the map.
+    const entries = text.match(/^Trace \d+: region \d+ \[[0-9a-f]{8}\] /gm)!;
+    expect(rows.reduce((sum, row) => sum + Number(row[2]), 0)).toBe(entries.length);
+    const total = Number(/^# (\d+) instructions in all/m.exec(readFileSync(map, 'latin1'))![1]);
+    expect(executed.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(total);
+  }, 60_000);
+
+  it('say in one line what cannot be logged', async () => {
+    expect(await runGuest(['-d', 'in_asm,cpu'], program!, [])).toMatchObject({
+      code: 2,
+      stderr: "guesthouse: option -d: 'cpu' cannot be logged, only page, in_asm, out_wasm, exec\n",
+    });
+    expect(await runGuest(['-D', '/nowhere/log'], program!, [])).toMatchObject({
+      code: 2,
+      stderr: 'guesthouse: option -D: /nowhere/log cannot be written (ENOENT)\n',
+    });
+  });
+});
