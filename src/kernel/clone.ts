@@ -107,12 +107,27 @@ export function prepareThread(t: ThreadContext, child: number, flags: number, ar
   if ((flags & CLONE_CHILD_CLEARTID) !== 0) mem.set64(child + Thread.clearChildTid, args.childTid);
   mem.setU32(child + Thread.start, START_RUN);
   mem.u8.copyWithin(child + Thread.comm, thread + Thread.comm, thread + Thread.comm + 16);
+  copyScheduling(t, child);
   const signals = mem.getU32(child + Thread.signals);
   mem.setU32(signals + ThreadSignals.blockedLow, mem.getU32(t.signals + ThreadSignals.blockedLow));
   mem.setU32(signals + ThreadSignals.blockedHigh, mem.getU32(t.signals + ThreadSignals.blockedHigh));
 }
 const SP = 2;
 const TP = 4;
+
+/** Processors, policy and niceness of the parent; SCHED_RESET_ON_FORK keeps what is above the ordinary from the child (sched_fork). */
+function copyScheduling({ mem, thread }: ThreadContext, child: number): void {
+  mem.u8.copyWithin(child + Thread.affinity, thread + Thread.affinity, thread + Thread.affinity + 8);
+  const word = mem.getU32(thread + Thread.schedulingPolicy);
+  const priority = mem.getU32(thread + Thread.schedulingPriority);
+  const niceness = mem.getI32(thread + Thread.niceness);
+  const reset = (word & SCHED_RESET_ON_FORK) !== 0;
+  const realtime = reset && priority !== 0;
+  mem.setU32(child + Thread.schedulingPolicy, realtime ? 0 : word & ~SCHED_RESET_ON_FORK);
+  mem.setU32(child + Thread.schedulingPriority, realtime ? 0 : priority);
+  mem.setI32(child + Thread.niceness, realtime ? 0 : reset ? Math.max(0, niceness) : niceness);
+}
+const SCHED_RESET_ON_FORK = 0x4000_0000;
 
 /** The child's registers: the parent's, with a result of 0. The pc is past the ecall already. */
 function copyHart(t: ThreadContext, child: number): void {

@@ -27,6 +27,7 @@ import { ATTENTION_EXIT, NO_RESERVATION, Thread } from '../sync/records/thread.j
 import { addThread, removeThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { allocateText, freeText, textBytes } from '../sync/text.js';
+import { capabilitiesForExec } from './capabilities.js';
 import { EACCES, EINTR, ELOOP, ENOENT, ENOEXEC, ENOMEM, errnoText, SyscallError } from './errno.js';
 import { exitGroup, leaveAddressSpace, noteAddressSpace, setGuestText } from './exit.js';
 import { type ExecutableFile, openExecutable, setExecutablePath } from './files/executable.js';
@@ -341,6 +342,7 @@ interface Image {
 function buildImage(t: ThreadContext, program: OpenedProgram): Image {
   const { mem, guest } = t;
   try {
+    capabilitiesForExec(mem, guest);
     const loaded = mapProgram(t, program.prepared);
     mapVdso(t);
     const random = new Uint8Array(16);

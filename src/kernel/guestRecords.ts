@@ -7,6 +7,7 @@ import { GuestSignals } from '../sync/records/signals.js';
 import { ATTENTION_EXIT, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initWaitQueue } from '../sync/waitQueue.js';
+import { ALL_CAPABILITIES, capabilitiesOf, NO_CAPABILITIES, setCapabilities } from './capabilities.js';
 import { releaseProcessId } from './files/pidFd.js';
 import { discardSignals } from './signals/pendingSignals.js';
 
@@ -52,6 +53,10 @@ export function createGuestRecord(
     mem.setU32(guest + Guest.uids + i * 4, user);
     mem.setU32(guest + Guest.gids + i * 4, group);
   }
+  if (user === 0) {
+    const all = { effective: ALL_CAPABILITIES, permitted: ALL_CAPABILITIES, inheritable: NO_CAPABILITIES };
+    setCapabilities(mem, guest, all);
+  }
   for (let which = 0; which < 16; which++) setLimit(mem, guest, which, RLIM_INFINITY, RLIM_INFINITY);
   setLimit(mem, guest, RLIMIT_STACK, stackSize, RLIM_INFINITY);
   setLimit(mem, guest, RLIMIT_CORE, 0, RLIM_INFINITY);
@@ -79,6 +84,7 @@ export function copyGuestRecord(mem: SharedMemory, owner: number, parent: number
   mem.setI32(guest + Guest.phase, GUEST_RUNNING);
   mem.set64(guest + Guest.startTime, Math.round(monotonicNow() * 1000));
   mem.u8.copyWithin(guest + Guest.uids, parent + Guest.uids, parent + Guest.startTime);
+  setCapabilities(mem, guest, capabilitiesOf(mem, parent));
   mem.setU32(guest + Guest.noNewPrivileges, mem.getU32(parent + Guest.noNewPrivileges));
   try {
     mem.setU32(guest + Guest.signals, allocateBlock(mem, GuestSignals.SIZE, owner));

@@ -28,6 +28,7 @@ const programs: [string, string][] = [
   ['smaps', 'smaps.c'],
   ['processes', 'processes.c'],
   ['processfiles', 'processfiles.c'],
+  ['scheduling', 'scheduling.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],
 ];

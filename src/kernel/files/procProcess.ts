@@ -30,6 +30,7 @@ import {
 import { Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { textString } from '../../sync/text.js';
+import { ALL_CAPABILITIES, type Capabilities, capabilitiesOf } from '../capabilities.js';
 import { guestCpuLocked, threadCpu } from '../clock.js';
 import { EACCES, ENOENT, SyscallError } from '../errno.js';
 import { getLimit, RLIM_INFINITY, threadByTidLocked, visitGuests } from '../guestRecords.js';
@@ -68,6 +69,7 @@ interface Process {
   readonly dataPages: number;
   readonly lockedPages: number;
   readonly signals: readonly string[];
+  readonly capabilities: Capabilities;
 }
 
 function commOf(mem: SharedMemory, thread: number): string {
@@ -193,6 +195,7 @@ function processOf(t: ThreadContext, pid: number): Process {
       dataPages: mm === 0 ? 0 : mem.getU32(mm + Mm.dataPages),
       lockedPages: mm === 0 ? 0 : mem.getU32(mm + Mm.lockedPages),
       signals: leader === 0 ? [] : signalSets(mem, guest, leader),
+      capabilities: capabilitiesOf(mem, guest),
     };
   });
   if (found === undefined) throw new SyscallError(ENOENT);
@@ -226,6 +229,7 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
       ? residentKib(t.mem, p.resident)
       : (own.residentAnonymous + own.residentFile + own.residentShared) * 4;
   const [pending, shared, blocked, ignored, caught] = p.signals;
+  const caps = p.capabilities;
   const cpus = Math.max(1, t.mem.getU32(MACHINE + Machine.cpuCount));
   return (
     `Name:\t${comm}\nUmask:\t${t.mem
@@ -253,8 +257,8 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
     kib('HugetlbPages', 0) +
     'CoreDumping:\t0\nTHP_enabled:\t0\n' +
     `Threads:\t${p.tids.length}\nSigQ:\t0/4096\nSigPnd:\t${pending}\nShdPnd:\t${shared}\nSigBlk:\t${blocked}\n` +
-    `SigIgn:\t${ignored}\nSigCgt:\t${caught}\nCapInh:\t${hex64(0, 0)}\nCapPrm:\t${hex64(0, 0)}\nCapEff:\t${hex64(0, 0)}\n` +
-    `CapBnd:\t${hex64(0, 0)}\nCapAmb:\t${hex64(0, 0)}\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n` +
+    `SigIgn:\t${ignored}\nSigCgt:\t${caught}\nCapInh:\t${hex64(...caps.inheritable)}\nCapPrm:\t${hex64(...caps.permitted)}\nCapEff:\t${hex64(...caps.effective)}\n` +
+    `CapBnd:\t${hex64(...ALL_CAPABILITIES)}\nCapAmb:\t${hex64(0, 0)}\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n` +
     `Cpus_allowed:\t${((1 << Math.min(cpus, 31)) - 1).toString(16)}\n` +
     `Cpus_allowed_list:\t${cpus === 1 ? '0' : `0-${cpus - 1}`}\nMems_allowed:\t1\nMems_allowed_list:\t0\n` +
     'voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n'

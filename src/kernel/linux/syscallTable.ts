@@ -1,3 +1,4 @@
+import { capabilityCalls } from './capabilityCalls.js';
 import { fileCalls } from './fileCalls.js';
 import { memoryCalls } from './memoryCalls.js';
 import { pathCalls } from './pathCalls.js';
@@ -5,6 +6,7 @@ import { pidFdCalls } from './pidFdCalls.js';
 import { pollCalls } from './pollCalls.js';
 import { processCalls } from './processCalls.js';
 import { readWriteCalls } from './readWriteCalls.js';
+import { schedulingCalls } from './schedulingCalls.js';
 import { shmCalls } from './shmCalls.js';
 import { signalCalls } from './signalCalls.js';
 import { socketCalls } from './socketCalls.js';
@@ -15,6 +17,7 @@ import { timeCalls } from './timeCalls.js';
 
 /** The system calls of Linux on RISC-V 64, each topic in a file of its own; a number without an entry gives ENOSYS. */
 const topics: readonly SyscallTable[] = [
+  capabilityCalls,
   fileCalls,
   memoryCalls,
   pathCalls,
@@ -22,6 +25,7 @@ const topics: readonly SyscallTable[] = [
   pollCalls,
   processCalls,
   readWriteCalls,
+  schedulingCalls,
   shmCalls,
   signalCalls,
   socketCalls,

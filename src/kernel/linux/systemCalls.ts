@@ -8,6 +8,7 @@ import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Mm } from '../../sync/records/mm.js';
 import { Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
+import { followUserIds } from '../capabilities.js';
 import { EFAULT, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import {
   getLimit,
@@ -18,7 +19,6 @@ import {
   RLIMIT_NOFILE,
   RLIMIT_STACK,
   setLimit,
-  threadByTidLocked,
 } from '../guestRecords.js';
 import { fillRandom } from '../random.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -51,6 +51,14 @@ function privileged(t: ThreadContext): boolean {
 /** Whether an unprivileged guest may take the id: it is one of those it has. */
 function hasId(t: ThreadContext, field: number, value: number): boolean {
   return [REAL, EFFECTIVE, SAVED].some((which) => id(t, field, which) === value);
+}
+
+/** Runs a call that changes user ids: capabilities follow them. */
+function changeUser(t: ThreadContext, change: () => number): number {
+  const before = [REAL, EFFECTIVE, SAVED].map((which) => id(t, Guest.uids, which));
+  const result = change();
+  if (result === 0) followUserIds(t.mem, t.guest, before);
+  return result;
 }
 
 /** setuid, setgid. */
@@ -404,58 +412,7 @@ function prctl(t: ThreadContext, option: number, a1: number, a2: number, a3: num
   }
 }
 
-// --- priorities, capabilities, groups, personality ---
-
-const PRIO_PROCESS = 0;
-
-function getpriority(t: ThreadContext, which: number, who: number): number {
-  if (which < 0 || which > 2) return -EINVAL;
-  if (which === PRIO_PROCESS && who !== 0) requireTask(t, who | 0);
-  return 20;
-}
-
-/** Only "as it is" can be had: niceness belongs to the host. Lower priorities are accepted, as harmless. */
-function setpriority(t: ThreadContext, which: number, who: number, niceness: number): number {
-  if (which < 0 || which > 2) return -EINVAL;
-  if (which === PRIO_PROCESS && who !== 0) requireTask(t, who | 0);
-  return (niceness | 0) < 0 && !privileged(t) ? -EPERM : 0;
-}
-
-function requireTask(t: ThreadContext, tid: number): void {
-  const own = withMutex(t.mem, t.guest + Guest.threadsLock, t.thread, () =>
-    threadByTidLocked(t.mem, t.guest, tid),
-  );
-  if (own === 0) withGuest(t, tid, () => undefined);
-}
-
-const CAPABILITY_VERSION_1 = 0x19980330;
-const CAPABILITY_VERSION_2 = 0x20071026;
-const CAPABILITY_VERSION_3 = 0x20080522;
-/** CAP_LAST_CAP 40: all 41 of them. */
-const ALL_CAPABILITIES = [0xffff_ffff, 0x1ff] as const;
-
-function capget(t: ThreadContext, header: number, data: number): number {
-  const view = new DataView(new ArrayBuffer(8));
-  copyIn(t, header, new Uint8Array(view.buffer));
-  const version = view.getUint32(0, true);
-  const words = version === CAPABILITY_VERSION_1 ? 1 : 2;
-  if (![CAPABILITY_VERSION_1, CAPABILITY_VERSION_2, CAPABILITY_VERSION_3].includes(version)) {
-    writeU32(t, header, CAPABILITY_VERSION_3);
-    return data === 0 ? 0 : -EINVAL;
-  }
-  const pid = view.getInt32(4, true);
-  if (pid < 0) return -EINVAL;
-  if (pid !== 0) requireTask(t, pid);
-  if (data === 0) return 0;
-  const root = privileged(t);
-  for (let word = 0; word < words; word++) {
-    const set = root ? ALL_CAPABILITIES[word] : 0;
-    writeU32(t, data + word * 12, set);
-    writeU32(t, data + word * 12 + 4, set);
-    writeU32(t, data + word * 12 + 8, 0);
-  }
-  return 0;
-}
+// --- groups, personality ---
 
 /** One group: the guest's own. */
 function getgroups(t: ThreadContext, size: number, list: number): number {
@@ -479,12 +436,16 @@ export const systemCalls: SyscallTable = {
   [SYS.SYS_geteuid]: syscall('geteuid', [], (t) => id(t, Guest.uids, EFFECTIVE)),
   [SYS.SYS_getgid]: syscall('getgid', [], (t) => id(t, Guest.gids, REAL)),
   [SYS.SYS_getegid]: syscall('getegid', [], (t) => id(t, Guest.gids, EFFECTIVE)),
-  [SYS.SYS_setuid]: syscall('setuid', ['uint'], (t, user) => setOne(t, Guest.uids, user)),
+  [SYS.SYS_setuid]: syscall('setuid', ['uint'], (t, user) =>
+    changeUser(t, () => setOne(t, Guest.uids, user)),
+  ),
   [SYS.SYS_setgid]: syscall('setgid', ['uint'], (t, group) => setOne(t, Guest.gids, group)),
-  [SYS.SYS_setreuid]: syscall('setreuid', ['int', 'int'], (t, r, e) => setTwo(t, Guest.uids, r, e)),
+  [SYS.SYS_setreuid]: syscall('setreuid', ['int', 'int'], (t, r, e) =>
+    changeUser(t, () => setTwo(t, Guest.uids, r, e)),
+  ),
   [SYS.SYS_setregid]: syscall('setregid', ['int', 'int'], (t, r, e) => setTwo(t, Guest.gids, r, e)),
   [SYS.SYS_setresuid]: syscall('setresuid', ['int', 'int', 'int'], (t, r, e, s) =>
-    setThree(t, Guest.uids, [r, e, s]),
+    changeUser(t, () => setThree(t, Guest.uids, [r, e, s])),
   ),
   [SYS.SYS_setresgid]: syscall('setresgid', ['int', 'int', 'int'], (t, r, e, s) =>
     setThree(t, Guest.gids, [r, e, s]),
@@ -522,8 +483,5 @@ export const systemCalls: SyscallTable = {
     riscvHwprobe,
   ),
   [SYS.SYS_prctl]: syscall('prctl', ['int', 'hex', 'hex', 'hex', 'hex'], prctl),
-  [SYS.SYS_getpriority]: syscall('getpriority', ['int', 'int'], getpriority),
-  [SYS.SYS_setpriority]: syscall('setpriority', ['int', 'int', 'int'], setpriority),
-  [SYS.SYS_capget]: syscall('capget', ['pointer', 'pointer'], capget),
   [SYS.SYS_personality]: syscall('personality', ['hex'], personality),
 };

@@ -1,8 +1,7 @@
-import { copyIn, readU32, write64, writeU32 } from '../../memory/userAccess.js';
+import { copyIn, write64 } from '../../memory/userAccess.js';
 import { withMutex } from '../../sync/mutex.js';
 import { monotonicNow } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
-import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Mm } from '../../sync/records/mm.js';
 import { ATTENTION_EXIT, Thread } from '../../sync/records/thread.js';
 import { quiesceOthers } from '../../sync/safepoint.js';
@@ -26,7 +25,7 @@ import { readTimespec } from './structsTime.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
-/** Threads: clone, exit, futex, robust lists, ids, scheduling. */
+/** Threads: clone, exit, futex, robust lists, ids, membarrier. */
 const FUTEX_PRIVATE_FLAG = 128;
 const FUTEX_CLOCK_REALTIME = 256;
 const FUTEX_CMD_MASK = ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
@@ -227,91 +226,6 @@ function getRobustList(t: ThreadContext, pid: number, headPointer: number, sizeP
   return 0;
 }
 
-// --- scheduling: one class, all processors ---
-
-/** The processors a guest sees, one bit each. */
-function affinity(t: ThreadContext): Uint8Array {
-  const cpus = t.mem.getU32(MACHINE + Machine.cpuCount);
-  const mask = new Uint8Array(Math.ceil(cpus / 64) * 8);
-  for (let cpu = 0; cpu < cpus; cpu++) mask[cpu >> 3] |= 1 << (cpu & 7);
-  return mask;
-}
-
-/** Throws ESRCH unless `pid` is 0 or one of the guest's threads. */
-function requireThread(t: ThreadContext, pid: number): void {
-  const tid = pid | 0;
-  if (tid < 0) throw new SyscallError(EINVAL);
-  if (tid === 0 || tid === t.tid || tid === t.mem.getU32(t.guest + Guest.pid)) return;
-  const found = withMutex(t.mem, t.guest + Guest.threadsLock, t.thread, () =>
-    threadByTidLocked(t.mem, t.guest, tid),
-  );
-  if (found === 0) throw new SyscallError(ESRCH);
-}
-
-function schedGetaffinity(t: ThreadContext, pid: number, size: number, pointer: number): number {
-  requireThread(t, pid);
-  const mask = affinity(t);
-  if (size % 8 !== 0 || size < mask.length) return -EINVAL;
-  for (let i = 0; i < mask.length; i += 4) {
-    writeU32(t, pointer + i, mask[i] | (mask[i + 1] << 8) | (mask[i + 2] << 16) | (mask[i + 3] << 24));
-  }
-  return mask.length;
-}
-
-/** Accepted when it names a processor that exists, as the kernel does; where a thread then runs is the host's affair. */
-function schedSetaffinity(t: ThreadContext, pid: number, size: number, pointer: number): number {
-  requireThread(t, pid);
-  const wanted = new Uint8Array(Math.min(Math.max(size, 0), 128));
-  copyIn(t, pointer, wanted);
-  const mask = affinity(t);
-  for (let i = 0; i < Math.min(mask.length, wanted.length); i++) if (mask[i] & wanted[i]) return 0;
-  return -EINVAL;
-}
-
-/** Yields in a row sleep now and then: what else can give a processor away that spinning threads fight for? */
-function schedYield(): number {
-  if ((++yields & 7) === 0) Atomics.wait(yieldWord, 0, 0, 0.01);
-  return 0;
-}
-const yieldWord = new Int32Array(new SharedArrayBuffer(4));
-let yields = 0;
-
-const SCHED_OTHER = 0;
-const SCHED_BATCH = 3;
-const SCHED_IDLE = 5;
-
-function schedSetscheduler(t: ThreadContext, pid: number, policy: number, param: number): number {
-  if (param === 0 || (pid | 0) < 0) return -EINVAL;
-  const priority = readU32(t, param) | 0;
-  requireThread(t, pid);
-  const kind = policy & ~0x4000_0000;
-  if (kind === 1 || kind === 2) return priority >= 1 && priority <= 99 ? -EPERM : -EINVAL;
-  if (kind !== SCHED_OTHER && kind !== SCHED_BATCH && kind !== SCHED_IDLE) return -EINVAL;
-  return priority === 0 ? 0 : -EINVAL;
-}
-
-function schedGetparam(t: ThreadContext, pid: number, param: number): number {
-  if (param === 0) return -EINVAL;
-  requireThread(t, pid);
-  writeU32(t, param, 0);
-  return 0;
-}
-
-function priorityRange(policy: number, realtime: number): number {
-  switch (policy | 0) {
-    case 1:
-    case 2:
-      return realtime;
-    case SCHED_OTHER:
-    case SCHED_BATCH:
-    case SCHED_IDLE:
-    case 6:
-      return 0;
-    default:
-      return -EINVAL;
-  }
-}
-
 // --- membarrier(2) ---
 
 const MEMBARRIER_QUERY = 0;
@@ -348,12 +262,6 @@ function membarrier(t: ThreadContext, command: number, flags: number): number {
   }
 }
 
-function getcpu(t: ThreadContext, cpu: number, node: number): number {
-  if (cpu !== 0) writeU32(t, cpu, 0);
-  if (node !== 0) writeU32(t, node, 0);
-  return 0;
-}
-
 export const threadCalls: SyscallTable = {
   [SYS.SYS_clone]: syscall('clone', ['cloneFlags', 'pointer', 'pointer', 'hex', 'pointer'], clone),
   [SYS.SYS_clone3]: syscall('clone3', ['pointer', 'size'], clone3),
@@ -364,24 +272,5 @@ export const threadCalls: SyscallTable = {
   [SYS.SYS_set_robust_list]: syscall('set_robust_list', ['pointer', 'size'], setRobustList),
   [SYS.SYS_get_robust_list]: syscall('get_robust_list', ['int', 'pointer', 'pointer'], getRobustList),
   [SYS.SYS_gettid]: syscall('gettid', [], (t) => t.tid),
-  [SYS.SYS_sched_yield]: syscall('sched_yield', [], schedYield),
-  [SYS.SYS_sched_getaffinity]: syscall('sched_getaffinity', ['int', 'size', 'pointer'], schedGetaffinity),
-  [SYS.SYS_sched_setaffinity]: syscall('sched_setaffinity', ['int', 'size', 'pointer'], schedSetaffinity),
-  [SYS.SYS_sched_getscheduler]: syscall('sched_getscheduler', ['int'], (t, pid) => {
-    requireThread(t, pid);
-    return SCHED_OTHER;
-  }),
-  [SYS.SYS_sched_setscheduler]: syscall('sched_setscheduler', ['int', 'int', 'pointer'], schedSetscheduler),
-  [SYS.SYS_sched_getparam]: syscall('sched_getparam', ['int', 'pointer'], schedGetparam),
-  [SYS.SYS_sched_setparam]: syscall('sched_setparam', ['int', 'pointer'], (t, pid, param) =>
-    schedSetscheduler(t, pid, SCHED_OTHER, param),
-  ),
-  [SYS.SYS_sched_get_priority_max]: syscall('sched_get_priority_max', ['int'], (_t, policy) =>
-    priorityRange(policy, 99),
-  ),
-  [SYS.SYS_sched_get_priority_min]: syscall('sched_get_priority_min', ['int'], (_t, policy) =>
-    priorityRange(policy, 1),
-  ),
   [SYS.SYS_membarrier]: syscall('membarrier', ['int', 'hex', 'int'], membarrier),
-  [SYS.SYS_getcpu]: syscall('getcpu', ['pointer', 'pointer', 'pointer'], getcpu),
 };

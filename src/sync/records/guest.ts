@@ -90,6 +90,8 @@ export const Guest = record({
   execThread: pointer,
   /** The ProcessId that pidfds of the guest share (one reference), or 0 as long as there were none; Machine.guestsLock. */
   processId: pointer,
+  /** Effective, permitted and inheritable capabilities, two words each: kernel/capabilities.ts. Written by the guest alone. */
+  capabilities: array(u32, 6),
 });
 
 export const GUEST_RUNNING = 0;

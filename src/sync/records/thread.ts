@@ -132,6 +132,13 @@ export const Thread = record({
 
   /** Instructions done in regions that the one being profiled has called (RegionProfile.executed). */
   calledInstructions: u64,
+  // --- kept for schedulingCalls; of another thread under its Guest.threadsLock ---
+  /** SCHED_*, with SCHED_RESET_ON_FORK, and the static priority. */
+  schedulingPolicy: u32,
+  schedulingPriority: u32,
+  niceness: i32,
+  /** Processors 0 to 63 it may run on; all 0: every one. */
+  affinity: array(u32, 2),
 });
 
 export const MODE_KERNEL = 0;
