@@ -198,8 +198,8 @@ describe('threads', () => {
     expect(() => cloneThread(t, args)).toThrow();
     expect(mem.getI32(t.guest + Guest.threadCount)).toBe(1);
     expect(mem.getI32(MACHINE + Machine.hostsCommitted)).toBe(committed);
-    // Descriptors of processes, and namespaces, are not to be had.
-    expect(() => cloneThread(t, { ...args, flags: CLONE_PIDFD })).toThrow(
+    // Descriptors of threads, and namespaces, are not to be had.
+    expect(() => cloneThread(t, { ...args, flags: THREAD_FLAGS | CLONE_PIDFD })).toThrow(
       expect.objectContaining({ errno: 22 }),
     );
     expect(() => cloneThread(t, { ...args, flags: CLONE_NEWNS })).toThrow(
