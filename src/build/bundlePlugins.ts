@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Plugin } from 'esbuild';
+import { hotPathsBytes } from '../memory/hotPaths/hotPathsBytes.js';
 
 /** Piscina looks for its worker file next to itself, where the bundled one is to be. */
 export const piscinaWorker: Plugin = {
@@ -46,3 +47,14 @@ function getters(path: string, exported: object): string {
     .map((key) => `${key}: { enumerable: true, configurable: true, get: () => require('${path}').${key} }`)
     .join(',\n');
 }
+
+/** The memory map's WebAssembly is generated here, once: the bundles hold the bytes instead of the generator. */
+export const hotPathsOfMemory: Plugin = {
+  name: 'hot-paths',
+  setup(plugins) {
+    const bytes = Buffer.from(hotPathsBytes()).toString('base64');
+    plugins.onLoad({ filter: /memory[\\/]hotPaths[\\/]hotPathsBytes\.js$/ }, () => ({
+      contents: `export const hotPathsBytes = () => Buffer.from('${bytes}', 'base64');`,
+    }));
+  },
+};

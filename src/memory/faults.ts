@@ -21,6 +21,7 @@ import { installFragments, survey, surveyPage } from './fragments.js';
 import { allocateFrame, frameAddress, frameDescriptor, frameRefs, NO_FRAME, retainFrame } from './frames.js';
 import { growStack } from './growStack.js';
 import { releaseHostFile, retainHostFile } from './hostFile.js';
+import { hotPaths } from './hotPaths/hotPaths.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from './linuxMemory.js';
 import { growDown } from './mappings.js';
 import { type MappingSnapshot, snapshotMapping } from './mappingTree.js';
@@ -69,7 +70,9 @@ const seen: MappingSnapshot = { start: 0, end: 0, prot: 0, flags: 0, file: 0, ob
 export function resolveFault(c: Caller, va: number, access: number): FaultOutcome {
   const { mem, mm } = c;
   if (!(va >= 0 && va < mem.getU64(mm + Mm.taskSize))) return FAULT_MAPERR;
-  const page = Math.floor(va / (1 << mem.getU32(MACHINE + Machine.hostPageShift)));
+  const shift = mem.getU32(MACHINE + Machine.hostPageShift);
+  const page = Math.floor(va / (1 << shift));
+  if (shift === MIN_PAGE_SHIFT && hotPaths(mem).fault(mm, c.thread, page, access)) return FAULT_HANDLED;
   const outcome = lockFaultedPage(c, va, access);
   if (outcome === FAULT_HANDLED) unlockPage(mem, mm, page, c.thread);
   return outcome;

@@ -22,12 +22,12 @@ import { dropFrameCode } from './frameCode.js';
  */
 
 /** log2 of the frames in an extent. */
-const EXTENT_SHIFT = 10;
+export const EXTENT_SHIFT = 10;
 /** Home windows that can be told apart; more guests share them. */
-const HOME_SLOTS = 64;
+export const HOME_SLOTS = 64;
 /** Frames granted at a time: a quarter of what the guest holds, within these bounds. */
 const SMALLEST_GRANT = 256;
-const LARGEST_GRANT = 2048;
+export const LARGEST_GRANT = 2048;
 
 /** No frame could be had. */
 export const NO_FRAME = -1;
@@ -72,7 +72,7 @@ function extentUsed(mem: SharedMemory, frame: number): number {
 // --- budgets ---
 
 /** The part of the machine's frames that guests which hold more than that cannot have: others go on with it. */
-const RESERVE_SHIFT = 4;
+export const RESERVE_SHIFT = 4;
 
 /** How many frames may be promised in all when `mm` asks (0: nobody in particular). */
 function promiseLimit(mem: SharedMemory, mm: number): number {

@@ -1,4 +1,4 @@
-import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
+import { allocateBlock, freeBlock, hasKernelMemory, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, lockMutexRecursive, unlockMutex } from '../sync/mutex.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import {
@@ -21,6 +21,7 @@ import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_WRITE } from './linuxMemory.js';
 import {
   firstEndingAfter,
   insertIntoTree,
+  lastMapping,
   mappingAt,
   mappingResized,
   removeFromTree,
@@ -70,7 +71,9 @@ export interface NewMapping {
 /** Most records that one change can need beyond those it finds: two edges split, one new. */
 const RECORDS_PER_CHANGE = 3;
 /** Retired records kept by an address space. */
-const MOST_SPARES = 64;
+export const MOST_SPARES = 256;
+/** How many there are after some had to be allocated, where memory is no matter. */
+const SPARES_AT_ONCE = 8;
 
 // --- records ---
 
@@ -79,12 +82,19 @@ const MOST_SPARES = 64;
  * anything has changed.
  */
 export function reserveRecords(c: Caller, count: number): void {
+  const { mem, mm } = c;
+  if (mem.getU32(mm + Mm.spareMappingCount) >= count) return;
+  while (mem.getU32(mm + Mm.spareMappingCount) < count) addSpare(c);
+  // Some more while we are at it, for the hot paths, which allocate none.
+  if (!hasKernelMemory(mem, SPARES_AT_ONCE * Mapping.SIZE * 2)) return;
+  while (mem.getU32(mm + Mm.spareMappingCount) < SPARES_AT_ONCE) addSpare(c);
+}
+
+function addSpare(c: Caller): void {
   const { mem, mm, thread } = c;
-  for (let have = mem.getU32(mm + Mm.spareMappingCount); have < count; have++) {
-    const record = allocateBlock(mem, Mapping.SIZE, thread);
-    mem.setU32(record + Mapping.mm, mm);
-    keepRecord(mem, mm, record);
-  }
+  const record = allocateBlock(mem, Mapping.SIZE, thread);
+  mem.setU32(record + Mapping.mm, mm);
+  keepRecord(mem, mm, record);
 }
 
 /**
@@ -299,13 +309,6 @@ function isLike(mem: SharedMemory, mapping: number, what: NewMapping): boolean {
     mem.getU32(mapping + Mapping.prot) === what.prot &&
     mem.getU32(mapping + Mapping.flags) === what.flags
   );
-}
-
-/** The mapping with the highest address, or 0. */
-export function lastMapping(mem: SharedMemory, mm: number): number {
-  let at = mem.getU32(mm + Mm.mappingsRoot);
-  while (at !== 0 && mem.getU32(at + Mapping.right) !== 0) at = mem.getU32(at + Mapping.right);
-  return at;
 }
 
 /** Releases what the retired mappings held: dirty pages are written back first. No lock but mmapLock is held. */
@@ -682,7 +685,7 @@ export function extendMapping(c: Caller, mapping: number, end: number): void {
 }
 
 /** Target pages kept free below a growing stack. */
-const STACK_GUARD_PAGES = 256;
+export const STACK_GUARD_PAGES = 256;
 
 /** What is kept free below a growing stack (Linux: stack_guard_gap), in units of 4 KiB. */
 export function stackGuardGap(mem: SharedMemory, mm: number): number {

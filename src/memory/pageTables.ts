@@ -32,7 +32,7 @@ export const PTE_OBJECT = 16;
 /** Counted as a writer of an object's frame (FrameDescriptor.link). */
 export const PTE_WRITER = 32;
 
-const SLICE_SHIFT = 9;
+export const SLICE_SHIFT = 9;
 const SMALLEST_REACH = 256 * 1024 * 1024;
 
 /** What a new address space reaches: 256 MiB, or less when `taskSize` is less. */

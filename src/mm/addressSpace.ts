@@ -1,7 +1,8 @@
 import type { Caller } from '../memory/caller.js';
 import { grantHomeWindow, returnFrames, returnHomeWindow } from '../memory/frames.js';
 import { MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
-import { freeSpareMappings, lastMapping, unmapRange } from '../memory/mappings.js';
+import { freeSpareMappings, unmapRange } from '../memory/mappings.js';
+import { lastMapping } from '../memory/mappingTree.js';
 import { createTables, destroyTables, initialReach } from '../memory/pageTables.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { initMutex, Mutex } from '../sync/mutex.js';

@@ -1,6 +1,7 @@
 import { ACCESS_READ, ACCESS_WRITE, type Caller, FAULT_HANDLED } from '../memory/caller.js';
 import { tbInvalidatePhysRange } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
+import { hotPaths } from '../memory/hotPaths/hotPaths.js';
 import {
   EACCES,
   EAGAIN,
@@ -60,7 +61,7 @@ import { Mm } from '../sync/records/mm.js';
 import { F_SEAL_FUTURE_WRITE, F_SEAL_WRITE, SharedObject } from '../sync/records/sharedObject.js';
 import { mmapFindVma, NO_PLACE } from './findVma.js';
 import { enoughMemory, mayAddMappings, mayExpand, mayLock } from './limits.js';
-import { mmapLock, mmapUnlock } from './mmapLock.js';
+import { haveMmapLock, mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
 import { populateMapped } from './populate.js';
 
@@ -125,6 +126,15 @@ export function targetMmap(
     // In Linux a fixed address in the last page passes for an error number.
     return size > c.mem.getU64(c.mm + Mm.taskSize) ? -ENOMEM : start;
   }
+  if (
+    file === null &&
+    start === 0 &&
+    (flags & ~HOT_FLAGS) === MAP_PRIVATE &&
+    size <= c.mem.getU64(c.mm + Mm.taskSize)
+  ) {
+    const page = mapHot(c, size / MIN_PAGE_SIZE, prot, flags);
+    if (page >= 0) return page * MIN_PAGE_SIZE;
+  }
   mmapLock(c);
   let address: number;
   try {
@@ -138,6 +148,22 @@ export function targetMmap(
   if (address >= 0 && flags & (MAP_POPULATE | MAP_LOCKED) && !(flags & MAP_NONBLOCK))
     populateMapped(c, address / MIN_PAGE_SIZE, (address + size) / MIN_PAGE_SIZE, false);
   return address;
+}
+
+/** What most mappings are made of, besides MAP_PRIVATE. */
+const HOT_FLAGS = MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
+
+/** The first page of new private anonymous memory, or −1 when it is none of the common cases. */
+function mapHot(c: Caller, pages: number, prot: number, flags: number): number {
+  if (haveMmapLock(c)) return -1;
+  const bits = MAPPING_MAY_READ | MAPPING_MAY_WRITE | MAPPING_MAY_EXEC;
+  return hotPaths(c.mem).map(
+    c.mm,
+    c.thread,
+    pages,
+    prot & (PROT_READ | PROT_WRITE | PROT_EXEC),
+    flags & MAP_NORESERVE ? bits | MAPPING_NORESERVE : bits,
+  );
 }
 
 function mapLocked(

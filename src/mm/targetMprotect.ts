@@ -1,5 +1,6 @@
 import type { Caller } from '../memory/caller.js';
 import { tbInvalidatePhysRange } from '../memory/codePages.js';
+import { hotPaths } from '../memory/hotPaths/hotPaths.js';
 import {
   EACCES,
   EINVAL,
@@ -24,7 +25,7 @@ import {
 } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { enoughMemory, mayAddMappings } from './limits.js';
-import { mmapLock, mmapUnlock } from './mmapLock.js';
+import { haveMmapLock, mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
 
 /**
@@ -42,15 +43,14 @@ export function targetMprotect(c: Caller, start: number, length: number, prot: n
   const wanted = prot & ~(PROT_GROWSDOWN | PROT_GROWSUP);
   if (wanted & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM)) return -EINVAL;
   if (from >= c.mem.getU64(c.mm + Mm.taskSize)) return -ENOMEM;
+  const page = from / MIN_PAGE_SIZE;
+  const access = wanted & (PROT_READ | PROT_WRITE | PROT_EXEC);
+  if (grows === 0 && size <= c.mem.getU64(c.mm + Mm.taskSize) && !haveMmapLock(c)) {
+    if (hotPaths(c.mem).protect(c.mm, c.thread, page, page + size / MIN_PAGE_SIZE, access)) return 0;
+  }
   mmapLock(c);
   try {
-    return protectLocked(
-      c,
-      from / MIN_PAGE_SIZE,
-      (from + size) / MIN_PAGE_SIZE,
-      wanted & (PROT_READ | PROT_WRITE | PROT_EXEC),
-      grows,
-    );
+    return protectLocked(c, page, page + size / MIN_PAGE_SIZE, access, grows);
   } catch (error) {
     if (error instanceof OutOfKernelMemory) return -ENOMEM;
     throw error;

@@ -1,5 +1,6 @@
 import type { Caller } from '../memory/caller.js';
 import { tbInvalidatePhysRange } from '../memory/codePages.js';
+import { hotPaths } from '../memory/hotPaths/hotPaths.js';
 import { EINVAL, ENOMEM, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { isMapped, unmapRange } from '../memory/mappings.js';
 import { mappingAt } from '../memory/mappingTree.js';
@@ -7,7 +8,7 @@ import { OutOfKernelMemory } from '../sync/heap.js';
 import { Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { mayAddMappings } from './limits.js';
-import { mmapLock, mmapUnlock } from './mmapLock.js';
+import { haveMmapLock, mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
 
 /** munmap(2): 0 or −errno. Returns when no other thread can still use the pages. KERNEL mode. */
@@ -18,6 +19,11 @@ export function targetMunmap(c: Caller, start: number, length: number): number {
   if (isUnaligned(c, start) || from > taskSize || unsigned(length) > taskSize - from) return -EINVAL;
   const size = pageAlign(c, length);
   if (size === 0) return -EINVAL;
+  if (
+    !haveMmapLock(c) &&
+    hotPaths(mem).unmap(mm, c.thread, from / MIN_PAGE_SIZE, (from + size) / MIN_PAGE_SIZE)
+  )
+    return 0;
   mmapLock(c);
   try {
     return munmapLocked(c, from / MIN_PAGE_SIZE, (from + size) / MIN_PAGE_SIZE);

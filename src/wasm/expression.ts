@@ -244,6 +244,12 @@ export const i32 = {
   atomic_rmw_xor: readModifyWrite('i32', 0xfe3a, 2),
   atomic_rmw_xchg: readModifyWrite('i32', 0xfe41, 2),
   atomic_rmw_cmpxchg: compareExchange('i32', 0xfe48, 2),
+  /** Sleeps while the i32 at `address` is `expected`, for `timeout` nanoseconds at most (negative: for ever): 0 woken, 1 different, 2 late. */
+  atomic_wait: (address: I32, expected: I32, timeout: I64, offset = 0): I32 =>
+    new Expression('i32', 0xfe01, [address, expected, timeout], Encoding.Memory, 2, offset),
+  /** Wakes up to `count` sleepers at `address`; evaluates to how many. */
+  atomic_notify: (address: I32, count: I32, offset = 0): I32 =>
+    new Expression('i32', 0xfe00, [address, count], Encoding.Memory, 2, offset),
 } as const;
 
 export const i64 = {

@@ -1,6 +1,7 @@
 import type { Caller } from '../../memory/caller.js';
 import { EINVAL, ENOMEM, MIN_PAGE_SIZE, PROT_EXEC, PROT_READ } from '../../memory/linuxMemory.js';
-import { changeRange, lastMapping } from '../../memory/mappings.js';
+import { changeRange } from '../../memory/mappings.js';
+import { lastMapping } from '../../memory/mappingTree.js';
 import { OutOfKernelMemory } from '../../sync/heap.js';
 import { MAPPING_LOCKED, Mapping } from '../../sync/records/mapping.js';
 import { Mm } from '../../sync/records/mm.js';

@@ -1,0 +1,22 @@
+import { writeMutexCode } from '../../sync/mutexCode.js';
+import { writeQuiesceCode } from '../../sync/safepointCode.js';
+import { ModuleBuilder } from '../../wasm/index.js';
+import { writeFaultCode } from './faultCode.js';
+import { writeMapCode } from './mapCode.js';
+import { writePageCode } from './pageCode.js';
+import { writeTreeCode } from './treeCode.js';
+
+/** The module of hotPaths.ts in binary form. The build puts its bytes in this file's place in the bundles. */
+export function hotPathsBytes(): Uint8Array {
+  const module = new ModuleBuilder();
+  module.importMemory({ module: 'm', name: 'm', minimum: 1, maximum: 65536, shared: true });
+  const mutex = writeMutexCode(module);
+  const quiesce = writeQuiesceCode(module, mutex);
+  const tree = writeTreeCode(module);
+  const page = writePageCode(module, mutex);
+  const map = writeMapCode({ module, mutex, tree, page, quiesce });
+  const fault = writeFaultCode(module, mutex, page);
+  for (const [name, code] of Object.entries({ quiesce, ...tree, ...map, fault }))
+    module.exportFunction(name, code);
+  return module.toBytes();
+}
