@@ -11,5 +11,6 @@ export {
   type SpawnOptions,
   type TranslationLogItem,
 } from './machine/options.js';
+export type { Activity } from './observe/activity.js';
 export type { RegionStatistics } from './observe/regionProfile.js';
 export type { GuestStatistics, MachineMemory } from './observe/statistics.js';

@@ -3,7 +3,7 @@ import { createEngine } from '../src/jit/engine.js';
 import { createThreadRunner } from '../src/kernel/execution.js';
 import { setStreamDoorbell } from '../src/kernel/files/streamRequests.js';
 import type { HostControl, HostTask } from '../src/machine/hostControl.js';
-import { logsRegionEntries } from '../src/observe/regionProfile.js';
+import { regionObservers } from '../src/observe/regionObservers.js';
 import { ringDoorbell } from '../src/sync/doorbell.js';
 import { nextThread } from '../src/sync/hosts.js';
 import { SharedMemory } from '../src/sync/sharedMemory.js';
@@ -21,7 +21,7 @@ export default async function threadHost(task: HostTask): Promise<void> {
   setStreamDoorbell(ring);
   const runner = createThreadRunner({
     mem,
-    engine: createEngine(mem, task.interpreter, ring, task.host, logsRegionEntries(mem)),
+    engine: createEngine(mem, task.interpreter, ring, task.host, regionObservers(mem)),
     ring,
   });
   // The answer is read when the host leaves: waiting for it here would delay the first thread by the main thread's work.

@@ -21,6 +21,7 @@ export async function run(options: RunOptions): Promise<void> {
     ...(options.jit !== undefined && { jit: options.jit }),
     log: options.log,
     profile: options.perfMap !== undefined,
+    statistics: options.stats,
     ...(options.logFile !== undefined && { logFile: options.logFile }),
   });
   let status: number;
@@ -68,7 +69,8 @@ async function runGuest(machine: Machine, options: RunOptions): Promise<number> 
         const { instructions } = guest.statistics();
         writeFileSync(options.perfMap, formatPerfMap(machine.translatedRegions(), instructions));
       }
-      if (options.stats) process.stderr.write(formatStatistics(guest.statistics(), machine.memory()));
+      if (options.stats)
+        process.stderr.write(formatStatistics(guest.statistics(), machine.memory(), machine.activity()));
     }
   } catch (error) {
     if (!(error instanceof SpawnError)) throw error;

@@ -38,6 +38,7 @@ import { HelperTable } from './helperTable.js';
 import type { Frame } from './interpreterBuilder.js';
 import { defineMemoryHelpers, type MemoryHelpers, tableOffset } from './memoryHelpers.js';
 import { definePredecoder, type Predecoder } from './predecoder.js';
+import { REGION_DEPTH } from './regionDepth.js';
 import { OPCODE_SHIFT, RD_SHIFT, SLOT_SCALE_SHIFT } from './slot.js';
 import { STRADDLE_VALID, STRADDLES, Straddle } from './straddles.js';
 
@@ -289,9 +290,6 @@ function writeRun(
 const RARE_OPCODES = new Set(
   HANDLERS.filter(({ instruction }) => instruction.rare).map(({ opcode }) => opcode),
 );
-
-/** How deep regions call each other before they come back here: what the host's stack surely has room for. */
-const REGION_DEPTH = 200;
 
 /** enter(thread, depth): runs the region at Thread.pc, if there is one; else returns at once, with nothing done. */
 function writeEnter(f: FunctionBuilder, regionType: number): void {

@@ -1,6 +1,6 @@
 import { engineImports, instantiateInterpreter } from '../interpreter/instantiate.js';
 import { allocateBlock, blockFootprint } from '../sync/heap.js';
-import { EXIT_HOT, EXIT_REGION, Thread } from '../sync/records/thread.js';
+import { EXIT_HOT, EXIT_REGION, Thread, TIER_COMPILING, TIER_INTERPRETER } from '../sync/records/thread.js';
 import { HOT_COUNTERS, MOST_REGIONS, RegionEntry, Translation } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endTranslation, requestTranslation, translationOf } from '../sync/translationQueue.js';
@@ -15,8 +15,13 @@ export interface TranslatingEngine {
   run(thread: number): number;
 }
 
-/** Is called at each entry of region `index`, where that is logged. The result has no meaning. */
-export type RegionEntered = (thread: number, index: number) => number;
+/** What regions call when they are observed; the results have no meaning. */
+export interface RegionObservers {
+  /** At each entry of region `index`. */
+  readonly entered?: ((thread: number, index: number) => number) | undefined;
+  /** When one is left for the interpreter: SIDE_EXIT_STALE, or 0 for an instruction that it has to do. */
+  readonly left?: ((thread: number, cause: number) => number) | undefined;
+}
 
 /**
  * Makes the engine of a worker. `ring` rings the coordinator's doorbell (when the first hot place wants a translator);
@@ -27,7 +32,7 @@ export function createEngine(
   interpreter: WebAssembly.Module,
   ring: () => void,
   owner: number,
-  entered: RegionEntered = () => 0,
+  { entered, left }: RegionObservers = {},
 ): TranslatingEngine {
   const translation = translationOf(mem);
   const counters = allocateBlock(mem, HOT_COUNTERS * 2, owner);
@@ -37,7 +42,7 @@ export function createEngine(
   mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, ready));
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
   const { run, enter, aside } = instantiateInterpreter(mem, interpreter, { regions: table });
-  const imports = engineImports(mem, { enter, entered });
+  const imports = engineImports(mem, { enter, entered, left });
 
   /** Puts the regions of the module that region `index` is in into this worker's table. */
   const instantiateRegions = (index: number): void => {
@@ -83,8 +88,11 @@ export function createEngine(
         if (exit === EXIT_HOT) {
           if (mem.atomicLoad(translation + Translation.millions) >= patience)
             requestTranslation(mem, thread, ring);
-        } else if (exit === EXIT_REGION) instantiateRegions(mem.getU32(thread + Thread.exitAddress));
-        else return exit;
+        } else if (exit === EXIT_REGION) {
+          mem.setU32(thread + Thread.tier, TIER_COMPILING);
+          instantiateRegions(mem.getU32(thread + Thread.exitAddress));
+          mem.setU32(thread + Thread.tier, TIER_INTERPRETER);
+        } else return exit;
       }
     },
   };

@@ -1,8 +1,9 @@
+import { REGION_DEPTH } from '../interpreter/regionDepth.js';
 import type { HelperCalls } from '../isa/builder.js';
 import { fusedSemantics } from '../isa/floatingPoint.js';
 import { CodePage } from '../sync/records/codePage.js';
-import { Thread } from '../sync/records/thread.js';
-import { RegionProfile } from '../sync/records/translation.js';
+import { Thread, TIER_TRANSLATED } from '../sync/records/thread.js';
+import { RegionProfile, SIDE_EXIT_ELSEWHERE, SIDE_EXIT_STALE } from '../sync/records/translation.js';
 import {
   call,
   type FunctionBuilder,
@@ -49,8 +50,14 @@ export interface RegionCallees {
 
 /** What a region notes of itself, where that is wanted. */
 export interface RegionObservation {
-  /** Address of its RegionProfile. */
+  /** Address of its RegionProfile, or 0: it does not count what it does. */
   readonly profile: number;
+  /**
+   * (thread, cause) → i32: is told why control comes back to the interpreter, 0 (SIDE_EXIT_ELSEWHERE) where it is for it to find out
+   * from the instruction at the pc; undefined: nobody wants to know. `elsewhere` is the counter of those that only went on elsewhere.
+   */
+  readonly left: FunctionRef | undefined;
+  readonly elsewhere: number;
   /** Its index in the machine, and (thread, index) → i32, called at each entry; undefined: not logged. */
   readonly index: number;
   readonly entered: FunctionRef | undefined;
@@ -79,15 +86,51 @@ export function writeRegionEntry(
   if (observation === undefined) f.return(call(body, 'i32', thread, f.param('i32', 1)));
   else writeObservedCall(f, body, observation);
   f.close();
+  if (observation?.left !== undefined)
+    f.drop(call(observation.left, 'i32', thread, i32.const(SIDE_EXIT_STALE)));
   f.return(i32.const(LEFT_ASIDE));
 }
 
-/** Calls the region and counts the entry, and the instructions that were done in it but not in regions it called. */
+/**
+ * Calls the region, as the observation wants: with its entry counted and the instructions that were done in it but not in regions it
+ * called, with Thread.tier saying that it runs, and with the cause told for which it is left.
+ */
 function writeObservedCall(
   f: FunctionBuilder,
   body: FunctionRef,
-  { profile, index, entered }: RegionObservation,
+  { profile, index, entered, left, elsewhere }: RegionObservation,
 ): void {
+  const thread = f.param('i32', 0);
+  const depth = f.param('i32', 1);
+  if (left !== undefined) {
+    const tier = f.hold(i32.load(thread, Thread.tier));
+    f.store('i32.store', thread, i32.const(TIER_TRANSLATED), Thread.tier);
+    const reason = f.hold(
+      profile === 0 ? call(body, 'i32', thread, depth) : writeCountedCall(f, body, profile, index, entered),
+    );
+    f.store('i32.store', thread, tier, Thread.tier);
+    // Only the region that was entered first is left for the interpreter.
+    f.if(i32.eq(depth, i32.const(REGION_DEPTH)), () =>
+      f.if(
+        reason,
+        () => f.drop(call(left, 'i32', thread, i32.const(SIDE_EXIT_ELSEWHERE))),
+        () => f.drop(i32.atomic_rmw_add(i32.const(elsewhere | 0), i32.const(1))),
+      ),
+    );
+    f.return(reason);
+    return;
+  }
+  f.return(writeCountedCall(f, body, profile, index, entered));
+}
+
+/** Calls the region with its RegionProfile counting; its result, held. */
+function writeCountedCall(
+  f: FunctionBuilder,
+  body: FunctionRef,
+  profile: number,
+  index: number,
+  entered: FunctionRef | undefined,
+): I32 {
   const thread = f.param('i32', 0);
   const instret = () => i64.load(thread, Thread.instret);
   const called = () => i64.load(thread, Thread.calledInstructions);
@@ -101,7 +144,7 @@ function writeObservedCall(
   const done = f.hold(i64.sub(instret(), before));
   f.drop(i64.atomic_rmw_add(at, i64.sub(done, called()), RegionProfile.executed));
   f.store('i64.store', thread, i64.add(outside, done), Thread.calledInstructions);
-  f.return(reason);
+  return reason;
 }
 
 /**

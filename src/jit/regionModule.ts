@@ -17,9 +17,12 @@ export interface FormedRegion {
 
 /** For regions that note what they do: */
 export interface ObservedModule {
-  /** Index of the first region in the machine, and where its RegionProfile is; those of the others follow. */
+  /** Index of the first region in the machine, and where its RegionProfile is (0: there are none); those of the others follow. */
   readonly first: number;
   readonly profiles: number;
+  /** Whether side exits are told, and the address of the counter of SIDE_EXIT_ELSEWHERE. */
+  readonly tellsExits: boolean;
+  readonly elsewhere: number;
   /** Whether each entry is logged. */
   readonly logsEntries: boolean;
 }
@@ -44,15 +47,18 @@ export function compileRegions(
     const enter = module.importFunction('engine', 'enter', type);
     const entered =
       observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;
+    const left = observed?.tellsExits === true ? module.importFunction('engine', 'left', type) : undefined;
     const helpers = new HelperTable(module, imported.values());
     const functions = formed.map(() => ({ entry: module.function(type), body: module.function(type) }));
     formed.forEach(({ region, pages, codeTable, homeEntry }, i) => {
       const { entry, body } = functions[i];
       module.exportFunction(`r${i}`, entry);
       const observation = observed && {
-        profile: observed.profiles + i * RegionProfile.SIZE,
+        profile: observed.profiles === 0 ? 0 : observed.profiles + i * RegionProfile.SIZE,
         index: observed.first + i,
         entered,
+        left,
+        elsewhere: observed.elsewhere,
       };
       writeRegionEntry(entry.builder, region, pages, body, observation);
       const regionAt = (pc: number): FunctionRef | undefined => {

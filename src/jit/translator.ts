@@ -9,8 +9,10 @@ import {
   HOT_COUNTERS,
   LOG_EXEC,
   MOST_REGIONS,
+  OBSERVE_EXITS,
   RegionEntry,
   RegionProfile,
+  SIDE_EXIT_ELSEWHERE,
   Translation,
 } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
@@ -128,9 +130,15 @@ export class Translator {
     const { mem } = this;
     const translation = translationOf(mem);
     const profiles = mem.getU32(translation + Translation.profile);
-    if (profiles === 0) return undefined;
-    const logsEntries = (mem.getU32(translation + Translation.logged) & LOG_EXEC) !== 0;
-    return { first, profiles: profiles + first * RegionProfile.SIZE, logsEntries };
+    const logged = mem.getU32(translation + Translation.logged);
+    if (profiles === 0 && logged === 0) return undefined;
+    return {
+      first,
+      profiles: profiles === 0 ? 0 : profiles + first * RegionProfile.SIZE,
+      logsEntries: (logged & LOG_EXEC) !== 0,
+      tellsExits: (logged & OBSERVE_EXITS) !== 0,
+      elsewhere: translation + Translation.sideExits + SIDE_EXIT_ELSEWHERE * 4,
+    };
   }
 
   /** Forms the regions of the places and of functions they call, `most` at most. */

@@ -10,6 +10,7 @@ import { initKernel } from '../kernel/initKernel.js';
 import { signalNumber } from '../kernel/signals/signalNumbers.js';
 import { killGroup, reapGuest, spawnGuest, terminateAllGuests } from '../kernel/spawn.js';
 import { createMachineMemory } from '../memory/machineMemory.js';
+import { type Activity, ActivitySampler, sideExits } from '../observe/activity.js';
 import { observeRegions, type RegionStatistics, regionStatistics } from '../observe/regionProfile.js';
 import { type GuestStatistics, type MachineMemory, machineMemory } from '../observe/statistics.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
@@ -17,7 +18,7 @@ import { COORDINATOR } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine as MachineRecord } from '../sync/records/machine.js';
 import { Thread } from '../sync/records/thread.js';
-import { LOG_EXEC, LOG_IN_ASM, LOG_OUT_WASM } from '../sync/records/translation.js';
+import { LOG_EXEC, LOG_IN_ASM, LOG_OUT_WASM, OBSERVE_EXITS } from '../sync/records/translation.js';
 import { Tty } from '../sync/records/tty.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initTranslation, type TranslationPolicy } from '../sync/translationQueue.js';
@@ -78,6 +79,7 @@ export class Machine {
   private terminal: HostTerminal | undefined;
   private closing: Promise<void> | undefined;
   private readonly verbose: boolean;
+  private readonly sampler: ActivitySampler | undefined;
 
   /** @internal Use createMachine. */
   constructor(options: MachineOptions) {
@@ -90,7 +92,13 @@ export class Machine {
     if (options.logFile !== undefined)
       this.mem.setI32(MACHINE + MachineRecord.logFd, openSync(options.logFile, 'w'));
     const logged = (options.log ?? []).reduce((bits, item) => bits | LOG_ITEMS[item], 0);
-    if (logged !== 0 || options.profile === true) observeRegions(this.mem, logged, COORDINATOR);
+    const watched = options.statistics === true;
+    observeRegions(
+      this.mem,
+      logged | (watched ? OBSERVE_EXITS : 0),
+      logged !== 0 || options.profile === true,
+      COORDINATOR,
+    );
     initKernel(this.mem, COORDINATOR, options.seed === undefined ? {} : { seed: options.seed });
     this.coordinator = new Coordinator(this.mem, {
       guestEnded: (guest) => this.guestEnded(guest),
@@ -114,6 +122,7 @@ export class Machine {
       // Loaded while the first worker starts.
       () => loadInterpreter(options.hostPageSize ?? 4096),
     );
+    if (watched) this.sampler = new ActivitySampler(this.mem, () => this.hosts.records);
   }
 
   /**
@@ -196,6 +205,11 @@ export class Machine {
     };
   }
 
+  /** Where the time of guest threads goes, and why regions are left; undefined unless the option `statistics` is given. */
+  activity(): Activity | undefined {
+    return this.sampler && { ...this.sampler.times(), sideExits: sideExits(this.mem) };
+  }
+
   /** The regions that were translated and what they have done; empty unless the option `profile` or `log` is given. */
   translatedRegions(): RegionStatistics[] {
     return regionStatistics(this.mem);
@@ -227,6 +241,7 @@ export class Machine {
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
     await Promise.race([ended, timeout]);
     this.coordinator.close();
+    this.sampler?.stop();
     const removed = this.temporary.remove();
     await this.hosts.close();
     for (const guest of this.guests.values()) await guest.fail(new InternalError('the machine was closed'));

@@ -24,6 +24,8 @@ export interface MachineOptions {
   readonly jit?: boolean | { readonly threshold: number };
   /** Have translated regions count what they do, for Machine.translatedRegions. */
   readonly profile?: boolean;
+  /** Watch where the time of guest threads goes and why translated regions are left, for Machine.activity. */
+  readonly statistics?: boolean;
   /** What of translation is logged: guest code, modules, each entry of a region; as QEMU's -d in_asm,out_asm,exec. */
   readonly log?: readonly TranslationLogItem[];
   /** File that logs go to (of guests as well), truncated first; default: standard error. */

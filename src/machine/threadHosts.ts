@@ -34,6 +34,8 @@ export class ThreadHosts {
   private readonly ports = new Set<MessagePort>();
   private readonly running = new Set<Promise<void>>();
   private nextIndex = 0;
+  /** The Host records of all that were ever started. */
+  readonly records: number[] = [];
   private closing = false;
   private asked = 0;
   private adding: NodeJS.Timeout | undefined;
@@ -110,6 +112,7 @@ export class ThreadHosts {
   private async host(): Promise<void> {
     const { mem } = this;
     const record = registerHost(mem, this.nextIndex++);
+    this.records.push(record);
     const control = new MessageChannel();
     const doorbell = new MessageChannel();
     const ports = [control.port1, doorbell.port1];

@@ -1,10 +1,8 @@
 import { allocateBlock } from '../sync/heap.js';
-import { Thread } from '../sync/records/thread.js';
-import { LOG_EXEC, MOST_REGIONS, RegionProfile, Translation } from '../sync/records/translation.js';
+import { MOST_REGIONS, RegionProfile, Translation } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { textString } from '../sync/text.js';
 import { translationOf } from '../sync/translationQueue.js';
-import { writeLog } from './log.js';
 
 /** What regions have done: RegionProfile, which is there when a log or a perf map is wanted. */
 
@@ -24,10 +22,11 @@ export interface RegionStatistics {
   readonly executed: number;
 }
 
-/** Has the machine's regions count what they do, and logs LOG_* items of them. Before anything is translated. */
-export function observeRegions(mem: SharedMemory, logged: number, owner: number): void {
+/** Has the machine log LOG_* items of its regions, and, unless that is all, has each count what it does. Before anything is translated. */
+export function observeRegions(mem: SharedMemory, logged: number, profile: boolean, owner: number): void {
   const translation = translationOf(mem);
   mem.setU32(translation + Translation.logged, logged);
+  if (!profile) return;
   const profiles = allocateBlock(mem, MOST_REGIONS * RegionProfile.SIZE, owner);
   mem.setU32(translation + Translation.profile, profiles);
 }
@@ -38,22 +37,6 @@ const profileOf = (mem: SharedMemory, index: number): number =>
 /** The name of a region; '' when it has none. */
 export function regionName(mem: SharedMemory, index: number): string {
   return textString(mem, mem.getU32(profileOf(mem, index) + RegionProfile.name));
-}
-
-/** The function that regions call when they are entered, for `-d exec`; undefined when that is not logged. */
-export function logsRegionEntries(
-  mem: SharedMemory,
-): ((thread: number, index: number) => number) | undefined {
-  if ((mem.getU32(translationOf(mem) + Translation.logged) & LOG_EXEC) === 0) return undefined;
-  return (thread, index) => {
-    const pc = mem
-      .getU64(thread + Thread.pc)
-      .toString(16)
-      .padStart(8, '0');
-    const tid = mem.getU32(thread + Thread.tid);
-    writeLog(mem, `Trace ${tid}: region ${index} [${pc}] ${regionName(mem, index)}\n`);
-    return 0;
-  };
 }
 
 /** All regions of the machine; none unless they are observed. */

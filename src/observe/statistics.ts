@@ -7,6 +7,7 @@ import { Thread } from '../sync/records/thread.js';
 import { Translation } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { translationOf } from '../sync/translationQueue.js';
+import { type Activity, formatActivity } from './activity.js';
 
 /** What a guest has used. */
 export interface GuestStatistics {
@@ -130,7 +131,7 @@ export function formatBytes(bytes: number): string {
 }
 
 /** The table that `--stats` prints. */
-export function formatStatistics(guest: GuestStatistics, memory: MachineMemory): string {
+export function formatStatistics(guest: GuestStatistics, memory: MachineMemory, activity?: Activity): string {
   const seconds = guest.elapsed / 1000;
   const mips = seconds > 0 ? guest.instructions / 1e6 / seconds : 0;
   const rows: [string, string][] = [
@@ -145,6 +146,7 @@ export function formatStatistics(guest: GuestStatistics, memory: MachineMemory):
       'translated',
       `${memory.regions} regions in ${memory.modules} modules (${formatBytes(memory.moduleBytes)}), ${memory.translating.toFixed(0)} ms`,
     ],
+    ...(activity === undefined ? [] : formatActivity(activity)),
     ['time', `${seconds.toFixed(3)} s`],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));

@@ -1,4 +1,4 @@
-import { Thread } from './records/thread.js';
+import { Thread, TIER_INTERPRETER, TIER_WAITING } from './records/thread.js';
 import type { SharedMemory } from './sharedMemory.js';
 
 /**
@@ -26,7 +26,10 @@ export function parkTicket(mem: SharedMemory, thread: number): number {
 export function park(mem: SharedMemory, thread: number, ticket: number, deadline = Infinity): boolean {
   const timeout = deadline === Infinity ? Infinity : deadline - monotonicNow();
   if (timeout <= 0) return false;
-  return Atomics.wait(mem.i32, (thread + Thread.parkWord) >>> 2, ticket, timeout) !== 'timed-out';
+  mem.setU32(thread + Thread.tier, TIER_WAITING);
+  const how = Atomics.wait(mem.i32, (thread + Thread.parkWord) >>> 2, ticket, timeout);
+  mem.setU32(thread + Thread.tier, TIER_INTERPRETER);
+  return how !== 'timed-out';
 }
 
 /** Wakes the thread, or makes its next `park` with an older ticket return at once. */

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { compileGuest, crossCompiler } from '../../bench/compileGuest.js';
 import { repository, runGuest } from '../../bench/hostProgram.js';
 
-/** What can be learnt about translated regions: -d in_asm,out_wasm,exec, -D and --perf-map. */
+/** What can be learnt about translated regions: -d in_asm,out_wasm,exec, -D, --perf-map and --stats. */
 describe.skipIf(crossCompiler === undefined)('regions (needs riscv64-linux-gnu-gcc)', () => {
   const program =
     crossCompiler &&
@@ -44,6 +44,29 @@ describe.skipIf(crossCompiler === undefined)('regions (needs riscv64-linux-gnu-g
     expect(rows.reduce((sum, row) => sum + Number(row[2]), 0)).toBe(entries.length);
     const total = Number(/^# (\d+) instructions in all/m.exec(readFileSync(map, 'latin1'))![1]);
     expect(executed.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(total);
+  }, 60_000);
+
+  it('tell why they are left, and where the time goes, with --stats', async () => {
+    const source = join(repository, 'test/programs/sideExits.c');
+    const exits = compileGuest(source, ['-O2', '-static']);
+    const rounds = ['20000000'];
+    const plain = await runGuest(['--jit=off'], exits, rounds);
+    const { stdout, stderr, code } = await runGuest(['--jit=threshold=1000', '--stats'], exits, rounds);
+    expect([stdout, code]).toEqual([plain.stdout, 0]);
+    const line = /^guesthouse: side exits +(.*)$/m.exec(stderr)![1];
+    const count = (cause: string): number =>
+      Number(new RegExp(`([\\d,]+) ${cause}`).exec(line)?.[1].replaceAll(',', '') ?? 0);
+    // At most as many as there are rounds that do it; some are done before the region is there.
+    for (const [cause, most] of [
+      ['misaligned accesses', 20_000_000 / 32],
+      ['system calls', 20_000_000 / 1024 + 1],
+      ['floating point', 20_000_000 / 128 + 1],
+    ] as const) {
+      expect(count(cause), line).toBeGreaterThan(most / 100);
+      expect(count(cause), line).toBeLessThanOrEqual(most);
+    }
+    const times = /^guesthouse: threads' time +translated (\d+)%, interpreter (\d+)%/m.exec(stderr)!;
+    expect(Number(times[1])).toBeGreaterThan(0);
   }, 60_000);
 
   it('say in one line what cannot be logged', async () => {

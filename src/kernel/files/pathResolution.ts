@@ -1,6 +1,6 @@
 import { realpathSync } from 'node:fs';
-import { Fs } from '../../sync/records/files.js';
 import { hostFilePath } from '../../memory/hostFile.js';
+import { Fs } from '../../sync/records/files.js';
 import { HostFile } from '../../sync/records/hostFile.js';
 import {
   FILE_HOST_DIRECTORY,

@@ -526,8 +526,14 @@ function taskEntries(path: string, pid: number, tid: number): Record<string, Mad
       ...text('comm', (t) => `${threadComm(t, pid, tid) ?? ''}\n`, 0o644),
       store: (t, name) => storeComm(t, pid, tid, name),
     },
-    maps: text('maps', (t) => withRecords(t, pid, (held) => formatMaps(held, (file) => currentMappedPath(t, file))) ?? ''),
-    smaps: text('smaps', (t) => withRecords(t, pid, (held) => formatSmaps(held, (file) => currentMappedPath(t, file))) ?? ''),
+    maps: text(
+      'maps',
+      (t) => withRecords(t, pid, (held) => formatMaps(held, (file) => currentMappedPath(t, file))) ?? '',
+    ),
+    smaps: text(
+      'smaps',
+      (t) => withRecords(t, pid, (held) => formatSmaps(held, (file) => currentMappedPath(t, file))) ?? '',
+    ),
     smaps_rollup: text('smaps_rollup', (t) => withRecords(t, pid, formatSmapsRollup) ?? ''),
     cmdline: text('cmdline', (t) => renderMemory(t, pid, Mm.argStart, Mm.argEnd)),
     environ: text('environ', (t) => renderMemory(t, pid, Mm.envStart, Mm.envEnd), 0o400),

@@ -132,6 +132,9 @@ export const Thread = record({
 
   /** Instructions done in regions that the one being profiled has called (RegionProfile.executed). */
   calledInstructions: u64,
+  /** TIER_*: what the thread is doing, for those who look now and then. Own thread; regions only tell when they are observed. */
+  tier: u32,
+
   // --- kept for schedulingCalls; of another thread under its Guest.threadsLock ---
   /** SCHED_*, with SCHED_RESET_ON_FORK, and the static priority. */
   schedulingPolicy: u32,
@@ -140,6 +143,13 @@ export const Thread = record({
   /** Processors 0 to 63 it may run on; all 0: every one. */
   affinity: array(u32, 2),
 });
+
+export const TIER_INTERPRETER = 0;
+export const TIER_TRANSLATED = 1;
+/** Compiling regions that it has met. */
+export const TIER_COMPILING = 2;
+/** In a park. */
+export const TIER_WAITING = 3;
 
 export const MODE_KERNEL = 0;
 export const MODE_GUEST = 1;

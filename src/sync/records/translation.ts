@@ -43,14 +43,29 @@ export const Translation = record({
   mostBytes: u32,
   /** LOG_* bits. Constant. */
   logged: u32,
-  /** RegionProfile[MOST_REGIONS], or 0 when nobody wants to know what regions do. Constant. */
+  /** RegionProfile[MOST_REGIONS], or 0 when nobody wants to know what each region does. Constant. */
   profile: pointer,
+  /** How often regions were left for the interpreter, by cause (SIDE_EXIT_*); counted with OBSERVE_EXITS. Atomic. */
+  sideExits: array(u32, 8),
 });
+
+/** Why a region was left: control went where there is no region, or a loop was to end (budget, attention). */
+export const SIDE_EXIT_ELSEWHERE = 0;
+/** The interpreter had to do one instruction: a system call, an access without a page, a misaligned one, … */
+export const SIDE_EXIT_SYSTEM_CALL = 1;
+export const SIDE_EXIT_PAGE = 2;
+export const SIDE_EXIT_MISALIGNED = 3;
+export const SIDE_EXIT_FLOAT = 4;
+export const SIDE_EXIT_OTHER = 5;
+/** The code is not any more what the region was made from. */
+export const SIDE_EXIT_STALE = 6;
 
 /** Print the guest code of regions, their modules, and each entry of a region. */
 export const LOG_IN_ASM = 1;
 export const LOG_OUT_WASM = 2;
 export const LOG_EXEC = 4;
+/** Not a log: count side exits, and tell that a region runs (Thread.tier). */
+export const OBSERVE_EXITS = 8;
 
 /** What a region stands for and has done, where that is wanted. Counts are atomic; the rest is constant once published. */
 export const RegionProfile = record({
