@@ -45,6 +45,8 @@ export interface CloneArguments {
   readonly childTid: number;
   /** Where the descriptor of CLONE_PIDFD goes. */
   readonly pidfd: number;
+  /** Called with the new Thread record when its registers are the caller's, before it runs. */
+  readonly prepare?: (child: number) => void;
 }
 
 const A0 = 10;
@@ -105,6 +107,7 @@ export function prepareThread(t: ThreadContext, child: number, flags: number, ar
   if (args.stack !== 0) mem.set64(child + Thread.x + SP * 8, args.stack);
   if ((flags & CLONE_SETTLS) !== 0) mem.set64(child + Thread.x + TP * 8, args.tls);
   if ((flags & CLONE_CHILD_CLEARTID) !== 0) mem.set64(child + Thread.clearChildTid, args.childTid);
+  args.prepare?.(child);
   mem.setU32(child + Thread.start, START_RUN);
   mem.u8.copyWithin(child + Thread.comm, thread + Thread.comm, thread + Thread.comm + 16);
   copyScheduling(t, child);

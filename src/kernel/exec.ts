@@ -1,3 +1,4 @@
+import { buildFreebsdStack } from '../loader/freebsdStack.js';
 import { buildInitialStack, checkArguments } from '../loader/initialStack.js';
 import { LoadError } from '../loader/loadError.js';
 import {
@@ -12,6 +13,7 @@ import { keepFilePages } from '../memory/keptFiles.js';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
 import { copyOut } from '../memory/userAccess.js';
 import { createMm, releaseMm } from '../mm/addressSpace.js';
+import { useFreebsdMap } from '../mm/freebsd/freebsdAddressSpace.js';
 import { targetPageSize } from '../mm/pageRange.js';
 import { targetMmap } from '../mm/targetMmap.js';
 import { targetMprotect } from '../mm/targetMprotect.js';
@@ -20,7 +22,8 @@ import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
 import { park, parkTicket, unpark } from '../sync/park.js';
 import { pointer, record, u32 } from '../sync/record.js';
-import { GUEST_RUNNING, Guest } from '../sync/records/guest.js';
+import { FLAVOUR_FREEBSD, FLAVOUR_LINUX, GUEST_RUNNING, Guest } from '../sync/records/guest.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mm } from '../sync/records/mm.js';
 import { Sighand, ThreadSignals } from '../sync/records/signals.js';
 import { ATTENTION_EXIT, NO_RESERVATION, Thread } from '../sync/records/thread.js';
@@ -32,6 +35,8 @@ import { EACCES, EINTR, ELOOP, ENOENT, ENOEXEC, ENOMEM, errnoText, SyscallError 
 import { exitGroup, leaveAddressSpace, noteAddressSpace, setGuestText } from './exit.js';
 import { type ExecutableFile, openExecutable, setExecutablePath } from './files/executable.js';
 import { filesForExec } from './files/filesTable.js';
+import { FREEBSD_SIGCODE } from './freebsd/signalFrame.js';
+import { OSRELDATE } from './freebsd/version.js';
 import {
   getLimit,
   orderExitLocked,
@@ -42,7 +47,7 @@ import {
 } from './guestRecords.js';
 import { SS_DISABLE } from './linux/structsSignal.js';
 import { placementOf } from './placement.js';
-import { fillRandom } from './random.js';
+import { randomBytes } from './random.js';
 import { VDSO_RT_SIGRETURN } from './signals/signalFrame.js';
 import { SIGCHLD, SIGKILL } from './signals/signalNumbers.js';
 import type { ThreadContext } from './threadContext.js';
@@ -336,6 +341,9 @@ function stackLimit(t: ThreadContext): number {
 interface Image {
   readonly sp: number;
   readonly entry: number;
+  /** FLAVOUR_*, and for FreeBSD the address of argc, which a0 holds. */
+  readonly flavour: number;
+  readonly argumentsAt: number;
 }
 
 /** Maps the program into `t.mm`, which is empty, and makes its stack. Closes the files. */
@@ -343,36 +351,52 @@ function buildImage(t: ThreadContext, program: OpenedProgram): Image {
   const { mem, guest } = t;
   try {
     capabilitiesForExec(mem, guest);
+    const { freebsd } = program.prepared.image;
+    if (freebsd) useFreebsdMap(mem, t.mm);
     const loaded = mapProgram(t, program.prepared);
-    mapVdso(t);
-    const random = new Uint8Array(16);
-    fillRandom(mem, random);
-    const stack = buildInitialStack(t, {
+    mapTrampoline(t, freebsd ? FREEBSD_SIGCODE : VDSO_RT_SIGRETURN);
+    const stackRequest = {
       program: loaded,
       argv: program.argv,
       envp: program.envp,
       execfn: program.path,
       stackSize: stackLimit(t),
-      random,
+      random: randomBytes(mem, 16),
       uid: mem.getU32(guest + Guest.uids),
       euid: mem.getU32(guest + Guest.uids + 4),
       gid: mem.getU32(guest + Guest.gids),
       egid: mem.getU32(guest + Guest.gids + 4),
       secure: false,
-    });
+    };
+    const stack = freebsd
+      ? buildFreebsdStack(t, {
+          ...stackRequest,
+          osreldate: OSRELDATE,
+          cpus: mem.getU32(MACHINE + Machine.cpuCount),
+          canary: randomBytes(mem, 64),
+        })
+      : { ...buildInitialStack(t, stackRequest), argumentsAt: 0 };
     setExecutablePath(t, program.executable.path);
     // Not the scripts that come before it.
     for (const file of program.files.slice(program.files.indexOf(program.executable)))
       if (file.mapped.file !== 0) keepFilePages(mem, file.mapped.file, t.thread);
     if (t.options.logPage) logPageLayout(t, 'binary load');
-    return { sp: stack.sp, entry: loaded.entry };
+    return {
+      sp: stack.sp,
+      entry: loaded.entry,
+      flavour: freebsd ? FLAVOUR_FREEBSD : FLAVOUR_LINUX,
+      argumentsAt: stack.argumentsAt,
+    };
   } finally {
     for (const file of program.files) file.release();
   }
 }
 
 /** Sets the thread's registers and name for the program's first instruction. */
-function enterImage({ mem, thread }: ThreadContext, program: OpenedProgram, image: Image): void {
+function enterImage(t: ThreadContext, program: OpenedProgram, image: Image): void {
+  const { mem, thread } = t;
+  mem.setU32(t.guest + Guest.flavour, image.flavour);
+  t.reload();
   mem.zero(thread + Thread.x, 33 * 8);
   mem.zero(thread + Thread.f, 32 * 8);
   mem.setU32(thread + Thread.fflags, 0);
@@ -380,6 +404,10 @@ function enterImage({ mem, thread }: ThreadContext, program: OpenedProgram, imag
   mem.u64[(thread + Thread.reservationAddress) >>> 3] = NO_RESERVATION;
   mem.set64(thread + Thread.x + 2 * 8, image.sp);
   mem.set64(thread + Thread.pc, image.entry);
+  if (image.flavour === FLAVOUR_FREEBSD) {
+    mem.set64(thread + Thread.x + 10 * 8, image.argumentsAt);
+    mem.set64(thread + Thread.x + 8, image.entry);
+  }
   setComm(mem, thread, program.path);
 }
 
@@ -387,11 +415,11 @@ function enterImage({ mem, thread }: ThreadContext, program: OpenedProgram, imag
  * Maps the page with the signal trampoline, which /proc shows as [vdso] because Mm.vdso says where it is. It is no ELF
  * image: AT_SYSINFO_EHDR stays absent.
  */
-function mapVdso(t: ThreadContext): void {
+function mapTrampoline(t: ThreadContext, code: Uint8Array): void {
   const size = targetPageSize(t);
   const at = targetMmap(t, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, null, 0);
   if (at < 0) throw new SyscallError(-at);
-  copyOut(t, at, VDSO_RT_SIGRETURN);
+  copyOut(t, at, code);
   const result = targetMprotect(t, at, size, PROT_READ | PROT_EXEC);
   if (result < 0) throw new SyscallError(-result);
   t.mem.set64(t.mm + Mm.vdso, at);

@@ -7,7 +7,6 @@ import {
   type FaultOutcome,
   faultCode,
   faultSignal,
-  UserFault,
 } from '../memory/caller.js';
 import { fetchFault, flushCode } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
@@ -36,15 +35,17 @@ import { enterGuest, leaveGuest } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { beginCpuTime, closeClock, hostThreadId } from './clock.js';
 import type { Engine } from './engine.js';
-import { EFAULT, EIO, ENOMEM, ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTSYS, SyscallError } from './errno.js';
+import { ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTSYS } from './errno.js';
 import { startProgram } from './exec.js';
 import { endThread, setGuestText } from './exit.js';
 import { storeChildTid } from './fork.js';
+import { freebsdSystemCall } from './freebsd/systemCall.js';
 import { linuxSyscalls } from './linux/syscallTable.js';
 import { deliverSignals, forceSignal } from './signals/deliverSignals.js';
 import { faultInfo } from './signals/sigInfo.js';
 import { BUS_ADRALN, ILL_ILLOPC, SIGBUS, SIGILL, SIGTRAP, TRAP_BRKPT } from './signals/signalNumbers.js';
 import { ThreadContext } from './threadContext.js';
+import { errnoOf } from './thrownErrno.js';
 
 /** What a worker gives the kernel. */
 export interface RunnerEnvironment {
@@ -103,7 +104,8 @@ export function runThread(t: ThreadContext, engine: Engine): void {
     leaveGuest(mem, thread);
     switch (reason) {
       case EXIT_ECALL:
-        systemCall(t);
+        if (t.freebsd) freebsdSystemCall(t);
+        else systemCall(t);
         break;
       case EXIT_READ_FAULT:
         if (!pageFault(t, ACCESS_READ)) return;
@@ -223,16 +225,4 @@ export function systemCall(t: ThreadContext): void {
   u32[x + 20] = result;
   i32[x + 21] = Math.floor(result / 0x1_0000_0000);
   if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK) t.restart = -result;
-}
-
-/** The errno of what a handler threw; bugs are thrown on. */
-function errnoOf(error: unknown): number {
-  if (error instanceof UserFault) return EFAULT;
-  if (error instanceof SyscallError) return error.errno;
-  if (error instanceof OutOfKernelMemory) return ENOMEM;
-  // What the host's file system says where nobody expected it.
-  if (error instanceof Error && 'errno' in error && typeof error.errno === 'number' && 'syscall' in error) {
-    return error.errno < 0 && error.errno > -4096 ? -error.errno : EIO;
-  }
-  throw error;
 }

@@ -86,6 +86,7 @@ export function copyGuestRecord(mem: SharedMemory, owner: number, parent: number
   mem.u8.copyWithin(guest + Guest.uids, parent + Guest.uids, parent + Guest.startTime);
   setCapabilities(mem, guest, capabilitiesOf(mem, parent));
   mem.setU32(guest + Guest.noNewPrivileges, mem.getU32(parent + Guest.noNewPrivileges));
+  mem.setU32(guest + Guest.flavour, mem.getU32(parent + Guest.flavour));
   try {
     mem.setU32(guest + Guest.signals, allocateBlock(mem, GuestSignals.SIZE, owner));
     const options = mem.getU32(parent + Guest.optionsText);

@@ -43,3 +43,10 @@ function fillFromDevice(bytes: Uint8Array): boolean {
     closeSync(fd);
   }
 }
+
+/** `count` bytes of randomness. */
+export function randomBytes(mem: SharedMemory, count: number): Uint8Array {
+  const bytes = new Uint8Array(count);
+  fillRandom(mem, bytes);
+  return bytes;
+}

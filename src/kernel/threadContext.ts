@@ -1,4 +1,4 @@
-import { Guest } from '../sync/records/guest.js';
+import { FLAVOUR_FREEBSD, Guest } from '../sync/records/guest.js';
 import { ATTENTION_EXIT, ATTENTION_SIGNAL, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { defaultGuestOptions, type GuestOptions, readGuestOptions } from './guestOptions.js';
@@ -20,6 +20,8 @@ export class ThreadContext {
   /** Sighand record and ThreadSignals record. */
   sighand = 0;
   signals = 0;
+  /** The guest is a FreeBSD program: kernel/freebsd has its system calls. */
+  freebsd = false;
   /** The embedder's options for the guest. */
   options: GuestOptions = defaultGuestOptions;
   /** Options are read once for a guest; its pid guards against a reused record. */
@@ -64,6 +66,7 @@ export class ThreadContext {
     this.fs = mem.getU32(thread + Thread.fs);
     this.sighand = mem.getU32(thread + Thread.sighand);
     this.signals = mem.getU32(thread + Thread.signals);
+    this.freebsd = mem.getU32(this.guest + Guest.flavour) === FLAVOUR_FREEBSD;
   }
 
   /** A signal that the thread does not block is pending, or the thread must exit: blocking calls end. */

@@ -16,8 +16,12 @@ const ET_EXEC = 2;
 const ET_DYN = 3;
 const PT_LOAD = 1;
 const PT_INTERP = 3;
+const PT_NOTE = 4;
 const PT_GNU_STACK = 0x6474e551;
 const OSABI_FREEBSD = 9;
+/** Type of the note that says for which FreeBSD a program was made, and the most bytes of notes that are looked at. */
+const NT_FREEBSD_ABI_TAG = 1;
+const MOST_NOTE_BYTES = 4096;
 const HEADER_BYTES = 64;
 const PHDR_BYTES = 56;
 const MAX_PHDR_BYTES = 65536;
@@ -62,6 +66,8 @@ export interface ElfImage {
   readonly span: number;
   /** The greatest alignment a segment asks for. */
   readonly align: number;
+  /** The program is FreeBSD's, by its OS/ABI byte or its note; otherwise Linux's. */
+  readonly freebsd: boolean;
 }
 
 const MACHINES: Record<number, string> = {
@@ -106,7 +112,6 @@ export function parseElf(
   if (machine !== EM_RISCV)
     fail(`a program for ${MACHINES[machine] ?? `machine ${machine}`}, not for RISC-V`);
   if (headLength < HEADER_BYTES) fail('truncated ELF header');
-  if (head[7] === OSABI_FREEBSD) fail('a FreeBSD program (only Linux programs are supported)');
   const type = view.getUint16(16, true);
   if (type !== ET_EXEC && type !== ET_DYN)
     fail(type === 1 ? 'an object file, not an executable' : `not an executable (ELF type ${type})`);
@@ -125,6 +130,7 @@ export function parseElf(
   const segments: LoadSegment[] = [];
   let interpreter: Uint8Array | undefined;
   let executableStack: boolean | undefined;
+  let freebsd = head[7] === OSABI_FREEBSD;
   const phdrs = new DataView(table.buffer);
   for (let i = 0; i < phnum; i++) {
     const at = i * PHDR_BYTES;
@@ -133,7 +139,8 @@ export function parseElf(
     else if (kind === PT_LOAD) {
       const segment = readSegment(phdrs, at, file.size, pageSize, fail);
       if (segment.memorySize > 0) segments.push(segment);
-    } else if (kind === PT_INTERP && interpreter === undefined && role === 'program') {
+    } else if (kind === PT_NOTE) freebsd = freebsd || hasFreebsdNote(file, phdrs, at);
+    else if (kind === PT_INTERP && interpreter === undefined && role === 'program') {
       interpreter = readInterpreter(file, phdrs, at, fail);
     }
   }
@@ -162,6 +169,7 @@ export function parseElf(
     low,
     span: high - low,
     align,
+    freebsd,
   };
 }
 
@@ -206,6 +214,25 @@ function readInterpreter(file: ProgramFile, view: DataView, at: number, fail: Fa
   const name = readExactly(file, offset, size) ?? fail('an interpreter name outside the file');
   if (name[size - 1] !== 0) fail('an interpreter name without an end');
   return name.slice(0, name.indexOf(0));
+}
+
+/** Whether a note segment holds FreeBSD's ABI tag (sys/kern/imgact_elf.c). Broken notes say nothing. */
+function hasFreebsdNote(file: ProgramFile, view: DataView, at: number): boolean {
+  const offset = exact(view, at + 8);
+  const size = exact(view, at + 32);
+  if (offset === undefined || size === undefined || size > MOST_NOTE_BYTES) return false;
+  const bytes = readExactly(file, offset, size);
+  if (bytes === undefined) return false;
+  const notes = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let i = 0; i + 12 <= size; ) {
+    const nameSize = notes.getUint32(i, true);
+    const descriptionSize = notes.getUint32(i + 4, true);
+    const isTag = notes.getUint32(i + 8, true) === NT_FREEBSD_ABI_TAG;
+    const name = String.fromCharCode(...bytes.subarray(i + 12, Math.min(i + 20, size)));
+    if (isTag && nameSize === 8 && name === 'FreeBSD\0') return true;
+    i += 12 + Math.ceil(nameSize / 4) * 4 + Math.ceil(descriptionSize / 4) * 4;
+  }
+  return false;
 }
 
 function checkOverlaps(segments: readonly LoadSegment[], fail: Fail): void {

@@ -177,22 +177,39 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
   image.set(request.random.subarray(0, 16), randomAt - sp);
   copyOut(c, sp, image);
 
+  noteStack(c, { sp, argStart, argEnd, envEnd, auxv: auxvBytes });
+  return { sp, bottom, top };
+}
+
+/** What the Mm record tells /proc of a stack: where things are on it, and the auxiliary vector. */
+export interface StackFacts {
+  readonly sp: number;
+  readonly argStart: number;
+  /** Where the arguments end and the environment begins. */
+  readonly argEnd: number;
+  readonly envEnd: number;
+  readonly auxv: Uint8Array;
+}
+
+/** Notes where things are on the initial stack. */
+export function noteStack(c: Caller, facts: StackFacts): void {
   const { mem, mm } = c;
-  mem.set64(mm + Mm.startStack, sp);
-  mem.set64(mm + Mm.argStart, argStart);
-  mem.set64(mm + Mm.argEnd, argEnd);
-  mem.set64(mm + Mm.envStart, argEnd);
-  mem.set64(mm + Mm.envEnd, envEnd);
+  const auxvBytes = facts.auxv;
+  mem.set64(mm + Mm.startStack, facts.sp);
+  mem.set64(mm + Mm.argStart, facts.argStart);
+  mem.set64(mm + Mm.argEnd, facts.argEnd);
+  mem.set64(mm + Mm.envStart, facts.argEnd);
+  mem.set64(mm + Mm.envEnd, facts.envEnd);
   const old = mem.getU32(mm + Mm.auxv);
   const block = allocateBlock(mem, auxvBytes.length, c.thread);
   mem.u8.set(auxvBytes, block);
   mem.setU32(mm + Mm.auxv, block);
   mem.setU32(mm + Mm.auxvLength, auxvBytes.length);
   if (old !== 0) freeBlock(mem, old, c.thread);
-  return { sp, bottom, top };
 }
 
-function mapStack(c: Caller, stackSize: number, executable: boolean): { bottom: number; top: number } {
+/** Maps the first thread's stack; its lowest address and its end. Throws LoadError. */
+export function mapStack(c: Caller, stackSize: number, executable: boolean): { bottom: number; top: number } {
   const taskSize = c.mem.getU64(c.mm + Mm.taskSize);
   const page = targetPageSize(c);
   const wanted = Math.min(Math.max(stackSize, 32 * page), Math.floor(taskSize / 4));

@@ -65,6 +65,38 @@ describe('a valid program', () => {
   });
 });
 
+describe('the flavour of a program', () => {
+  /** A note segment at 4000 with one note. */
+  function withNote(name: string, type: number): BuiltElf {
+    const bytes = new Uint8Array(24);
+    const view = new DataView(bytes.buffer);
+    [8, 4, type].forEach((word, i) => {
+      view.setUint32(i * 4, word, true);
+    });
+    bytes.set(new TextEncoder().encode(name), 12);
+    return {
+      segments: [{}, { type: 4, offset: 4000, fileSize: 24, memorySize: 24, vaddr: 0x10fa0 }],
+      put: [{ at: 4000, bytes }],
+    };
+  }
+
+  it('is FreeBSD by its OS/ABI byte or its note, otherwise Linux', () => {
+    expect(parse({}).freebsd).toBe(false);
+    expect(parse({ osabi: 3 }).freebsd).toBe(false);
+    expect(parse({ osabi: 9 }).freebsd).toBe(true);
+    expect(parse(withNote('FreeBSD\0', 1)).freebsd).toBe(true);
+    expect(parse(withNote('FreeBSD\0', 2)).freebsd).toBe(false);
+    expect(parse(withNote('NetBSD\0\0', 1)).freebsd).toBe(false);
+  });
+
+  it('is not taken from notes that are broken', () => {
+    const note = withNote('FreeBSD\0', 1);
+    for (const fileSize of [0, 11, 13, 5000])
+      expect(parse({ ...note, segments: [{}, { type: 4, offset: 4000, fileSize }] }).freebsd).toBe(false);
+    expect(parse({ segments: [{}, { type: 4, offset: 8190, fileSize: 24 }] }).freebsd).toBe(false);
+  });
+});
+
 describe('what is refused, and why', () => {
   const cases: [string, BuiltElf, RegExp][] = [
     ['a 32-bit program', { class: 1 }, /32-bit/],
@@ -74,7 +106,6 @@ describe('what is refused, and why', () => {
     ['an unknown version', { version: 2 }, /version/],
     ['an x86-64 program', { machine: 62 }, /x86-64/],
     ['an unheard-of machine', { machine: 4711 }, /4711/],
-    ['a FreeBSD program', { osabi: 9 }, /FreeBSD/],
     ['an object file', { type: 1 }, /object file/],
     ['a core file', { type: 4 }, /type 4/],
     ['RV64E', { flags: 8 }, /RV64E/],

@@ -48,6 +48,13 @@ function setCounter(mem: SharedMemory, event: number, value: bigint): void {
   mem.atomicStore(event + EventFd.low, Number(value & 0xffff_ffffn));
 }
 
+/** Makes the counter `value` and tells whoever waits. */
+export function setEventFd(mem: SharedMemory, file: number, value: bigint, owner: number): void {
+  const event = eventOf(mem, file);
+  withMutex(mem, event + EventFd.lock, owner, () => setCounter(mem, event, value));
+  if (value > 0n) signalEvents(mem, event + EventFd.source, READABLE, owner);
+}
+
 /** Runs `attempt` until it does not say −EAGAIN, or gives that back for a non-blocking file. */
 function untilDone(t: ThreadContext, file: number, ready: () => boolean, attempt: () => number): number {
   const { mem, thread } = t;

@@ -86,6 +86,25 @@ function deadlineOf(mem: SharedMemory, timer: number, owner: number): number {
   );
 }
 
+/** How often the timer has expired since the last look, which counts them off; 0 when it has not. */
+export function takeExpirations(mem: SharedMemory, file: number, owner: number): number {
+  const timer = timerOf(mem, file);
+  return withMutex(mem, timer + TimerFd.lock, owner, () => {
+    if (mem.getU32(timer + TimerFd.armed) === 0) return 0;
+    const deadline = mem.f64[(timer + TimerFd.deadline) >>> 3];
+    const late = monotonicNow() - deadline;
+    if (late < 0) return 0;
+    const interval = mem.f64[(timer + TimerFd.interval) >>> 3];
+    if (interval > 0) {
+      const expirations = Math.floor(late / interval) + 1;
+      mem.f64[(timer + TimerFd.deadline) >>> 3] = deadline + expirations * interval;
+      return expirations;
+    }
+    mem.setU32(timer + TimerFd.armed, 0);
+    return 1;
+  });
+}
+
 const timerOperations: FileOperations = {
   read(t, file, into) {
     if (into.length < 8) return -EINVAL;
@@ -93,22 +112,10 @@ const timerOperations: FileOperations = {
     const { mem, thread } = t;
     const timer = timerOf(mem, file);
     let expirations = 0;
-    const attempt = (): boolean =>
-      withMutex(mem, timer + TimerFd.lock, thread, () => {
-        if (mem.getU32(timer + TimerFd.armed) === 0) return false;
-        const deadline = mem.f64[(timer + TimerFd.deadline) >>> 3];
-        const late = monotonicNow() - deadline;
-        if (late < 0) return false;
-        const interval = mem.f64[(timer + TimerFd.interval) >>> 3];
-        if (interval > 0) {
-          expirations = Math.floor(late / interval) + 1;
-          mem.f64[(timer + TimerFd.deadline) >>> 3] = deadline + expirations * interval;
-        } else {
-          expirations = 1;
-          mem.setU32(timer + TimerFd.armed, 0);
-        }
-        return true;
-      });
+    const attempt = (): boolean => {
+      expirations = takeExpirations(mem, file, thread);
+      return expirations > 0;
+    };
     while (!attempt()) {
       if (flagsOf(mem, file) & O_NONBLOCK) return -EAGAIN;
       const until = deadlineOf(mem, timer, thread);

@@ -24,14 +24,14 @@ const TCSETSF = 0x5404;
 const TCSBRK = 0x5409;
 const TCXONC = 0x540a;
 const TCFLSH = 0x540b;
-const TIOCSCTTY = 0x540e;
-const TIOCGPGRP = 0x540f;
-const TIOCSPGRP = 0x5410;
-const TIOCOUTQ = 0x5411;
-const TIOCGWINSZ = 0x5413;
-const TIOCSWINSZ = 0x5414;
-const TIOCNOTTY = 0x5422;
-const TIOCGSID = 0x5429;
+export const TIOCSCTTY = 0x540e;
+export const TIOCGPGRP = 0x540f;
+export const TIOCSPGRP = 0x5410;
+export const TIOCOUTQ = 0x5411;
+export const TIOCGWINSZ = 0x5413;
+export const TIOCSWINSZ = 0x5414;
+export const TIOCNOTTY = 0x5422;
+export const TIOCGSID = 0x5429;
 const TCGETS2 = 0x802c542a;
 const TCSETS2 = 0x402c542b;
 const TCSETSF2 = 0x402c542d;
@@ -190,12 +190,26 @@ export function terminalIoctl(
   if ((set >= TCSETS && set <= TCSETSF) || (set >= TCSETS2 && set <= TCSETSF2)) {
     const settings = new Uint8Array(set <= TCSETSF ? TERMIOS1_BYTES : TERMIOS_BYTES);
     copyIn(t, argument, settings);
-    withMutex(mem, tty + Tty.lock, t.thread, () => mem.u8.set(settings, tty + Tty.termios));
-    while (!pushRequest(mem, t.thread, RequestKind.TerminalChanged, tty)) t.ring();
-    t.ring();
+    setTerminalSettings(t, tty, settings);
     return 0;
   }
   return undefined;
+}
+
+/** The settings of a terminal: Linux's struct termios2. */
+export function terminalSettings(t: ThreadContext, tty: number): Uint8Array {
+  const { mem } = t;
+  return withMutex(mem, tty + Tty.lock, t.thread, () =>
+    mem.u8.slice(tty + Tty.termios, tty + Tty.termios + TERMIOS_BYTES),
+  );
+}
+
+/** Gives a terminal other settings (as many bytes of struct termios2 as there are), of which the main thread is told. */
+export function setTerminalSettings(t: ThreadContext, tty: number, settings: Uint8Array): void {
+  const { mem } = t;
+  withMutex(mem, tty + Tty.lock, t.thread, () => mem.u8.set(settings, tty + Tty.termios));
+  while (!pushRequest(mem, t.thread, RequestKind.TerminalChanged, tty)) t.ring();
+  t.ring();
 }
 
 /** −ENOTTY for requests that nobody knows. */

@@ -133,7 +133,7 @@ function resolve(t: ThreadContext, dirfd: number, path: string, follow: boolean)
 }
 
 /** The place of something that is to be there. */
-function existing(t: ThreadContext, dirfd: number, path: string, follow: boolean): Place {
+export function existing(t: ThreadContext, dirfd: number, path: string, follow: boolean): Place {
   return requireExisting(resolve(t, dirfd, path, follow));
 }
 
@@ -143,7 +143,7 @@ function required(status: FileStatus | undefined): FileStatus {
 }
 
 /** stat of a path, or of the descriptor itself with AT_EMPTY_PATH. */
-function statusAt(t: ThreadContext, dirfd: number, path: string, flags: number): FileStatus {
+export function statusAt(t: ThreadContext, dirfd: number, path: string, flags: number): FileStatus {
   if (path === '' && flags & AT_EMPTY_PATH) {
     if ((dirfd | 0) === AT_FDCWD)
       return required(statusOfPlace(t, locate(t, workingDirectory(t.mem, t.fs, t.thread))));

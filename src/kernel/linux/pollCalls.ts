@@ -60,7 +60,7 @@ import {
 /** Waiting for files: poll, select, epoll, and what exists to be waited for: eventfd, timerfd, signalfd. */
 
 /** Deadline of a timeout in milliseconds from now; 0 does not wait at all. */
-function deadlineAfter(milliseconds: number): number {
+export function deadlineAfter(milliseconds: number): number {
   return milliseconds <= 0 ? -Infinity : monotonicNow() + milliseconds;
 }
 
@@ -96,8 +96,20 @@ function ppoll(
   mask: number,
   maskSize: number,
 ): number {
-  if (count < 0 || count > descriptorLimit(t)) return -EINVAL;
   const deadline = timeout === 0 ? Infinity : deadlineAfter(readTimespec(t, timeout));
+  return underMask(t, mask, maskSize, ERESTARTNOHAND, () => {
+    const result = pollDescriptors(t, fds, count, deadline);
+    writeRemaining(t, timeout, deadline);
+    return result;
+  });
+}
+
+/**
+ * poll(2) on the array of struct pollfd at `fds`, until `deadline` (monotonic milliseconds; −Infinity: does not wait). How many
+ * are ready, or −errno: −EINTR when a signal came first.
+ */
+export function pollDescriptors(t: ThreadContext, fds: number, count: number, deadline: number): number {
+  if (count < 0 || count > descriptorLimit(t)) return -EINVAL;
   const bytes = new Uint8Array(count * 8);
   copyIn(t, fds, bytes);
   const view = new DataView(bytes.buffer);
@@ -111,20 +123,17 @@ function ppoll(
       if (fd >= 0 && file === 0) invalid++;
       requests.push({ file, events: view.getUint16(i * 8 + 4, true) });
     }
-    return underMask(t, mask, maskSize, ERESTARTNOHAND, () => {
-      const bits = pollFiles(t, requests, invalid > 0 ? -Infinity : deadline);
-      writeRemaining(t, timeout, deadline);
-      if (typeof bits === 'number') return bits;
-      let ready = 0;
-      for (let i = 0; i < count; i++) {
-        const fd = view.getInt32(i * 8, true);
-        const found = fd >= 0 && requests[i].file === 0 ? POLLNVAL : bits[i];
-        view.setUint16(i * 8 + 6, found, true);
-        if (found !== 0) ready++;
-      }
-      copyOut(t, fds, bytes);
-      return ready;
-    });
+    const bits = pollFiles(t, requests, invalid > 0 ? -Infinity : deadline);
+    if (typeof bits === 'number') return bits;
+    let ready = 0;
+    for (let i = 0; i < count; i++) {
+      const fd = view.getInt32(i * 8, true);
+      const found = fd >= 0 && requests[i].file === 0 ? POLLNVAL : bits[i];
+      view.setUint16(i * 8 + 6, found, true);
+      if (found !== 0) ready++;
+    }
+    copyOut(t, fds, bytes);
+    return ready;
   } finally {
     for (const { file } of requests) if (file !== 0) releaseOpenFile(mem, file, thread);
   }
@@ -146,18 +155,34 @@ function pselect6(
   timeout: number,
   maskArgument: number,
 ): number {
+  const deadline = timeout === 0 ? Infinity : deadlineAfter(readTimespec(t, timeout));
+  const [mask, maskSize] =
+    maskArgument === 0 ? [0, 0] : [readI64(t, maskArgument), readI64(t, maskArgument + 8)];
+  return underMask(t, mask, maskSize, ERESTARTNOHAND, () => {
+    const result = selectDescriptors(t, count, [readSet, writeSet, exceptSet], deadline);
+    writeRemaining(t, timeout, deadline);
+    return result;
+  });
+}
+
+/**
+ * select(2) on three sets (0: none) of the first `count` descriptors, until `deadline` as for pollDescriptors. How many
+ * bits are set, or −errno: −EINTR when a signal came first.
+ */
+export function selectDescriptors(
+  t: ThreadContext,
+  count: number,
+  pointers: readonly number[],
+  deadline: number,
+): number {
   const limit = Math.min(count | 0, descriptorLimit(t));
   if (limit < 0) return -EINVAL;
-  const deadline = timeout === 0 ? Infinity : deadlineAfter(readTimespec(t, timeout));
-  const pointers = [readSet, writeSet, exceptSet];
   const size = Math.ceil(limit / 64) * 8;
   const sets = pointers.map((pointer) => {
     const set = new Uint8Array(size);
     if (pointer !== 0) copyIn(t, pointer, set);
     return set;
   });
-  const [mask, maskSize] =
-    maskArgument === 0 ? [0, 0] : [readI64(t, maskArgument), readI64(t, maskArgument + 8)];
   const { mem, thread } = t;
   const requests: { fd: number; file: number; events: number }[] = [];
   try {
@@ -169,31 +194,27 @@ function pselect6(
       if (file === 0) return -EBADF;
       requests.push({ fd, file, events });
     }
-    return underMask(t, mask, maskSize, ERESTARTNOHAND, () => {
-      const bits = pollFiles(t, requests, deadline);
-      writeRemaining(t, timeout, deadline);
-      if (typeof bits === 'number') return bits;
-      const results = sets.map(() => new Uint8Array(size));
-      let ready = 0;
-      requests.forEach(({ fd }, at) => {
-        for (let i = 0; i < 3; i++) {
-          const asked = (sets[i][fd >> 3] >> (fd & 7)) & 1;
-          if (asked === 0 || (bits[at] & SELECT_BITS[i]) === 0) continue;
-          results[i][fd >> 3] |= 1 << (fd & 7);
-          ready++;
-        }
-      });
-      pointers.forEach((pointer, i) => {
-        if (pointer !== 0) copyOut(t, pointer, results[i]);
-      });
-      return ready;
+    const bits = pollFiles(t, requests, deadline);
+    if (typeof bits === 'number') return bits;
+    const results = sets.map(() => new Uint8Array(size));
+    let ready = 0;
+    requests.forEach(({ fd }, at) => {
+      for (let i = 0; i < 3; i++) {
+        const asked = (sets[i][fd >> 3] >> (fd & 7)) & 1;
+        if (asked === 0 || (bits[at] & SELECT_BITS[i]) === 0) continue;
+        results[i][fd >> 3] |= 1 << (fd & 7);
+        ready++;
+      }
     });
+    pointers.forEach((pointer, i) => {
+      if (pointer !== 0) copyOut(t, pointer, results[i]);
+    });
+    return ready;
   } finally {
     for (const { file } of requests) releaseOpenFile(mem, file, thread);
   }
 }
 
-/** struct epoll_event on riscv64: events, padding, data; 16 bytes. */
 const EPOLL_EVENT_SIZE = 16;
 const MAX_EVENTS = Math.floor(0x7fff_ffff / EPOLL_EVENT_SIZE);
 

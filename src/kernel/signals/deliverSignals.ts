@@ -8,6 +8,8 @@ import { ATTENTION_EXIT, ATTENTION_SIGNAL, Thread } from '../../sync/records/thr
 import { EINTR, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS } from '../errno.js';
 import { dieBySignal } from '../exit.js';
 import { reportContinue, reportStop } from '../family.js';
+import { setFreebsdError } from '../freebsd/result.js';
+import { pushFreebsdFrame } from '../freebsd/signalFrame.js';
 import { SYS_restart_syscall } from '../linux/syscallNumbers.js';
 import type { ThreadContext } from '../threadContext.js';
 import { fillTimerInfo } from '../timers.js';
@@ -159,7 +161,8 @@ function enterHandler(t: ThreadContext, delivery: Delivery): boolean {
   const maskLow = restore ? mem.getU32(signals + ThreadSignals.savedLow) : blockedLow;
   const maskHigh = restore ? mem.getU32(signals + ThreadSignals.savedHigh) : blockedHigh;
   try {
-    pushFrame(t, signal, delivery.handler, flags, delivery.info, maskLow, maskHigh);
+    const push = t.freebsd ? pushFreebsdFrame : pushFrame;
+    push(t, signal, delivery.handler, flags, delivery.info, maskLow, maskHigh);
   } catch (error) {
     if (!(error instanceof UserFault)) throw error;
     // force_sigsegv: a SIGSEGV whose own frame fails, or that is blocked or ignored, kills.
@@ -214,6 +217,7 @@ function restartBeforeHandler(t: ThreadContext, flags: number): void {
   if (code === 0) return;
   t.restart = 0;
   if (code === ERESTARTNOINTR || (code === ERESTARTSYS && (flags & SA_RESTART) !== 0)) repeatCall(t);
+  else if (t.freebsd) setFreebsdError(t, EINTR);
   else t.mem.set64(t.thread + Thread.x + 10 * 8, -EINTR);
 }
 
@@ -226,7 +230,7 @@ function restartWithoutHandler(t: ThreadContext): void {
     repeatCall(t);
   } else if (code === ERESTART_RESTARTBLOCK) {
     repeatCall(t);
-    t.mem.set64(t.thread + Thread.x + 17 * 8, SYS_restart_syscall);
+    if (!t.freebsd) t.mem.set64(t.thread + Thread.x + 17 * 8, SYS_restart_syscall);
   }
 }
 

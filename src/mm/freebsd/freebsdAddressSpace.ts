@@ -1,4 +1,4 @@
-import { MIN_PAGE_SHIFT } from '../../memory/linuxMemory.js';
+import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../../memory/linuxMemory.js';
 import { Mm } from '../../sync/records/mm.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { PLACE_FREEBSD, PLACE_TOP_DOWN } from '../findVma.js';
@@ -17,4 +17,6 @@ export function useFreebsdMap(mem: SharedMemory, mm: number): void {
   mem.setU32(mm + Mm.mmapMinAddr, 1 << (mem.getU32(mm + Mm.targetPageShift) - MIN_PAGE_SHIFT));
   mem.set64(mm + Mm.limitDataMax, MAX_DATA_SIZE);
   if (mem.getU32(mm + Mm.placement) === PLACE_TOP_DOWN) mem.setU32(mm + Mm.placement, PLACE_FREEBSD);
+  // What is mapped before the program's data are known: the dynamic linker.
+  if (mem.getU32(mm + Mm.unmappedBase) === 0) mem.setU32(mm + Mm.unmappedBase, MAX_DATA_SIZE / MIN_PAGE_SIZE);
 }

@@ -92,8 +92,13 @@ export const Guest = record({
   processId: pointer,
   /** Effective, permitted and inheritable capabilities, two words each: kernel/capabilities.ts. Written by the guest alone. */
   capabilities: array(u32, 6),
+  /** FLAVOUR_*: whose system calls it makes; changes in execve, when it has one thread. */
+  flavour: u32,
 });
 
 export const GUEST_RUNNING = 0;
 export const GUEST_EXITING = 1;
 export const GUEST_ZOMBIE = 2;
+
+export const FLAVOUR_LINUX = 0;
+export const FLAVOUR_FREEBSD = 1;

@@ -66,6 +66,9 @@ export const FILE_SIGNAL = 14;
 /** A pidfd (object: ProcessId). */
 export const FILE_PROCESS = 15;
 
+/** A kqueue of FreeBSD's (object: Kqueue). */
+export const FILE_KQUEUE = 16;
+
 /** The host descriptor belongs to somebody else: not closed with the file. */
 export const OPEN_BORROWED_FD = 1;
 /** The file's mount is read-only. */
