@@ -18,6 +18,8 @@ export interface ControlFlow {
   isBackEdge(from: number, to: number): boolean;
   /** Whether `a` dominates `b`. */
   dominates(a: number, b: number): boolean;
+  /** Whether the edge leaves the innermost loop around `from` to where there is no loop any more: it is rarely taken. */
+  leavesLoops(from: number, to: number): boolean;
 }
 
 /** Analyses the blocks reachable from `entry`. */
@@ -61,7 +63,40 @@ export function analyse(entry: Block): ControlFlow {
   const isMerge = order.map((_, b) => previous[b].filter((p) => !isBackEdge(p, b)).length > 1);
   const children: number[][] = order.map(() => []);
   for (let b = 1; b < order.length; b++) children[idom[b]].push(b);
-  return { order, number, children, isLoopHeader, isMerge, isBackEdge, dominates };
+  const { inLoop, reachesLoop } = loops(next, previous, isLoopHeader, isBackEdge);
+  const leavesLoops = (from: number, to: number): boolean => inLoop[from] && !reachesLoop[to];
+  return { order, number, children, isLoopHeader, isMerge, isBackEdge, dominates, leavesLoops };
+}
+
+/** Which blocks are in a loop, and from which one can get into one. */
+function loops(
+  next: readonly (readonly number[])[],
+  previous: readonly (readonly number[])[],
+  isLoopHeader: readonly boolean[],
+  isBackEdge: (from: number, to: number) => boolean,
+): { inLoop: boolean[]; reachesLoop: boolean[] } {
+  const inLoop = next.map(() => false);
+  for (let header = 0; header < next.length; header++) {
+    if (!isLoopHeader[header]) continue;
+    const members = new Set([header]);
+    const pending = previous[header].filter((from) => isBackEdge(from, header));
+    for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+      if (members.has(at)) continue;
+      members.add(at);
+      pending.push(...previous[at]);
+    }
+    for (const member of members) inLoop[member] = true;
+  }
+  const reachesLoop = [...inLoop];
+  const pending = reachesLoop.flatMap((reaches, block) => (reaches ? [block] : []));
+  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+    for (const from of previous[at]) {
+      if (reachesLoop[from]) continue;
+      reachesLoop[from] = true;
+      pending.push(from);
+    }
+  }
+  return { inLoop, reachesLoop };
 }
 
 function reversePostorder(entry: Block): Block[] {

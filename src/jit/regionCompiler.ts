@@ -342,7 +342,7 @@ class RegionWriter {
 
   /** Whether no attention is wanted, and the budget is not used up: attention's bits all are above any budget. */
   private mayGoOn(): I32 {
-    return i32.gt_s(this.count, i32.load(this.thread, Thread.attention));
+    return i32.lt_s(i32.load(this.thread, Thread.attention), this.count);
   }
 
   // --- control flow ---
@@ -428,10 +428,14 @@ class RegionWriter {
   private branch(n: number, { terminator }: Block, condition: I32): void {
     if (terminator.kind !== 'branch') throw new Error('a branch inside a block');
     const { taken, next } = terminator;
-    // What leaves the region has hardly ever been gone to.
-    const likely = taken.block === undefined ? false : next.block === undefined ? true : undefined;
+    const likely = this.isRare(n, taken) ? false : this.isRare(n, next) ? true : undefined;
     this.f.if(condition, () => this.go(n, taken, this.doneAtEnd(n)), undefined, likely);
     this.go(n, next, this.doneAtEnd(n));
+  }
+
+  /** What leaves the region has hardly ever been gone to, and loops go round more often than not. */
+  private isRare(n: number, { block }: Edge): boolean {
+    return block === undefined || this.flow.leavesLoops(n, this.flow.number.get(block)!);
   }
 
   private jump(n: number, { terminator, instructions }: Block): void {
@@ -448,6 +452,7 @@ class RegionWriter {
 
   private jumpTo(n: number, { terminator }: Block, target: Local<'i64'>): void {
     if (terminator.kind === 'call') {
+      this.switchTo(n, target, terminator.copies);
       this.call(n, target, this.callees.enter, terminator.next);
       return;
     }
@@ -501,6 +506,11 @@ class RegionWriter {
     const { f } = this;
     const inside = targets.filter((edge) => edge.block !== undefined);
     if (inside.length === 0) return;
+    if (inside.length === 1) {
+      const [edge] = inside;
+      f.if(i64.eq(target, i64.const(edge.pc)), () => this.go(n, edge, this.doneAtEnd(n)), undefined, true);
+      return;
+    }
     const other = f.openBlock();
     const lowest = Math.min(...inside.map((edge) => edge.pc));
     const span = Math.max(...inside.map((edge) => edge.pc)) - lowest;

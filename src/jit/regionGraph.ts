@@ -1,13 +1,13 @@
 import { decode, isFullLength } from '../isa/decoder.js';
 import type { Decoded } from '../isa/instruction.js';
-import { jumpTargets } from './jumpTables.js';
+import { calledFunctions, jumpTargets } from './jumpTables.js';
 
 /**
  * Forming a region: the basic blocks that are compiled into one wasm function.
  *
- * A region has one entry. It follows direct branches and jumps from there, and it follows calls: the callee's blocks are
- * copied into the region for each call site (a block is known by its pc and its call stack), so that a return has one
- * place to go to, which is checked. What it does not follow (budget spent, code that is not there, indirect jumps)
+ * A region has one entry. It follows direct branches and jumps from there, and it follows calls of small functions: the
+ * callee's blocks are copied into the region for each call site (a block is known by its pc and its call stack), so that a
+ * return has one place to go to, which is checked. What it does not follow (budget spent, code that is not there, indirect jumps)
  * leaves the region with an exact pc.
  */
 
@@ -25,8 +25,11 @@ export type Terminator =
   | { readonly kind: 'branch'; readonly taken: Edge; readonly next: Edge }
   /** The last instruction is jalr: goes to `expected` where the target is that, else leaves. */
   | { readonly kind: 'return'; readonly expected: Edge }
-  /** The last instruction is a call that is not followed: control comes back to `next` when all goes well. */
-  | { readonly kind: 'call'; readonly next: Edge }
+  /**
+   * The last instruction is a call: of a copy where the target is one of `copies`, otherwise of another region. Control comes
+   * back to `next` when all goes well.
+   */
+  | { readonly kind: 'call'; readonly next: Edge; readonly copies: readonly Edge[] }
   /** jalr to one of a few places that a jump table names; to another place it leaves. */
   | { readonly kind: 'switch'; readonly targets: readonly Edge[] }
   /** jalr to anywhere: leaves. */
@@ -52,6 +55,7 @@ export class Block {
 
 /** Calls entered and not yet left: each with its return address. */
 export interface CallStack {
+  readonly callee: number;
   readonly returnPc: number;
   readonly outer: CallStack | undefined;
   readonly depth: number;
@@ -72,11 +76,21 @@ export interface Region {
 export interface RegionLimits {
   readonly blocks: number;
   readonly instructions: number;
-  /** Instructions of a leaf function that is copied into its callers, at most. */
+  /** Instructions of a function that is copied into its callers, at most. */
   readonly inlined: number;
+  /** Instructions of all functions that are copied into a region, at most. */
+  readonly copies: number;
+  /** Calls inside of each other that are followed, at most. */
+  readonly depth: number;
 }
 
-export const DEFAULT_LIMITS: RegionLimits = { blocks: 160, instructions: 1000, inlined: 40 };
+export const DEFAULT_LIMITS: RegionLimits = {
+  blocks: 160,
+  instructions: 1000,
+  inlined: 60,
+  copies: 400,
+  depth: 4,
+};
 
 /** What forming a region needs to know of the guest's memory. */
 export interface CodeView {
@@ -111,6 +125,7 @@ export function formRegion(entryPc: number, view: CodeView, limits = DEFAULT_LIM
   const callees = new Set<number>();
   const pending: Block[] = [];
   let size = 0;
+  let copies = 0;
 
   const decodeAt = (pc: number): Decoded | undefined => {
     const low = view.fetch(pc);
@@ -137,28 +152,51 @@ export function formRegion(entryPc: number, view: CodeView, limits = DEFAULT_LIM
     return { pc, block };
   };
 
-  /** Whether the function at `pc` calls nothing and is small enough to be copied. */
-  const isSmallLeaf = (pc: number): boolean => {
+  /** Instructions of the function at `pc`, as far as they have been executed; undefined when they are too many to be copied. */
+  const sizeOfFunction = (pc: number): number | undefined => {
     const seen = new Set<number>();
     const paths = [pc];
     for (let at = paths.pop(); at !== undefined; at = paths.pop()) {
       while (!seen.has(at)) {
-        if (seen.size >= limits.inlined || !view.isWarm(at)) return false;
+        if (seen.size >= limits.inlined) return undefined;
+        if (!view.isWarm(at)) break;
         seen.add(at);
         const decoded = decodeAt(at);
-        if (decoded === undefined) return false;
+        if (decoded === undefined) return undefined;
         const { flow } = decoded.instruction;
-        if (flow === 'exit') return false;
-        if (flow === 'jumpRegister') {
-          if (decoded.rd !== 0 || !isLink(decoded.rs1)) return false;
+        if (flow === 'exit') return undefined;
+        const links = decoded.rd !== 0;
+        if (flow === 'jumpRegister' && !links) {
+          if (!isLink(decoded.rs1)) return undefined;
           break;
         }
-        if (flow === 'jump' && decoded.rd !== 0) return false;
         if (flow === 'branch' && view.isWarm(at + decoded.immediate)) paths.push(at + decoded.immediate);
-        at += flow === 'jump' ? decoded.immediate : decoded.length;
+        at += flow === 'jump' && !links ? decoded.immediate : decoded.length;
       }
     }
+    return seen.size === 0 ? undefined : seen.size;
+  };
+
+  /** Whether a call of `pc` is followed: its copy is counted then. One that is being followed already is copied once more. */
+  const follows = (pc: number, calls: CallStack | undefined): boolean => {
+    if (blocks.size >= limits.blocks || size >= limits.instructions) return false;
+    if ((calls?.depth ?? 0) >= limits.depth) return false;
+    let copied = pc === entryPc ? 1 : 0;
+    for (let call = calls; call !== undefined; call = call.outer) if (call.callee === pc) copied++;
+    if (copied > 1) return false;
+    const instructions = sizeOfFunction(pc);
+    if (instructions === undefined || copies + instructions > limits.copies) return false;
+    copies += instructions;
     return true;
+  };
+
+  /** Whether something has been executed at `pc`, which may be any number. */
+  const isCode = (pc: number): boolean => Math.abs(pc - entryPc) < FARTHEST && view.isWarm(pc);
+
+  /** The edge into a copy of the function at `pc`, called with `returnPc` in ra. */
+  const copyOf = (pc: number, returnPc: number, outer: CallStack | undefined): Edge => {
+    const key = `<${returnPc}:${pc}${outer?.key ?? ''}`;
+    return edge(pc, { callee: pc, returnPc, outer, depth: (outer?.depth ?? 0) + 1, key });
   };
 
   const entry = edge(entryPc, undefined).block;
@@ -191,23 +229,21 @@ export function formRegion(entryPc: number, view: CodeView, limits = DEFAULT_LIM
         block.terminator = { kind: 'branch', taken, next: edge(pc, calls) };
       } else if (flow === 'jump') {
         const target = at + decoded.immediate;
-        let inside = calls;
-        if (decoded.rd !== 0) {
-          const depth = (calls?.depth ?? 0) + 1;
-          if (blocks.size >= limits.blocks || size >= limits.instructions || !isSmallLeaf(target)) {
-            callees.add(target);
-            block.terminator = { kind: 'call', next: edge(pc, calls) };
-            break;
-          }
-          inside = { returnPc: pc, outer: calls, depth, key: `<${pc}${calls?.key ?? ''}` };
+        if (decoded.rd === 0) block.terminator = { kind: 'goto', next: edge(target, calls) };
+        else if (follows(target, calls)) block.terminator = { kind: 'goto', next: copyOf(target, pc, calls) };
+        else {
+          callees.add(target);
+          block.terminator = { kind: 'call', next: edge(pc, calls), copies: [] };
         }
-        block.terminator = { kind: 'goto', next: edge(target, inside) };
       } else if (flow === 'jumpRegister') {
         const returns = decoded.rd === 0 && isLink(decoded.rs1) && decoded.immediate === 0;
         if (returns && calls !== undefined) {
           block.terminator = { kind: 'return', expected: edge(calls.returnPc, calls.outer) };
-        } else if (decoded.rd === RA) block.terminator = { kind: 'call', next: edge(pc, calls) };
-        else {
+        } else if (decoded.rd === RA) {
+          const functions = calledFunctions(block.instructions, view, (to) => to % 2 === 0 && isCode(to));
+          const copies = functions.filter((to) => follows(to, calls)).map((to) => copyOf(to, pc, calls));
+          block.terminator = { kind: 'call', next: edge(pc, calls), copies };
+        } else {
           const targets = jumpTargets(block.instructions, view);
           block.terminator =
             targets.length > 1
@@ -229,8 +265,9 @@ export function successors(block: Block): Block[] {
 function edgesOf(terminator: Terminator): readonly Edge[] {
   switch (terminator.kind) {
     case 'goto':
-    case 'call':
       return [terminator.next];
+    case 'call':
+      return [terminator.next, ...terminator.copies];
     case 'branch':
       return [terminator.taken, terminator.next];
     case 'return':

@@ -45,13 +45,19 @@ export function registerUse(flow: ControlFlow): RegisterUse {
   const next = flow.order.map((block) => successors(block).map((successor) => flow.number.get(successor)!));
   const written = uses.reduce((all, use) => union(all, use.written), NONE);
 
+  /** Where control goes from a block with the registers in locals: behind a call they are in the Thread record. */
+  const follows = (b: number): readonly number[] => {
+    const { terminator } = flow.order[b];
+    if (terminator.kind !== 'call') return next[b];
+    return terminator.copies.flatMap(({ block }) => (block === undefined ? [] : [flow.number.get(block)!]));
+  };
+
   const live = uses.map((use) => use.read);
   for (let changed = true; changed; ) {
     changed = false;
     for (let b = uses.length - 1; b >= 0; b--) {
       let after = NONE;
-      // Behind a call all is read from the Thread record again.
-      if (flow.order[b].terminator.kind !== 'call') for (const n of next[b]) after = union(after, live[n]);
+      for (const n of follows(b)) after = union(after, live[n]);
       const before = union(uses[b].read, without(after, uses[b].written));
       if (!same(before, live[b])) changed = true;
       live[b] = before;
@@ -62,9 +68,7 @@ export function registerUse(flow: ControlFlow): RegisterUse {
   for (let changed = true; changed; ) {
     changed = false;
     for (let b = 0; b < uses.length; b++) {
-      // A call brings the Thread record up to date.
-      if (flow.order[b].terminator.kind === 'call') continue;
-      for (const n of next[b]) {
+      for (const n of follows(b)) {
         const more = union(dirty[n], dirty[b]);
         if (!same(more, dirty[n])) changed = true;
         dirty[n] = more;

@@ -3,7 +3,7 @@ import { EXIT_EBREAK, EXIT_FENCE_I, Thread } from '../../src/sync/records/thread
 import { BareMachine } from '../interpreter/bareMachine.js';
 import { CODE, DATA } from '../interpreter/runCode.js';
 import { interesting, RandomBits } from '../isa/floatVectors.js';
-import { BASES, randomProgram } from './randomPrograms.js';
+import { BASES, randomProgram, STACK } from './randomPrograms.js';
 import { TranslatedMachine } from './translatedMachine.js';
 
 /** Translated code against the interpreter: the same exits in the same states, to the end. */
@@ -22,6 +22,9 @@ function stateOf(machine: BareMachine): unknown {
   };
 }
 
+/** A page for return addresses, which nothing else gets at. */
+const RETURNS = DATA + 0x1_0000;
+
 function prepare(machine: BareMachine, program: Uint8Array, seed: number, at: number): void {
   const random = new RandomBits(seed);
   machine.map(CODE, 0x3000, 'rx');
@@ -36,6 +39,8 @@ function prepare(machine: BareMachine, program: Uint8Array, seed: number, at: nu
   }
   const bases = [0x800, 0x1000 - 16, 0x2000 + random.below(64), 0x2fc0, 0x3fe0, 0x1ff8 + random.below(8)];
   for (const base of BASES) machine.setX(base, BigInt(DATA + bases[random.below(bases.length)]));
+  machine.map(RETURNS, 0x1000);
+  machine.setX(STACK, BigInt(RETURNS + 0x800));
   machine.mem.setU32(machine.thread + Thread.fflags, random.below(2));
   machine.pc = at;
 }

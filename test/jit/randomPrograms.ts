@@ -5,13 +5,19 @@ import type { RandomBits } from '../isa/floatVectors.js';
 
 /**
  * Random programs that become hot: loops in loops, branches over a few instructions, calls, accesses of memory that are
- * aligned, misaligned, across pages and to nowhere, all of integer and floating-point arithmetic. They end by ebreak.
+ * aligned, misaligned, across pages and to nowhere, all of integer and floating-point arithmetic. Functions call each other and
+ * themselves, directly and through a register, and may return past their caller. They end by ebreak.
  */
 
 /** Registers that programs compute with, and those that they keep for themselves. */
 const VALUES = [5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 28, 29, 30, 31];
 export const BASES = [2, 8, 9];
 const COUNTERS = [18, 19];
+/** Where calls through a register go, a stack for return addresses, recursions left, and a return address kept aside. */
+const FUNCTION = 20;
+export const STACK = 21;
+const RECURSIONS = 22;
+const KEPT = 23;
 const RA = 1;
 
 const LEFT_OUT =
@@ -22,6 +28,10 @@ const STORES = INSTRUCTIONS.filter((row) => /^([s][bhwd]|fs[hwd]|cbo\.zero|cbo\.
 const ATOMICS = INSTRUCTIONS.filter((row) => /^(lr|sc|amo)/.test(row.mnemonic));
 const BRANCHES = INSTRUCTIONS.filter((row) => row.flow === 'branch');
 const ADDI = instructionNamed('addi');
+const AUIPC = instructionNamed('auipc');
+const LD = instructionNamed('ld');
+const SD = instructionNamed('sd');
+const BEQ = instructionNamed('beq');
 const JAL = instructionNamed('jal');
 const JALR = instructionNamed('jalr');
 const BNE = instructionNamed('bne');
@@ -158,6 +168,40 @@ class ProgramWriter {
     }
   }
 
+  /** A call of what `patch` says, directly or through a register. */
+  call(): { patch(target: number): void } {
+    if (this.random.below(3) > 0) return this.jump(JAL, { rd: RA });
+    this.fixed(encode(AUIPC, { rd: FUNCTION }));
+    const item = {
+      length: 4 as const,
+      target: -1,
+      word: (distance: number) => encode(ADDI, { rd: FUNCTION, rs1: FUNCTION }, distance + 4),
+    };
+    this.items.push(item);
+    this.fixed(encode(JALR, { rd: RA, rs1: FUNCTION }));
+    return {
+      patch: (to) => {
+        item.target = to;
+      },
+    };
+  }
+
+  return(): void {
+    // The lowest bit of an address to return to does not count.
+    if (this.random.below(4) === 0) this.fixed(encode(ADDI, { rd: RA, rs1: RA }, 1));
+    this.fixed(encode(JALR, { rd: 0, rs1: RA }));
+  }
+
+  /** A function that keeps its return address on the stack while `body` is done. */
+  framed(body: () => void): void {
+    this.fixed(encode(ADDI, { rd: STACK, rs1: STACK }, -16));
+    this.fixed(encode(SD, { rs1: STACK, rs2: RA }));
+    body();
+    this.fixed(encode(LD, { rd: RA, rs1: STACK }));
+    this.fixed(encode(ADDI, { rd: STACK, rs1: STACK }, 16));
+    this.return();
+  }
+
   /** `times` rounds of a body, counted down in a register. */
   loop(counter: number, times: number, body: () => void): void {
     this.fixed(encode(ADDI, { rd: counter, rs1: 0 }, times));
@@ -193,7 +237,10 @@ export function randomProgram(random: RandomBits, size: number): Uint8Array {
   const calls: { patch(target: number): void }[] = [];
   const piece = (): void => {
     writer.body(4 + random.below(size / 4));
-    if (random.below(2) === 0) calls.push(writer.jump(JAL, { rd: RA }));
+    if (random.below(2) === 0) {
+      if (random.below(2) === 0) writer.fixed(encode(ADDI, { rd: RECURSIONS, rs1: 0 }, random.below(6)));
+      calls.push(writer.call());
+    }
   };
   writer.loop(outer, 3 + random.below(6), () => {
     piece();
@@ -201,13 +248,50 @@ export function randomProgram(random: RandomBits, size: number): Uint8Array {
     piece();
   });
   writer.fixed(0x0010_0073);
-  // Two functions; the calls are to either.
+
+  // Leaf functions; one of them returns to the caller of its caller now and then.
   const functions: number[] = [];
-  for (let i = 0; i < 2; i++) {
+  const leaf = (): void => {
     functions.push(writer.items.length);
-    writer.body(i === 0 ? 3 + random.below(6) : 30 + random.below(30));
-    writer.fixed(encode(JALR, { rd: 0, rs1: RA }));
-  }
-  for (const call of calls) call.patch(functions[random.below(2)]);
+    writer.body(random.below(2) === 0 ? 3 + random.below(6) : 30 + random.below(30));
+    writer.return();
+  };
+  leaf();
+  leaf();
+  const far = writer.items.length;
+  const stays = writer.jump(BEQ, {
+    rs1: VALUES[random.below(VALUES.length)],
+    rs2: VALUES[random.below(VALUES.length)],
+  });
+  writer.fixed(encode(ADDI, { rd: STACK, rs1: STACK }, 16));
+  writer.fixed(encode(ADDI, { rd: RA, rs1: KEPT }));
+  stays.patch(writer.items.length);
+  writer.return();
+
+  const inside: { patch(target: number): void }[] = [];
+  functions.push(writer.items.length);
+  writer.framed(() => {
+    writer.body(3 + random.below(8));
+    inside.push(writer.call(), writer.call());
+    writer.body(3);
+  });
+  functions.push(writer.items.length);
+  writer.framed(() => {
+    writer.fixed(encode(ADDI, { rd: KEPT, rs1: RA }));
+    writer.call().patch(far);
+    writer.body(2 + random.below(4));
+  });
+  const recursive = writer.items.length;
+  functions.push(recursive);
+  writer.framed(() => {
+    const ends = writer.jump(BEQ, { rs1: RECURSIONS, rs2: 0 });
+    writer.fixed(encode(ADDI, { rd: RECURSIONS, rs1: RECURSIONS }, -1));
+    writer.call().patch(recursive);
+    writer.body(2 + random.below(4));
+    if (random.below(2) === 0) writer.call().patch(recursive);
+    ends.patch(writer.items.length);
+  });
+  for (const call of inside) call.patch(functions[random.below(2)]);
+  for (const call of calls) call.patch(functions[random.below(functions.length)]);
   return writer.bytes();
 }

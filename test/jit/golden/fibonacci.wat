@@ -31,7 +31,7 @@
       (i32.const 1))
     (unreachable))
   (func (;2;) (type 0) (param i32 i32) (result i32)
-    (local i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64)
+    (local i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i64)
     (local.set 2
       (i64.load offset=8
         (local.get 0)))
@@ -152,90 +152,37 @@
                 (i64.const -1)))
             (local.set 2
               (i64.const 65564))
-            (local.set 6
-              (i32.sub
-                (local.get 6)
-                (i32.const 7)))
-            (if  ;; label = @5
-              (i32.or
-                (i32.eqz
-                  (local.get 1))
-                (i32.eqz
-                  (i32.gt_s
-                    (local.get 6)
-                    (i32.load offset=640
-                      (local.get 0)))))
-              (then
-                (local.set 7
-                  (i64.const 65536))
-                (br 4 (;@1;))))
-            (i64.store offset=8
-              (local.get 0)
-              (local.get 2))
-            (i64.store offset=16
-              (local.get 0)
-              (local.get 3))
-            (i64.store offset=80
-              (local.get 0)
-              (local.get 4))
-            (i64.store offset=120
-              (local.get 0)
-              (local.get 5))
-            (i64.store offset=520
-              (local.get 0)
-              (i64.const 65536))
-            (local.set 18
-              (call 2
-                (local.get 0)
-                (i32.sub
-                  (local.get 1)
-                  (i32.const 1))))
-            (if  ;; label = @5
-              (i32.or
-                (local.get 18)
-                (i64.ne
-                  (i64.load offset=520
-                    (local.get 0))
-                  (i64.const 65564)))
-              (then
-                (i64.store offset=552
-                  (local.get 0)
-                  (i64.add
-                    (i64.load offset=552
-                      (local.get 0))
-                    (i64.extend_i32_s
-                      (i32.sub
-                        (i32.const 1000)
-                        (local.get 6)))))
-                (return
-                  (local.get 18))))
-            (local.set 2
-              (i64.load offset=8
-                (local.get 0)))
-            (local.set 3
-              (i64.load offset=16
-                (local.get 0)))
-            (local.set 4
-              (i64.load offset=80
-                (local.get 0)))
-            (local.set 5
-              (i64.load offset=120
-                (local.get 0)))
-            (local.set 9
-              (i32.const 28672))
-            (br_if 1 (;@3;)
-              (i64.ne
-                (i64.and
+            (block  ;; label = @5
+              (local.set 5
+                (i64.const 2))
+              (if  ;; label = @6
+                (i64.lt_s
+                  (local.get 4)
+                  (local.get 5))
+                (then
+                  (local.set 6
+                    (i32.sub
+                      (local.get 6)
+                      (i32.const 9)))
+                  (br 1 (;@5;))))
+              (local.set 3
+                (i64.add
                   (local.get 3)
-                  (local.get 15))
-                (i64.const 0)))
-            (local.set 18
-              (i32.add
-                (i32.wrap_i64
-                  (local.get 3))
-                (i32.const 0)))
-            (if  ;; label = @5
-              (i32.ne
+                  (i64.const -16)))
+              (local.set 9
+                (i32.const 12298))
+              (br_if 2 (;@3;)
+                (i64.ne
+                  (i64.and
+                    (local.get 3)
+                    (local.get 15))
+                  (i64.const 0)))
+              (local.set 18
+                (i32.add
+                  (i32.wrap_i64
+                    (local.get 3))
+                  (i32.const 0)))
+              (local.set 17
                 (i32.load
                   (i32.add
                     (local.get 13)
@@ -244,10 +191,139 @@
                         (i64.shr_u
                           (local.get 3)
                           (i64.const 12)))
-                      (i32.const 2))))
-                (i32.const 1))
-              (then
-                (local.set 17
+                      (i32.const 2)))))
+              (local.set 16
+                (i64.add
+                  (local.get 3)
+                  (i64.const 15)))
+              (br_if 2 (;@3;)
+                (i64.ne
+                  (i64.and
+                    (local.get 16)
+                    (local.get 14))
+                  (i64.const 0)))
+              (br_if 2 (;@3;)
+                (i32.ne
+                  (i32.load
+                    (i32.add
+                      (local.get 13)
+                      (i32.shl
+                        (i32.wrap_i64
+                          (i64.shr_u
+                            (local.get 16)
+                            (i64.const 12)))
+                        (i32.const 2))))
+                  (local.get 17)))
+              (if  ;; label = @6
+                (i32.ne
+                  (local.get 17)
+                  (i32.const 1))
+                (then
+                  (br_if 3 (;@3;)
+                    (i32.eqz
+                      (local.get 17)))
+                  (local.set 18
+                    (i32.add
+                      (local.get 18)
+                      (i32.sub
+                        (local.get 17)
+                        (i32.const 1))))))
+              (i64.store offset=8
+                (local.get 18)
+                (local.get 2))
+              (i64.store
+                (local.get 18)
+                (local.get 4))
+              (local.set 4
+                (i64.add
+                  (local.get 4)
+                  (i64.const -1)))
+              (local.set 2
+                (i64.const 65564))
+              (local.set 6
+                (i32.sub
+                  (local.get 6)
+                  (i32.const 14)))
+              (if  ;; label = @6
+                (i32.or
+                  (i32.eqz
+                    (local.get 1))
+                  (i32.eqz
+                    (i32.lt_s
+                      (i32.load offset=640
+                        (local.get 0))
+                      (local.get 6))))
+                (then
+                  (local.set 7
+                    (i64.const 65536))
+                  (br 5 (;@1;))))
+              (i64.store offset=8
+                (local.get 0)
+                (local.get 2))
+              (i64.store offset=16
+                (local.get 0)
+                (local.get 3))
+              (i64.store offset=80
+                (local.get 0)
+                (local.get 4))
+              (i64.store offset=120
+                (local.get 0)
+                (local.get 5))
+              (i64.store offset=520
+                (local.get 0)
+                (i64.const 65536))
+              (local.set 18
+                (call 2
+                  (local.get 0)
+                  (i32.sub
+                    (local.get 1)
+                    (i32.const 1))))
+              (if  ;; label = @6
+                (i32.or
+                  (local.get 18)
+                  (i64.ne
+                    (i64.load offset=520
+                      (local.get 0))
+                    (i64.const 65564)))
+                (then
+                  (i64.store offset=552
+                    (local.get 0)
+                    (i64.add
+                      (i64.load offset=552
+                        (local.get 0))
+                      (i64.extend_i32_s
+                        (i32.sub
+                          (i32.const 1000)
+                          (local.get 6)))))
+                  (return
+                    (local.get 18))))
+              (local.set 2
+                (i64.load offset=8
+                  (local.get 0)))
+              (local.set 3
+                (i64.load offset=16
+                  (local.get 0)))
+              (local.set 4
+                (i64.load offset=80
+                  (local.get 0)))
+              (local.set 5
+                (i64.load offset=120
+                  (local.get 0)))
+              (local.set 9
+                (i32.const 28672))
+              (br_if 2 (;@3;)
+                (i64.ne
+                  (i64.and
+                    (local.get 3)
+                    (local.get 15))
+                  (i64.const 0)))
+              (local.set 18
+                (i32.add
+                  (i32.wrap_i64
+                    (local.get 3))
+                  (i32.const 0)))
+              (if  ;; label = @6
+                (i32.ne
                   (i32.load
                     (i32.add
                       (local.get 13)
@@ -256,172 +332,709 @@
                           (i64.shr_u
                             (local.get 3)
                             (i64.const 12)))
-                        (i32.const 2)))))
-                (br_if 2 (;@3;)
-                  (i32.eqz
-                    (local.get 17)))
-                (local.set 18
-                  (i32.add
-                    (local.get 18)
-                    (i32.sub
-                      (local.get 17)
-                      (i32.const 1))))))
-            (local.set 5
-              (i64.load
-                (local.get 18)))
-            (i64.store
-              (local.get 18)
-              (local.get 4))
-            (local.set 4
-              (i64.add
-                (local.get 5)
-                (i64.const -2)))
-            (local.set 2
-              (i64.const 65580))
-            (local.set 6
-              (i32.sub
-                (local.get 6)
-                (i32.const 4)))
-            (if  ;; label = @5
-              (i32.or
-                (i32.eqz
-                  (local.get 1))
-                (i32.eqz
-                  (i32.gt_s
-                    (local.get 6)
-                    (i32.load offset=640
-                      (local.get 0)))))
-              (then
-                (local.set 7
-                  (i64.const 65536))
-                (br 4 (;@1;))))
-            (i64.store offset=8
-              (local.get 0)
-              (local.get 2))
-            (i64.store offset=80
-              (local.get 0)
-              (local.get 4))
-            (i64.store offset=120
-              (local.get 0)
-              (local.get 5))
-            (i64.store offset=520
-              (local.get 0)
-              (i64.const 65536))
-            (local.set 18
-              (call 2
-                (local.get 0)
-                (i32.sub
-                  (local.get 1)
-                  (i32.const 1))))
-            (if  ;; label = @5
-              (i32.or
-                (local.get 18)
-                (i64.ne
-                  (i64.load offset=520
-                    (local.get 0))
-                  (i64.const 65580)))
-              (then
-                (i64.store offset=552
-                  (local.get 0)
-                  (i64.add
-                    (i64.load offset=552
-                      (local.get 0))
-                    (i64.extend_i32_s
+                        (i32.const 2))))
+                  (i32.const 1))
+                (then
+                  (local.set 17
+                    (i32.load
+                      (i32.add
+                        (local.get 13)
+                        (i32.shl
+                          (i32.wrap_i64
+                            (i64.shr_u
+                              (local.get 3)
+                              (i64.const 12)))
+                          (i32.const 2)))))
+                  (br_if 3 (;@3;)
+                    (i32.eqz
+                      (local.get 17)))
+                  (local.set 18
+                    (i32.add
+                      (local.get 18)
                       (i32.sub
-                        (i32.const 1000)
-                        (local.get 6)))))
-                (return
-                  (local.get 18))))
-            (local.set 2
-              (i64.load offset=8
-                (local.get 0)))
-            (local.set 3
-              (i64.load offset=16
-                (local.get 0)))
-            (local.set 4
-              (i64.load offset=80
-                (local.get 0)))
-            (local.set 5
-              (i64.load offset=120
-                (local.get 0)))
-            (local.set 9
-              (i32.const 45056))
-            (br_if 1 (;@3;)
-              (i64.ne
-                (i64.and
-                  (local.get 3)
-                  (local.get 15))
-                (i64.const 0)))
-            (local.set 18
-              (i32.add
-                (i32.wrap_i64
-                  (local.get 3))
-                (i32.const 0)))
-            (local.set 17
-              (i32.load
+                        (local.get 17)
+                        (i32.const 1))))))
+              (local.set 5
+                (i64.load
+                  (local.get 18)))
+              (i64.store
+                (local.get 18)
+                (local.get 4))
+              (local.set 4
+                (i64.add
+                  (local.get 5)
+                  (i64.const -2)))
+              (local.set 2
+                (i64.const 65580))
+              (local.set 6
+                (i32.sub
+                  (local.get 6)
+                  (i32.const 4)))
+              (if  ;; label = @6
+                (i32.or
+                  (i32.eqz
+                    (local.get 1))
+                  (i32.eqz
+                    (i32.lt_s
+                      (i32.load offset=640
+                        (local.get 0))
+                      (local.get 6))))
+                (then
+                  (local.set 7
+                    (i64.const 65536))
+                  (br 5 (;@1;))))
+              (i64.store offset=8
+                (local.get 0)
+                (local.get 2))
+              (i64.store offset=80
+                (local.get 0)
+                (local.get 4))
+              (i64.store offset=120
+                (local.get 0)
+                (local.get 5))
+              (i64.store offset=520
+                (local.get 0)
+                (i64.const 65536))
+              (local.set 18
+                (call 2
+                  (local.get 0)
+                  (i32.sub
+                    (local.get 1)
+                    (i32.const 1))))
+              (if  ;; label = @6
+                (i32.or
+                  (local.get 18)
+                  (i64.ne
+                    (i64.load offset=520
+                      (local.get 0))
+                    (i64.const 65580)))
+                (then
+                  (i64.store offset=552
+                    (local.get 0)
+                    (i64.add
+                      (i64.load offset=552
+                        (local.get 0))
+                      (i64.extend_i32_s
+                        (i32.sub
+                          (i32.const 1000)
+                          (local.get 6)))))
+                  (return
+                    (local.get 18))))
+              (local.set 2
+                (i64.load offset=8
+                  (local.get 0)))
+              (local.set 3
+                (i64.load offset=16
+                  (local.get 0)))
+              (local.set 4
+                (i64.load offset=80
+                  (local.get 0)))
+              (local.set 5
+                (i64.load offset=120
+                  (local.get 0)))
+              (local.set 9
+                (i32.const 45056))
+              (br_if 2 (;@3;)
+                (i64.ne
+                  (i64.and
+                    (local.get 3)
+                    (local.get 15))
+                  (i64.const 0)))
+              (local.set 18
                 (i32.add
-                  (local.get 12)
-                  (i32.shl
-                    (i32.wrap_i64
-                      (i64.shr_u
-                        (local.get 3)
-                        (i64.const 12)))
-                    (i32.const 2)))))
-            (local.set 16
-              (i64.add
-                (local.get 3)
-                (i64.const 15)))
-            (br_if 1 (;@3;)
-              (i64.ne
-                (i64.and
-                  (local.get 16)
-                  (local.get 14))
-                (i64.const 0)))
-            (br_if 1 (;@3;)
-              (i32.ne
+                  (i32.wrap_i64
+                    (local.get 3))
+                  (i32.const 0)))
+              (local.set 17
                 (i32.load
                   (i32.add
                     (local.get 12)
                     (i32.shl
                       (i32.wrap_i64
                         (i64.shr_u
-                          (local.get 16)
+                          (local.get 3)
                           (i64.const 12)))
-                      (i32.const 2))))
-                (local.get 17)))
+                      (i32.const 2)))))
+              (local.set 16
+                (i64.add
+                  (local.get 3)
+                  (i64.const 15)))
+              (br_if 2 (;@3;)
+                (i64.ne
+                  (i64.and
+                    (local.get 16)
+                    (local.get 14))
+                  (i64.const 0)))
+              (br_if 2 (;@3;)
+                (i32.ne
+                  (i32.load
+                    (i32.add
+                      (local.get 12)
+                      (i32.shl
+                        (i32.wrap_i64
+                          (i64.shr_u
+                            (local.get 16)
+                            (i64.const 12)))
+                        (i32.const 2))))
+                  (local.get 17)))
+              (if  ;; label = @6
+                (i32.ne
+                  (local.get 17)
+                  (i32.const 1))
+                (then
+                  (br_if 3 (;@3;)
+                    (i32.eqz
+                      (local.get 17)))
+                  (local.set 18
+                    (i32.add
+                      (local.get 18)
+                      (i32.sub
+                        (local.get 17)
+                        (i32.const 1))))))
+              (local.set 5
+                (i64.load
+                  (local.get 18)))
+              (local.set 4
+                (i64.add
+                  (local.get 4)
+                  (local.get 5)))
+              (local.set 2
+                (i64.load offset=8
+                  (local.get 18)))
+              (local.set 3
+                (i64.add
+                  (local.get 3)
+                  (i64.const 16)))
+              (local.set 6
+                (i32.sub
+                  (local.get 6)
+                  (i32.const 4)))
+              (br 0 (;@5;)))
+            (local.set 19
+              (i64.and
+                (local.get 2)
+                (i64.const -2)))
             (if  ;; label = @5
-              (i32.ne
-                (local.get 17)
-                (i32.const 1))
+              (i64.eq
+                (local.get 19)
+                (i64.const 65564))
               (then
+                (local.set 9
+                  (i32.const 28673))
                 (br_if 2 (;@3;)
-                  (i32.eqz
-                    (local.get 17)))
+                  (i64.ne
+                    (i64.and
+                      (local.get 3)
+                      (local.get 15))
+                    (i64.const 0)))
                 (local.set 18
                   (i32.add
-                    (local.get 18)
-                    (i32.sub
+                    (i32.wrap_i64
+                      (local.get 3))
+                    (i32.const 0)))
+                (if  ;; label = @6
+                  (i32.ne
+                    (i32.load
+                      (i32.add
+                        (local.get 13)
+                        (i32.shl
+                          (i32.wrap_i64
+                            (i64.shr_u
+                              (local.get 3)
+                              (i64.const 12)))
+                          (i32.const 2))))
+                    (i32.const 1))
+                  (then
+                    (local.set 17
+                      (i32.load
+                        (i32.add
+                          (local.get 13)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 3)
+                                (i64.const 12)))
+                            (i32.const 2)))))
+                    (br_if 3 (;@3;)
+                      (i32.eqz
+                        (local.get 17)))
+                    (local.set 18
+                      (i32.add
+                        (local.get 18)
+                        (i32.sub
+                          (local.get 17)
+                          (i32.const 1))))))
+                (local.set 5
+                  (i64.load
+                    (local.get 18)))
+                (i64.store
+                  (local.get 18)
+                  (local.get 4))
+                (local.set 4
+                  (i64.add
+                    (local.get 5)
+                    (i64.const -2)))
+                (local.set 2
+                  (i64.const 65580))
+                (block  ;; label = @6
+                  (local.set 5
+                    (i64.const 2))
+                  (if  ;; label = @7
+                    (i64.lt_s
+                      (local.get 4)
+                      (local.get 5))
+                    (then
+                      (local.set 6
+                        (i32.sub
+                          (local.get 6)
+                          (i32.const 7)))
+                      (br 1 (;@6;))))
+                  (local.set 3
+                    (i64.add
+                      (local.get 3)
+                      (i64.const -16)))
+                  (local.set 9
+                    (i32.const 12296))
+                  (br_if 3 (;@3;)
+                    (i64.ne
+                      (i64.and
+                        (local.get 3)
+                        (local.get 15))
+                      (i64.const 0)))
+                  (local.set 18
+                    (i32.add
+                      (i32.wrap_i64
+                        (local.get 3))
+                      (i32.const 0)))
+                  (local.set 17
+                    (i32.load
+                      (i32.add
+                        (local.get 13)
+                        (i32.shl
+                          (i32.wrap_i64
+                            (i64.shr_u
+                              (local.get 3)
+                              (i64.const 12)))
+                          (i32.const 2)))))
+                  (local.set 16
+                    (i64.add
+                      (local.get 3)
+                      (i64.const 15)))
+                  (br_if 3 (;@3;)
+                    (i64.ne
+                      (i64.and
+                        (local.get 16)
+                        (local.get 14))
+                      (i64.const 0)))
+                  (br_if 3 (;@3;)
+                    (i32.ne
+                      (i32.load
+                        (i32.add
+                          (local.get 13)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 16)
+                                (i64.const 12)))
+                            (i32.const 2))))
+                      (local.get 17)))
+                  (if  ;; label = @7
+                    (i32.ne
                       (local.get 17)
-                      (i32.const 1))))))
-            (local.set 5
-              (i64.load
-                (local.get 18)))
-            (local.set 4
-              (i64.add
-                (local.get 4)
-                (local.get 5)))
-            (local.set 2
-              (i64.load offset=8
-                (local.get 18)))
-            (local.set 3
-              (i64.add
-                (local.get 3)
-                (i64.const 16)))
+                      (i32.const 1))
+                    (then
+                      (br_if 4 (;@3;)
+                        (i32.eqz
+                          (local.get 17)))
+                      (local.set 18
+                        (i32.add
+                          (local.get 18)
+                          (i32.sub
+                            (local.get 17)
+                            (i32.const 1))))))
+                  (i64.store offset=8
+                    (local.get 18)
+                    (local.get 2))
+                  (i64.store
+                    (local.get 18)
+                    (local.get 4))
+                  (local.set 4
+                    (i64.add
+                      (local.get 4)
+                      (i64.const -1)))
+                  (local.set 2
+                    (i64.const 65564))
+                  (local.set 6
+                    (i32.sub
+                      (local.get 6)
+                      (i32.const 12)))
+                  (if  ;; label = @7
+                    (i32.or
+                      (i32.eqz
+                        (local.get 1))
+                      (i32.eqz
+                        (i32.lt_s
+                          (i32.load offset=640
+                            (local.get 0))
+                          (local.get 6))))
+                    (then
+                      (local.set 7
+                        (i64.const 65536))
+                      (br 6 (;@1;))))
+                  (i64.store offset=8
+                    (local.get 0)
+                    (local.get 2))
+                  (i64.store offset=16
+                    (local.get 0)
+                    (local.get 3))
+                  (i64.store offset=80
+                    (local.get 0)
+                    (local.get 4))
+                  (i64.store offset=120
+                    (local.get 0)
+                    (local.get 5))
+                  (i64.store offset=520
+                    (local.get 0)
+                    (i64.const 65536))
+                  (local.set 18
+                    (call 2
+                      (local.get 0)
+                      (i32.sub
+                        (local.get 1)
+                        (i32.const 1))))
+                  (if  ;; label = @7
+                    (i32.or
+                      (local.get 18)
+                      (i64.ne
+                        (i64.load offset=520
+                          (local.get 0))
+                        (i64.const 65564)))
+                    (then
+                      (i64.store offset=552
+                        (local.get 0)
+                        (i64.add
+                          (i64.load offset=552
+                            (local.get 0))
+                          (i64.extend_i32_s
+                            (i32.sub
+                              (i32.const 1000)
+                              (local.get 6)))))
+                      (return
+                        (local.get 18))))
+                  (local.set 2
+                    (i64.load offset=8
+                      (local.get 0)))
+                  (local.set 3
+                    (i64.load offset=16
+                      (local.get 0)))
+                  (local.set 4
+                    (i64.load offset=80
+                      (local.get 0)))
+                  (local.set 5
+                    (i64.load offset=120
+                      (local.get 0)))
+                  (local.set 9
+                    (i32.const 28672))
+                  (br_if 3 (;@3;)
+                    (i64.ne
+                      (i64.and
+                        (local.get 3)
+                        (local.get 15))
+                      (i64.const 0)))
+                  (local.set 18
+                    (i32.add
+                      (i32.wrap_i64
+                        (local.get 3))
+                      (i32.const 0)))
+                  (if  ;; label = @7
+                    (i32.ne
+                      (i32.load
+                        (i32.add
+                          (local.get 13)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 3)
+                                (i64.const 12)))
+                            (i32.const 2))))
+                      (i32.const 1))
+                    (then
+                      (local.set 17
+                        (i32.load
+                          (i32.add
+                            (local.get 13)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 3)
+                                  (i64.const 12)))
+                              (i32.const 2)))))
+                      (br_if 4 (;@3;)
+                        (i32.eqz
+                          (local.get 17)))
+                      (local.set 18
+                        (i32.add
+                          (local.get 18)
+                          (i32.sub
+                            (local.get 17)
+                            (i32.const 1))))))
+                  (local.set 5
+                    (i64.load
+                      (local.get 18)))
+                  (i64.store
+                    (local.get 18)
+                    (local.get 4))
+                  (local.set 4
+                    (i64.add
+                      (local.get 5)
+                      (i64.const -2)))
+                  (local.set 2
+                    (i64.const 65580))
+                  (local.set 6
+                    (i32.sub
+                      (local.get 6)
+                      (i32.const 4)))
+                  (if  ;; label = @7
+                    (i32.or
+                      (i32.eqz
+                        (local.get 1))
+                      (i32.eqz
+                        (i32.lt_s
+                          (i32.load offset=640
+                            (local.get 0))
+                          (local.get 6))))
+                    (then
+                      (local.set 7
+                        (i64.const 65536))
+                      (br 6 (;@1;))))
+                  (i64.store offset=8
+                    (local.get 0)
+                    (local.get 2))
+                  (i64.store offset=80
+                    (local.get 0)
+                    (local.get 4))
+                  (i64.store offset=120
+                    (local.get 0)
+                    (local.get 5))
+                  (i64.store offset=520
+                    (local.get 0)
+                    (i64.const 65536))
+                  (local.set 18
+                    (call 2
+                      (local.get 0)
+                      (i32.sub
+                        (local.get 1)
+                        (i32.const 1))))
+                  (if  ;; label = @7
+                    (i32.or
+                      (local.get 18)
+                      (i64.ne
+                        (i64.load offset=520
+                          (local.get 0))
+                        (i64.const 65580)))
+                    (then
+                      (i64.store offset=552
+                        (local.get 0)
+                        (i64.add
+                          (i64.load offset=552
+                            (local.get 0))
+                          (i64.extend_i32_s
+                            (i32.sub
+                              (i32.const 1000)
+                              (local.get 6)))))
+                      (return
+                        (local.get 18))))
+                  (local.set 2
+                    (i64.load offset=8
+                      (local.get 0)))
+                  (local.set 3
+                    (i64.load offset=16
+                      (local.get 0)))
+                  (local.set 4
+                    (i64.load offset=80
+                      (local.get 0)))
+                  (local.set 5
+                    (i64.load offset=120
+                      (local.get 0)))
+                  (local.set 9
+                    (i32.const 45056))
+                  (br_if 3 (;@3;)
+                    (i64.ne
+                      (i64.and
+                        (local.get 3)
+                        (local.get 15))
+                      (i64.const 0)))
+                  (local.set 18
+                    (i32.add
+                      (i32.wrap_i64
+                        (local.get 3))
+                      (i32.const 0)))
+                  (local.set 17
+                    (i32.load
+                      (i32.add
+                        (local.get 12)
+                        (i32.shl
+                          (i32.wrap_i64
+                            (i64.shr_u
+                              (local.get 3)
+                              (i64.const 12)))
+                          (i32.const 2)))))
+                  (local.set 16
+                    (i64.add
+                      (local.get 3)
+                      (i64.const 15)))
+                  (br_if 3 (;@3;)
+                    (i64.ne
+                      (i64.and
+                        (local.get 16)
+                        (local.get 14))
+                      (i64.const 0)))
+                  (br_if 3 (;@3;)
+                    (i32.ne
+                      (i32.load
+                        (i32.add
+                          (local.get 12)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 16)
+                                (i64.const 12)))
+                            (i32.const 2))))
+                      (local.get 17)))
+                  (if  ;; label = @7
+                    (i32.ne
+                      (local.get 17)
+                      (i32.const 1))
+                    (then
+                      (br_if 4 (;@3;)
+                        (i32.eqz
+                          (local.get 17)))
+                      (local.set 18
+                        (i32.add
+                          (local.get 18)
+                          (i32.sub
+                            (local.get 17)
+                            (i32.const 1))))))
+                  (local.set 5
+                    (i64.load
+                      (local.get 18)))
+                  (local.set 4
+                    (i64.add
+                      (local.get 4)
+                      (local.get 5)))
+                  (local.set 2
+                    (i64.load offset=8
+                      (local.get 18)))
+                  (local.set 3
+                    (i64.add
+                      (local.get 3)
+                      (i64.const 16)))
+                  (local.set 6
+                    (i32.sub
+                      (local.get 6)
+                      (i32.const 4)))
+                  (br 0 (;@6;)))
+                (local.set 20
+                  (i64.and
+                    (local.get 2)
+                    (i64.const -2)))
+                (if  ;; label = @6
+                  (i64.eq
+                    (local.get 20)
+                    (i64.const 65580))
+                  (then
+                    (local.set 9
+                      (i32.const 45057))
+                    (br_if 3 (;@3;)
+                      (i64.ne
+                        (i64.and
+                          (local.get 3)
+                          (local.get 15))
+                        (i64.const 0)))
+                    (local.set 18
+                      (i32.add
+                        (i32.wrap_i64
+                          (local.get 3))
+                        (i32.const 0)))
+                    (local.set 17
+                      (i32.load
+                        (i32.add
+                          (local.get 12)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 3)
+                                (i64.const 12)))
+                            (i32.const 2)))))
+                    (local.set 16
+                      (i64.add
+                        (local.get 3)
+                        (i64.const 15)))
+                    (br_if 3 (;@3;)
+                      (i64.ne
+                        (i64.and
+                          (local.get 16)
+                          (local.get 14))
+                        (i64.const 0)))
+                    (br_if 3 (;@3;)
+                      (i32.ne
+                        (i32.load
+                          (i32.add
+                            (local.get 12)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 16)
+                                  (i64.const 12)))
+                              (i32.const 2))))
+                        (local.get 17)))
+                    (if  ;; label = @7
+                      (i32.ne
+                        (local.get 17)
+                        (i32.const 1))
+                      (then
+                        (br_if 4 (;@3;)
+                          (i32.eqz
+                            (local.get 17)))
+                        (local.set 18
+                          (i32.add
+                            (local.get 18)
+                            (i32.sub
+                              (local.get 17)
+                              (i32.const 1))))))
+                    (local.set 5
+                      (i64.load
+                        (local.get 18)))
+                    (local.set 4
+                      (i64.add
+                        (local.get 4)
+                        (local.get 5)))
+                    (local.set 2
+                      (i64.load offset=8
+                        (local.get 18)))
+                    (local.set 3
+                      (i64.add
+                        (local.get 3)
+                        (i64.const 16)))
+                    (local.set 6
+                      (i32.sub
+                        (local.get 6)
+                        (i32.const 5)))
+                    (br 2 (;@4;))))
+                (local.set 6
+                  (i32.sub
+                    (local.get 6)
+                    (i32.const 1)))
+                (local.set 7
+                  (local.get 20))
+                (br 4 (;@1;))))
             (local.set 6
               (i32.sub
                 (local.get 6)
-                (i32.const 4)))
-            (br 0 (;@4;)))
+                (i32.const 1)))
+            (local.set 7
+              (local.get 19))
+            (br 3 (;@1;)))
           (local.set 19
             (i64.and
               (local.get 2)

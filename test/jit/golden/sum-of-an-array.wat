@@ -132,10 +132,10 @@
                     (local.get 7)
                     (i32.const 4)))
                 (br_if 1 (;@4;)
-                  (i32.gt_s
-                    (local.get 7)
+                  (i32.lt_s
                     (i32.load offset=640
-                      (local.get 0))))
+                      (local.get 0))
+                    (local.get 7)))
                 (local.set 10
                   (i32.const 0))
                 (br 3 (;@2;))))
