@@ -2,13 +2,16 @@ import type { Caller } from '../memory/caller.js';
 import {
   MAP_ANONYMOUS,
   MAP_FIXED_NOREPLACE,
+  MAP_GROWSDOWN,
   MAP_NORESERVE,
   MAP_PRIVATE,
   MAP_STACK,
+  MIN_PAGE_SIZE,
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
 } from '../memory/linuxMemory.js';
+import { isMapped } from '../memory/mappings.js';
 import { copyOut } from '../memory/userAccess.js';
 import { targetPageSize } from '../mm/pageRange.js';
 import { targetMmap } from '../mm/targetMmap.js';
@@ -29,6 +32,10 @@ export const DEFAULT_STACK_SIZE = 8 * 1024 * 1024;
 const STACK_TOP = 0x1000_0000 - 0x10_0000;
 /** A stack larger than this goes wherever there is room. */
 const MAX_LOW_STACK = 64 * 1024 * 1024;
+
+const STACK_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK;
+/** Mapped below the stack pointer from the start (Linux: stack_expand). */
+const STACK_EXPAND = 128 * 1024;
 
 /** Longest single string, in pages, and largest share of the stack for all of them (MAX_ARG_STRLEN, _STK_LIM / 4 * 3). */
 const MAX_STRING_PAGES = 32;
@@ -109,7 +116,10 @@ export function checkArguments(
 export function buildInitialStack(c: Caller, request: StackRequest): InitialStack {
   const argv = request.argv.length === 0 ? [new Uint8Array(0)] : request.argv;
   checkArguments(argv, request.envp, request.stackSize, targetPageSize(c));
-  const { bottom, top } = mapStack(c, request.stackSize, request.program.executableStack);
+  const { program } = request;
+  const room = stackRoom(c, request.stackSize);
+  const whole = room ?? mapStack(c, request.stackSize, program.executableStack, MAP_GROWSDOWN);
+  const { top } = whole;
 
   // Strings, from the top down: a null word, the program's name, the environment, the arguments.
   let strings = 8 + request.execfn.length + 1;
@@ -118,7 +128,6 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
   const stringsAt = top - strings;
   const randomAt = Math.floor((stringsAt - 16) / 16) * 16;
 
-  const { program } = request;
   const auxv: [number, number][] = [];
   if (request.sysinfoEhdr !== undefined) auxv.push([AT_SYSINFO_EHDR, request.sysinfoEhdr]);
   auxv.push(
@@ -175,6 +184,17 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
   }
   const auxvBytes = image.slice(auxvAt, cursor - sp);
   image.set(request.random.subarray(0, 16), randomAt - sp);
+  let { bottom } = whole;
+  c.mem.setU32(c.mm + Mm.stackFloor, bottom / MIN_PAGE_SIZE);
+  if (room !== undefined) {
+    // What is written, and some more as Linux maps it; the rest when it is touched.
+    const page = targetPageSize(c);
+    bottom = Math.max(bottom, Math.floor(sp / page) * page - STACK_EXPAND);
+    const prot = stackProtection(program.executableStack);
+    const flags = STACK_FLAGS | MAP_GROWSDOWN | MAP_FIXED_NOREPLACE;
+    const at = targetMmap(c, bottom, top - bottom, prot, flags, null, 0);
+    if (at !== bottom) throw new LoadError(ENOMEM, 'no room for the stack');
+  }
   copyOut(c, sp, image);
 
   noteStack(c, { sp, argStart, argEnd, envEnd, auxv: auxvBytes });
@@ -208,19 +228,42 @@ export function noteStack(c: Caller, facts: StackFacts): void {
   if (old !== 0) freeBlock(mem, old, c.thread);
 }
 
-/** Maps the first thread's stack; its lowest address and its end. Throws LoadError. */
-export function mapStack(c: Caller, stackSize: number, executable: boolean): { bottom: number; top: number } {
-  const taskSize = c.mem.getU64(c.mm + Mm.taskSize);
+/** A stack's bounds. */
+interface StackBounds {
+  readonly bottom: number;
+  readonly top: number;
+}
+
+function sizeOfStack(c: Caller, stackSize: number): number {
   const page = targetPageSize(c);
-  const wanted = Math.min(Math.max(stackSize, 32 * page), Math.floor(taskSize / 4));
-  const size = Math.ceil(wanted / page) * page;
-  const prot = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
-  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
-  const top = Math.min(STACK_TOP, taskSize - 0x10_0000);
-  if (size <= MAX_LOW_STACK && top > size) {
-    const at = targetMmap(c, top - size, size, prot, flags | MAP_FIXED_NOREPLACE, null, 0);
-    if (at === top - size) return { bottom: at, top };
-    if (at >= 0) targetMunmap(c, at, size);
+  const most = Math.floor(c.mem.getU64(c.mm + Mm.taskSize) / 4);
+  return Math.ceil(Math.min(Math.max(stackSize, 32 * page), most) / page) * page;
+}
+
+/** Where a stack of that size can grow down from, if it is not too large and there is nothing there. */
+function stackRoom(c: Caller, stackSize: number): StackBounds | undefined {
+  const { mem, mm } = c;
+  const size = sizeOfStack(c, stackSize);
+  const top = Math.min(STACK_TOP, mem.getU64(mm + Mm.taskSize) - 0x10_0000);
+  const bottom = top - size;
+  if (size > MAX_LOW_STACK || bottom <= 0) return undefined;
+  return isMapped(mem, mm, bottom / MIN_PAGE_SIZE, top / MIN_PAGE_SIZE) ? undefined : { bottom, top };
+}
+
+function stackProtection(executable: boolean): number {
+  return PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
+}
+
+/** Maps the first thread's stack whole, with `more` flags; its lowest address and its end. Throws LoadError. */
+export function mapStack(c: Caller, stackSize: number, executable: boolean, more = 0): StackBounds {
+  const page = targetPageSize(c);
+  const size = sizeOfStack(c, stackSize);
+  const prot = stackProtection(executable);
+  const flags = STACK_FLAGS | MAP_NORESERVE | more;
+  const room = stackRoom(c, stackSize);
+  if (room !== undefined) {
+    const at = targetMmap(c, room.bottom, size, prot, flags | MAP_FIXED_NOREPLACE, null, 0);
+    if (at === room.bottom) return room;
   }
   // A page below it stays free of access, so that a stack that overflows hits nothing else.
   const guard = 16 * page;

@@ -89,8 +89,15 @@ function isFree(c: Caller, page: number, pages: number): boolean {
 /** Where a mapping begins, with the gap that is kept below a growing stack (Linux: vm_start_gap). */
 function startWithGuard(mem: SharedMemory, mm: number, mapping: number): number {
   const start = mem.getU32(mapping + Mapping.start);
-  const grows = (mem.getU32(mapping + Mapping.flags) & MAPPING_GROWSDOWN) !== 0;
-  return grows ? Math.max(0, start - stackGuardGap(mem, mm)) : start;
+  if ((mem.getU32(mapping + Mapping.flags) & MAPPING_GROWSDOWN) === 0) return start;
+  // The first stack has its room kept, as Linux keeps it by where it starts to place mappings (mmap_base).
+  const floor = mem.getU32(mm + Mm.stackFloor);
+  const isFirst =
+    floor !== 0 &&
+    mem.getU64(mm + Mm.startStack) < mem.getU32(mapping + Mapping.end) * MIN_PAGE_SIZE &&
+    mem.getU64(mm + Mm.startStack) >= start * MIN_PAGE_SIZE;
+  const lowest = isFirst ? Math.min(start, floor) : start;
+  return Math.max(0, lowest - stackGuardGap(mem, mm));
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Caller } from '../memory/caller.js';
 import { frameDescriptor, frameRefs } from '../memory/frames.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
-import { firstEndingAfter, firstMapping, mappingAt } from '../memory/mappingTree.js';
+import { firstEndingAfter, firstMapping } from '../memory/mappingTree.js';
 import { lockPage, nextPresent, PTE_OBJECT, pageEntry, unlockPage } from '../memory/pageTables.js';
 import { FRAME_DIRTY, FRAME_OBJECT, FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
@@ -264,10 +264,6 @@ export function addressSpaceFigures(c: Caller): AddressSpaceFigures {
       else if (flags & MAPPING_GROWSDOWN) stack += end - start;
     }
     data = mem.getU32(mm + Mm.dataPages) + stack;
-    // The first thread's stack is of fixed size here, no MAP_GROWSDOWN mapping, and counted as data.
-    const first = mappingAt(mem, mm, Math.floor(mem.getU64(mm + Mm.startStack) / MIN_PAGE_SIZE));
-    if (first !== 0 && (mem.getU32(first + Mapping.flags) & MAPPING_GROWSDOWN) === 0)
-      stack += mem.getU32(first + Mapping.end) - mem.getU32(first + Mapping.start);
   } finally {
     mmapUnlock(c);
   }

@@ -53,6 +53,30 @@ static void growing_stack(void) {
   show_maps(area, 2048);
 }
 
+/* The stack that the program was started on. */
+static void first_stack(void) {
+  char here[16];
+  char *base = (char *)((long)here & -PAGE);
+  SAY("small at first", status_pages("VmStk") < 256 ? "yes" : "no");
+  limit(RLIMIT_STACK, 1 << 20);
+  SAY("half the limit below", STORE(base - (1 << 19), 1));
+  SAY("has grown", status_pages("VmStk") >= 128 && status_pages("VmStk") < 256 ? "to there" : "otherwise");
+  SAY("beyond the limit", STORE(base - (2 << 20), 1));
+  limit(RLIMIT_STACK, 4 << 20);
+  SAY("within the new limit", STORE(base - (2 << 20), 1));
+  SAY("system call", number(read(new_file(NULL, PAGE), base - (3 << 20), 100)));
+  for (int i = 0; i < 1000; i++) map(64, i % 2 ? RW : PROT_READ, ANON | MAP_NORESERVE);
+  SAY("its room is kept", STORE(base - (4 << 20) + 64 * PAGE, 1));
+  fflush(stdout);
+  if (fork() == 0) {
+    limit(RLIMIT_STACK, 8 << 20);
+    SAY("in a child", STORE(base - (6 << 20), 1));
+    fflush(stdout);
+    _exit(0);
+  }
+  wait(NULL);
+}
+
 /* A system call reads and writes below a stack as the program does. */
 static void growing_by_system_call(void) {
   char *area = map(2048, PROT_NONE, ANON);
@@ -178,6 +202,7 @@ int main(void) {
   begin();
   in_child(address_space);
   in_child(growing_stack);
+  in_child(first_stack);
   in_child(growing_by_system_call);
   in_child(data);
   in_child(heap);
