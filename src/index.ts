@@ -1,4 +1,5 @@
 export { CpuModelError } from './isa/cpuModel.js';
+export type { MapFormat, MapReport } from './kernel/guestOptions.js';
 export { GuestProcess } from './machine/guestProcess.js';
 export { createMachine, InternalError, Machine, type MachineStatistics } from './machine/machine.js';
 export {

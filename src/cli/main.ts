@@ -14,7 +14,7 @@ function version(): string {
 
 /** The guesthouse command: parses its arguments, does what they say, and exits. Never prints a stack unless asked to. */
 export async function main(args: readonly string[]): Promise<void> {
-  const running = args.includes('run') ? import('./run.js') : undefined;
+  const running = args.includes('run') || args.includes('maps') ? import('./run.js') : undefined;
   running?.catch(() => {});
   try {
     const line = parseCommandLine(args, version());

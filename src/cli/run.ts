@@ -1,9 +1,12 @@
 import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
+import type { GuestProcess } from '../machine/guestProcess.js';
 import { createMachine, type Machine } from '../machine/machine.js';
-import { SpawnError } from '../machine/options.js';
+import { SpawnError, type SpawnOptions } from '../machine/options.js';
+import { writeReport } from '../observe/mapReport.js';
 import { formatPerfMap } from '../observe/regionProfile.js';
 import { formatStatistics } from '../observe/statistics.js';
 import { forwardSignals } from './hostSignals.js';
+import type { MapsOptions } from './mapsOptions.js';
 import type { RunOptions } from './runOptions.js';
 import { UsageError } from './usageError.js';
 
@@ -48,6 +51,7 @@ async function runGuest(machine: Machine, options: RunOptions): Promise<number> 
       strace: options.strace,
       logPage: options.logPage,
       dumpMaps: options.dumpMaps,
+      ...(options.maps !== undefined && reportOf(options.maps)),
       ...(options.placement !== undefined && options.placement),
       ...(options.root !== undefined && { root: options.root }),
       ...(options.argv0 !== undefined && { argv0: options.argv0 }),
@@ -59,11 +63,13 @@ async function runGuest(machine: Machine, options: RunOptions): Promise<number> 
       ...(options.unameRelease !== undefined && { unameRelease: options.unameRelease }),
     });
     const stopForwarding = forwardSignals(guest);
+    const endTimer = options.maps && printLater(guest, options.maps);
     try {
       const exit = await guest.exited;
       if (exit.crashReport !== undefined) process.stderr.write(exit.crashReport);
       return exit.code ?? 128 + exit.signalNumber;
     } finally {
+      endTimer?.();
       stopForwarding();
       if (options.perfMap !== undefined) {
         const { instructions } = guest.statistics();
@@ -77,6 +83,43 @@ async function runGuest(machine: Machine, options: RunOptions): Promise<number> 
     process.stderr.write(`guesthouse: ${program}: ${error.message}\n`);
     return error.errno === ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
   }
+}
+
+/** How the `maps` command spawns the program. */
+function reportOf(maps: MapsOptions): Pick<SpawnOptions, 'stdout' | 'dumpMaps'> {
+  const { at, format, children } = maps;
+  // A map at a time is printed by the main thread.
+  if (typeof at === 'object' && 'milliseconds' in at) return { stdout: process.stderr };
+  const point = typeof at === 'string' ? { at } : { at: 'call' as const, call: at.call };
+  const fd = openOutput(maps);
+  return { stdout: process.stderr, dumpMaps: { ...point, format, children, fd, header: children } };
+}
+
+function openOutput({ output }: MapsOptions): number {
+  if (output === undefined) return 1;
+  try {
+    return openSync(output, 'w');
+  } catch (error) {
+    throw new UsageError(`option --output: ${(error as Error).message}`);
+  }
+}
+
+/** Prints the map at the time that --at asks for. Returns what says, once the program has ended, that this came too late. */
+function printLater(guest: GuestProcess, maps: MapsOptions): () => void {
+  const { at, format } = maps;
+  if (typeof at !== 'object' || !('milliseconds' in at)) return () => {};
+  const fd = openOutput(maps);
+  let printed = false;
+  const timer = setTimeout(() => {
+    const map = guest.memoryMap(format);
+    if (map !== undefined) writeReport(fd, map);
+    printed = map !== undefined;
+  }, at.milliseconds);
+  return () => {
+    clearTimeout(timer);
+    if (!printed)
+      process.stderr.write(`guesthouse: the program ended before ${at.milliseconds} ms were over\n`);
+  };
 }
 
 /** What the options name must be there: that is no fault of the program's. Throws UsageError. */

@@ -4,10 +4,11 @@ import type { DirectoryMount } from '../machine/options.js';
 import { LARGEST_MACHINE, SMALLEST_MACHINE, type TranslationLogItem } from '../machine/options.js';
 import { PLACEMENTS, type PlacementName } from '../mm/findVma.js';
 import { parseDirectory } from './directoryOption.js';
+import { addMapsOptions, type MapsOptions } from './mapsOptions.js';
 import { parseSize } from './size.js';
 import { UsageError } from './usageError.js';
 
-/** The parsed command line of `guesthouse run`. Sizes in bytes. */
+/** The parsed command line of `guesthouse run` and `guesthouse maps`. Sizes in bytes. */
 export interface RunOptions {
   readonly program: string;
   readonly args: readonly string[];
@@ -33,6 +34,8 @@ export interface RunOptions {
   readonly logFile?: string;
   readonly perfMap?: string;
   readonly dumpMaps: boolean;
+  /** The command is `maps`. */
+  readonly maps?: MapsOptions;
   readonly strace: boolean;
   readonly stats: boolean;
   readonly verbose: boolean;
@@ -43,7 +46,7 @@ export type CommandLine =
   | { readonly kind: 'run'; readonly options: RunOptions }
   | { readonly kind: 'print'; readonly text: string };
 
-interface Parsed {
+interface Parsed extends MapsOptions {
   root?: string;
   dir: DirectoryMount[];
   env: (readonly [string, string])[];
@@ -196,112 +199,119 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     .exitOverride()
     .configureOutput(output);
 
-  program
-    .command('run')
-    .description('run a program')
-    .argument('<program>', 'the RISC-V 64 executable: a file of the host, or with --root a path in there')
-    .argument('[args...]', 'its arguments')
-    .option('-L, --root <dir>', 'host directory that is the root of what the program sees')
-    .option(
-      '--dir <host[:guest][:ro]>',
-      'another host directory it sees, writable unless :ro (repeatable)',
-      collect(parseDirectory),
-      [],
-    )
-    .option(
-      '-E, --env <name=value>',
-      'set an environment variable (repeatable)',
-      collect(parseAssignment),
-      [],
-    )
-    .option('-U, --unset <name>', 'take an environment variable away (repeatable)', collect(String), [])
-    .option('-0, --argv0 <name>', 'what the program gets as argv[0]')
-    .option('-C, --cwd <dir>', 'directory it starts in, as the program sees it')
-    .option('-s, --stack <size>', "size of the first thread's stack (default 8M)", size('--stack'))
-    .option('-R, --reserved-va <size>', 'size of its address space (default 64G)', parseReservedVa)
-    .option('--memory <size>', 'memory of the machine (default and most: 4G)', parseMemory)
-    .option(
-      '--page-size <size>',
-      'page size the program believes in: 4K, 16K or 64K',
-      pageSize('--page-size'),
-    )
-    .option(
-      '--host-page-size <size>',
-      'page size below the program: 4K, 16K or 64K',
-      pageSize('--host-page-size'),
-    )
-    .option('-r, --uname <release>', 'kernel release that uname reports')
-    .option(
-      '--cpu <model>',
-      'processor, as -cpu (which also works) in QEMU: rv64 (default), max, rv64,zfh=on …; or help',
-      parseCpu,
-    )
-    .option(
-      '--jit <on|off|threshold=n>',
-      'translate hot code to WebAssembly (default: in programs that run for a while)',
-      parseJit,
-    )
-    .option(
-      '--placement <policy[:seed]>',
-      'where mappings go: top-down (default), qemu, first-fit or random',
-      parsePlacement,
-    )
-    .option(
-      '-d <item[,item...]>',
-      `log ${Object.keys(LOG_ITEMS).join(', ')} (help says what they are)`,
-      parseLogged,
-      [],
-    )
-    .option('-D <file>', 'log (-d, --strace) to a file instead of stderr')
-    .option('--perf-map <file>', 'write which translated regions did how much to a file at the end')
-    .option('--dump-maps', 'print the memory map on stderr at the end', false)
-    .option('--strace', 'print system calls and signals on stderr', false)
-    .option('--stats', 'print statistics on stderr at the end', false)
-    .option('-v, --verbose', 'report unknown system calls, and internal errors with their stack', false)
-    .addHelpText(
-      'after',
-      '\nSizes are bytes, decimal or 0x hexadecimal, or with a suffix K, M or G.\n' +
-        'Exit status: that of the program, 128+n when signal n ends it, 126 when it cannot be run, 127 when it\n' +
-        'is not found, 2 for a wrong command line, 1 for an unknown processor or an internal error.',
-    )
-    .passThroughOptions()
-    .action((path: string, rest: string[], o: Parsed) => {
-      result = {
-        kind: 'run',
-        options: {
-          program: path,
-          args: rest,
-          dirs: o.dir,
-          env: o.env,
-          unset: o.unset,
-          logPage: o.d.includes('page'),
-          log: o.d.filter((item) => item !== 'page'),
-          dumpMaps: o.dumpMaps,
-          strace: o.strace,
-          stats: o.stats,
-          verbose: o.verbose,
-          ...(o.root !== undefined && { root: o.root }),
-          ...(o.argv0 !== undefined && { argv0: o.argv0 }),
-          ...(o.stack !== undefined && { stackSize: o.stack }),
-          ...(o.reservedVa !== undefined && { reservedVa: o.reservedVa }),
-          ...(o.memory !== undefined && { memory: o.memory }),
-          ...(o.pageSize !== undefined && { pageSize: o.pageSize }),
-          ...(o.hostPageSize !== undefined && { hostPageSize: o.hostPageSize }),
-          ...(o.cwd !== undefined && { cwd: o.cwd }),
-          ...(o.placement !== undefined && { placement: o.placement }),
-          ...(o.uname !== undefined && { unameRelease: o.uname }),
-          ...(o.D !== undefined && { logFile: o.D }),
-          ...(o.perfMap !== undefined && { perfMap: o.perfMap }),
-          ...(o.cpu !== undefined && { cpu: o.cpu }),
-          ...(o.jit !== undefined && { jit: o.jit }),
-        },
-      };
-    });
+  const declare = (name: string, description: string): Command =>
+    program
+      .command(name)
+      .description(description)
+      .argument('<program>', 'the RISC-V 64 executable: a file of the host, or with --root a path in there')
+      .argument('[args...]', 'its arguments')
+      .option('-L, --root <dir>', 'host directory that is the root of what the program sees')
+      .option(
+        '--dir <host[:guest][:ro]>',
+        'another host directory it sees, writable unless :ro (repeatable)',
+        collect(parseDirectory),
+        [],
+      )
+      .option(
+        '-E, --env <name=value>',
+        'set an environment variable (repeatable)',
+        collect(parseAssignment),
+        [],
+      )
+      .option('-U, --unset <name>', 'take an environment variable away (repeatable)', collect(String), [])
+      .option('-0, --argv0 <name>', 'what the program gets as argv[0]')
+      .option('-C, --cwd <dir>', 'directory it starts in, as the program sees it')
+      .option('-s, --stack <size>', "size of the first thread's stack (default 8M)", size('--stack'))
+      .option('-R, --reserved-va <size>', 'size of its address space (default 64G)', parseReservedVa)
+      .option('--memory <size>', 'memory of the machine (default and most: 4G)', parseMemory)
+      .option(
+        '--page-size <size>',
+        'page size the program believes in: 4K, 16K or 64K',
+        pageSize('--page-size'),
+      )
+      .option(
+        '--host-page-size <size>',
+        'page size below the program: 4K, 16K or 64K',
+        pageSize('--host-page-size'),
+      )
+      .option('-r, --uname <release>', 'kernel release that uname reports')
+      .option(
+        '--cpu <model>',
+        'processor, as -cpu (which also works) in QEMU: rv64 (default), max, rv64,zfh=on …; or help',
+        parseCpu,
+      )
+      .option(
+        '--jit <on|off|threshold=n>',
+        'translate hot code to WebAssembly (default: in programs that run for a while)',
+        parseJit,
+      )
+      .option(
+        '--placement <policy[:seed]>',
+        'where mappings go: top-down (default), qemu, first-fit or random',
+        parsePlacement,
+      )
+      .option(
+        '-d <item[,item...]>',
+        `log ${Object.keys(LOG_ITEMS).join(', ')} (help says what they are)`,
+        parseLogged,
+        [],
+      )
+      .option('-D <file>', 'log (-d, --strace) to a file instead of stderr')
+      .option('--perf-map <file>', 'write which translated regions did how much to a file at the end')
+      .option('--dump-maps', 'print the memory map on stderr at the end', false)
+      .option('--strace', 'print system calls and signals on stderr', false)
+      .option('--stats', 'print statistics on stderr at the end', false)
+      .option('-v, --verbose', 'report unknown system calls, and internal errors with their stack', false)
+      .addHelpText(
+        'after',
+        '\nSizes are bytes, decimal or 0x hexadecimal, or with a suffix K, M or G.\n' +
+          'Exit status: that of the program, 128+n when signal n ends it, 126 when it cannot be run, 127 when it\n' +
+          'is not found, 2 for a wrong command line, 1 for an unknown processor or an internal error.',
+      )
+      .passThroughOptions()
+      .action((path: string, rest: string[], o: Parsed) => {
+        result = {
+          kind: 'run',
+          options: {
+            program: path,
+            args: rest,
+            dirs: o.dir,
+            env: o.env,
+            unset: o.unset,
+            logPage: o.d.includes('page'),
+            log: o.d.filter((item) => item !== 'page'),
+            dumpMaps: o.dumpMaps,
+            strace: o.strace,
+            stats: o.stats,
+            verbose: o.verbose,
+            ...(name === 'maps' && { maps: o }),
+            ...(o.root !== undefined && { root: o.root }),
+            ...(o.argv0 !== undefined && { argv0: o.argv0 }),
+            ...(o.stack !== undefined && { stackSize: o.stack }),
+            ...(o.reservedVa !== undefined && { reservedVa: o.reservedVa }),
+            ...(o.memory !== undefined && { memory: o.memory }),
+            ...(o.pageSize !== undefined && { pageSize: o.pageSize }),
+            ...(o.hostPageSize !== undefined && { hostPageSize: o.hostPageSize }),
+            ...(o.cwd !== undefined && { cwd: o.cwd }),
+            ...(o.placement !== undefined && { placement: o.placement }),
+            ...(o.uname !== undefined && { unameRelease: o.uname }),
+            ...(o.D !== undefined && { logFile: o.D }),
+            ...(o.perfMap !== undefined && { perfMap: o.perfMap }),
+            ...(o.cpu !== undefined && { cpu: o.cpu }),
+            ...(o.jit !== undefined && { jit: o.jit }),
+          },
+        };
+      });
+  declare('run', 'run a program');
+  addMapsOptions(
+    declare('maps', 'run a program and print its memory map; what the program prints goes to stderr'),
+  );
   for (const command of program.commands) command.exitOverride().configureOutput(output);
 
   if (args.length === 0) return { kind: 'print', text: program.helpInformation() };
   try {
-    program.parse(withLongNames(args, program.commands[0]), { from: 'user' });
+    const command = program.commands.find((c) => c.name() === args[0]) ?? program.commands[0];
+    program.parse(withLongNames(args, command), { from: 'user' });
   } catch (error) {
     if (error instanceof PrintRequest) return { kind: 'print', text: error.message };
     if (error instanceof UsageError || error instanceof CpuModelError) throw error;

@@ -17,6 +17,7 @@ import { useFreebsdMap } from '../mm/freebsd/freebsdAddressSpace.js';
 import { targetPageSize } from '../mm/pageRange.js';
 import { targetMmap } from '../mm/targetMmap.js';
 import { targetMprotect } from '../mm/targetMprotect.js';
+import { reportMapAtStart } from '../observe/mapReport.js';
 import { logPageLayout } from '../observe/pageLog.js';
 import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
@@ -120,6 +121,10 @@ export function startProgram(t: ThreadContext): boolean {
   try {
     const program = openProgram(t, request);
     const image = buildImage(t, program);
+    if (reportMapAtStart(t)) {
+      exitGroup(t, 0);
+      return false;
+    }
     enterImage(t, program, image);
     return true;
   } catch (error) {

@@ -11,6 +11,7 @@ import {
 import { fetchFault, flushCode } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
 import { forgetKeptFiles } from '../memory/keptFiles.js';
+import { reportMapAfterCall } from '../observe/mapReport.js';
 import { logPageCall } from '../observe/pageLog.js';
 import { traceCall, traceResult, traceUnknown } from '../observe/strace.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
@@ -216,6 +217,7 @@ export function systemCall(t: ThreadContext): void {
     }
     if (strace) traceResult(t, entry, traced, result);
     if (logged) logPageCall(t, entry, traced, result);
+    if (t.options.mapReport?.call === entry.name) reportMapAfterCall(t, entry, result);
   }
   if (t.registersReplaced) {
     t.registersReplaced = false;

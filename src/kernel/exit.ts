@@ -2,7 +2,7 @@ import { UserFault } from '../memory/caller.js';
 import { writeU32 } from '../memory/userAccess.js';
 import { releaseMm } from '../mm/addressSpace.js';
 import { crashReport } from '../observe/crashReport.js';
-import { dumpMaps } from '../observe/pageLog.js';
+import { reportMapAtExit } from '../observe/mapReport.js';
 import { mmLockWaits, mmResidentPeak } from '../observe/statistics.js';
 import { allocateBlock } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
@@ -99,7 +99,7 @@ export function endThread(t: ThreadContext): void {
   // No thread comes after the last one that ends.
   const last =
     mem.atomicAdd(guest + Guest.threadsEnding, 1) + 1 === mem.atomicLoad(guest + Guest.threadsStarted);
-  if (last && t.options.dumpMaps) dumpMaps(t, mem.getU32(guest + Guest.pid));
+  if (last) reportMapAtExit(t);
 
   // Resources go first, so that the guest is a zombie only when nothing of it is left.
   removeThread(mem, thread, thread);

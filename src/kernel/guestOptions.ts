@@ -3,6 +3,24 @@ import { allocateBlock } from '../sync/heap.js';
 import { Guest } from '../sync/records/guest.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 
+/** Forms of a memory map: /proc/PID/maps, /proc/PID/smaps, QEMU's page_dump. */
+export const MAP_FORMATS = ['maps', 'smaps', 'pages'] as const;
+export type MapFormat = (typeof MAP_FORMATS)[number];
+
+/** When and where the memory map of a guest is reported. */
+export interface MapReport {
+  /** When it ends; before the first instruction, none of which is then executed; whenever it has made the call `call`. */
+  readonly at: 'exit' | 'start' | 'call';
+  readonly call?: string;
+  readonly format: MapFormat;
+  /** Descriptor of the Node process that it is written to; absent: where the log goes. */
+  readonly fd?: number;
+  /** Of the processes that the guest starts, too. */
+  readonly children: boolean;
+  /** Say which process it is. */
+  readonly header: boolean;
+}
+
 /** What the embedder says about a guest; the same for all its threads, constant. Kept as JSON in Guest.optionsText. */
 export interface GuestOptions {
   /** Report system calls and signals on stderr, as `qemu-riscv64 -strace` does. */
@@ -24,8 +42,8 @@ export interface GuestOptions {
   readonly placementSeed: number;
   /** Print every mapping call and the map it leaves on stderr, as `qemu-riscv64 -d page` does. */
   readonly logPage: boolean;
-  /** Print the map on stderr when the guest ends. */
-  readonly dumpMaps: boolean;
+  /** When the memory map is to be reported; undefined: never. */
+  readonly mapReport?: MapReport;
 }
 
 /** TASK_SIZE: page tables can reach this far. */
@@ -41,7 +59,6 @@ export const defaultGuestOptions: GuestOptions = {
   placement: 'top-down',
   placementSeed: 0,
   logPage: false,
-  dumpMaps: false,
 };
 
 /** Stores the options with the guest. */

@@ -1,6 +1,8 @@
 import type { Readable, Writable } from 'node:stream';
+import type { MapFormat } from '../kernel/guestOptions.js';
 import { signalName, signalNumber } from '../kernel/signals/signalNumbers.js';
 import { killGroup, killGuest, terminateGuest } from '../kernel/spawn.js';
+import { mapOfGuest } from '../observe/mapReport.js';
 import { type GuestStatistics, guestStatistics, NOTHING_USED } from '../observe/statistics.js';
 import { COORDINATOR, tryLockMutex, unlockMutex } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
@@ -81,6 +83,11 @@ export class GuestProcess {
   /** What the guest has used so far; after its end, in all. */
   statistics(): GuestStatistics {
     return this.last ?? guestStatistics(this.mem, this.record);
+  }
+
+  /** The guest's memory map at this moment, as /proc/PID/maps, its smaps, or QEMU's page_dump; undefined after its end. */
+  memoryMap(format: MapFormat = 'maps'): string | undefined {
+    return this.settled ? undefined : mapOfGuest(this.mem, this.record, COORDINATOR, format);
   }
 
   /** @internal Whether the pump serves this guest. */

@@ -6,6 +6,7 @@ import { createFs } from '../kernel/files/fsRecord.js';
 import { isTerminal } from '../kernel/files/isTerminal.js';
 import { toByteString } from '../kernel/files/mountTable.js';
 import { installStandardStreams, type StandardStream } from '../kernel/files/standardStreams.js';
+import type { MapReport } from '../kernel/guestOptions.js';
 import { initKernel } from '../kernel/initKernel.js';
 import { signalNumber } from '../kernel/signals/signalNumbers.js';
 import { killGroup, reapGuest, spawnGuest, terminateAllGuests } from '../kernel/spawn.js';
@@ -48,6 +49,8 @@ import { HostTerminal } from './terminal.js';
 import { ThreadHosts } from './threadHosts.js';
 
 const DEFAULT_MAX_THREADS = 512;
+/** What `dumpMaps: true` means. */
+const REPORT_AT_EXIT: MapReport = { at: 'exit', format: 'maps', children: true, header: true };
 const EAGAIN = 11;
 
 /** Guesthouse itself failed; the message is one line. */
@@ -166,7 +169,9 @@ export class Machine {
           strace: options.strace ?? false,
           verbose: this.verbose,
           logPage: options.logPage ?? false,
-          dumpMaps: options.dumpMaps ?? false,
+          ...(options.dumpMaps && {
+            mapReport: options.dumpMaps === true ? REPORT_AT_EXIT : options.dumpMaps,
+          }),
           ...(options.placement !== undefined && { placement: options.placement }),
           ...(options.placementSeed !== undefined && { placementSeed: options.placementSeed }),
           ...(options.unameRelease !== undefined && { unameRelease: options.unameRelease }),

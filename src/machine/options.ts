@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import type { MapReport } from '../kernel/guestOptions.js';
 import type { PlacementName } from '../mm/findVma.js';
 
 /** How much memory a machine may have, bytes. */
@@ -93,8 +94,11 @@ export interface SpawnOptions {
   readonly placementSeed?: number;
   /** Print every call that changes the memory map, and the map it leaves, on stderr, as qemu-user's -d page does. */
   readonly logPage?: boolean;
-  /** Print the memory map on stderr when the guest ends, in the form of /proc/PID/maps. */
-  readonly dumpMaps?: boolean;
+  /**
+   * Print the memory map of the guest and its children on stderr when they end, in the form of /proc/PID/maps; or report it
+   * as it says. GuestProcess.memoryMap gives it at any moment.
+   */
+  readonly dumpMaps?: boolean | MapReport;
 }
 
 /** How a guest ended: with an exit code, or by a signal. */

@@ -1,11 +1,11 @@
 import type { SyscallEntry } from '../kernel/linux/syscall.js';
 import type { ThreadContext } from '../kernel/threadContext.js';
 import type { Caller } from '../memory/caller.js';
-import { formatMaps, pageDump } from '../mm/pageDump.js';
+import { pageDump } from '../mm/pageDump.js';
 import { writeLog } from './log.js';
 import { formatResult } from './strace.js';
 
-/** `-d page` and --dump-maps: the memory map in the log, each report in one piece. */
+/** `-d page`: the memory map in the log, each report in one piece. */
 
 /** A call that may change the map has ended: the call as strace.traceCall shows it, and, unless it failed, the map. */
 export function logPageCall(t: ThreadContext, entry: SyscallEntry, traced: string, result: number): void {
@@ -20,9 +20,4 @@ export function logPageLayout(c: Caller, what: string): void {
 
 function layout(c: Caller, what: string): string {
   return `page layout changed following ${what}\n${pageDump(c)}`;
-}
-
-/** The map in the form of /proc/PID/maps, of a guest that ends. KERNEL mode. */
-export function dumpMaps(c: Caller, pid: number): void {
-  writeLog(c.mem, `guesthouse: memory map of process ${pid}\n${formatMaps(c)}`);
 }

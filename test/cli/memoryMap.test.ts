@@ -1,10 +1,109 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { repository, runGuest } from '../../bench/hostProgram.js';
+import { type RunSettings, repository, runGuest, runProgram } from '../../bench/hostProgram.js';
+import { createMachine } from '../../src/index.js';
 
 vi.setConfig({ testTimeout: 30_000 });
 
 const program = join(repository, 'test/guests/freestanding.elf');
+
+const line = /^[0-9a-f]{8,}-[0-9a-f]{8,} [r-][w-][x-][sp] [0-9a-f]{8} [0-9a-f:]+ \d+ .*$/;
+
+/** Runs `guesthouse maps` with the committed guest. */
+const maps = (options: string[], args: string[], settings?: RunSettings) =>
+  runProgram(
+    process.execPath,
+    [join(repository, 'bin/guesthouse.js'), 'maps', ...options, program, ...args],
+    settings,
+  );
+
+describe('guesthouse maps', () => {
+  it('prints the map at the end on stdout, and what the program prints on stderr', async () => {
+    const { stdout, stderr, code } = await maps([], ['status', '7']);
+    expect({ stderr, code }).toEqual({ stderr: '', code: 7 });
+    const lines = stdout.trimEnd().split('\n');
+    for (const text of lines) expect(text).toMatch(line);
+    expect(lines.some((text) => text.endsWith('[stack]'))).toBe(true);
+    const hello = await maps([], ['hello']);
+    expect(hello.stderr).toBe('Hello from a RISC-V guest\n');
+    expect(hello.stdout).toMatch(/^[0-9a-f]/);
+  });
+
+  it('prints it when a signal ends the program', async () => {
+    const { stdout, code } = await maps([], ['fault', 'null']);
+    expect(stdout).toMatch(/ r-xp .*freestanding\.elf\n/);
+    expect(code).toBe(139);
+  });
+
+  it('prints what is loaded, and runs nothing, with --at start', async () => {
+    const { stdout, stderr, code } = await maps(['--at', 'start', '--format', 'pages'], ['hello']);
+    expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
+    expect(stdout).toMatch(
+      /^start +end +size +prot\n([0-9a-f]{16}-[0-9a-f]{16} [0-9a-f]{16} [r-][w-][x-]\n)+$/,
+    );
+    expect(stdout).toContain('0000000000010000-');
+  });
+
+  it('prints it after every call that is named', async () => {
+    const { stdout, code } = await maps(['--at', 'call:mmap', '--page-size', '64K'], ['cycle', '3', '65536']);
+    expect(code).toBe(0);
+    const reports = [
+      ...stdout.matchAll(/^guesthouse: memory map of process \d+ after mmap = 0x0*([0-9a-f]+)$/gm),
+    ];
+    expect(reports).toHaveLength(3);
+    for (const [, at] of reports) expect(stdout).toContain(`\n${at.padStart(8, '0')}-`);
+  });
+
+  it('prints it at a time, while the program goes on', async () => {
+    const settings: RunSettings = {
+      onOutput: (text, kill) => {
+        if (text.includes('[stack]')) kill('SIGTERM');
+      },
+    };
+    const { stdout, code } = await maps(['--at', '300ms'], ['spin', 'pause'], settings);
+    expect(stdout.match(/\[stack\]/g)).toHaveLength(1);
+    expect(code).toBe(143);
+    const late = await maps(['--at', '60s'], ['hello']);
+    expect(late).toMatchObject({ stdout: '', code: 0 });
+    expect(late.stderr).toContain('ended before 60000 ms');
+  });
+
+  it('writes smaps to a file', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'guesthouse-test-'));
+    try {
+      const file = join(folder, 'map');
+      const { stdout, code } = await maps(['--format', 'smaps', '-o', file], ['hello']);
+      expect({ stdout, code }).toEqual({ stdout: '', code: 0 });
+      expect(readFileSync(file, 'utf8')).toMatch(/\[stack\]\nSize: +8192 kB\nKernelPageSize: +4 kB\n/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe('GuestProcess.memoryMap', () => {
+  it('shows a running guest, and nothing of one that has ended', async () => {
+    const machine = await createMachine({ memory: 128 * 2 ** 20 });
+    try {
+      const guest = await machine.spawn(program, {
+        args: ['spin', 'pause'],
+        stdout: 'pipe',
+        pageSize: 16384,
+      });
+      await new Promise((resolve) => guest.stdout!.once('data', resolve));
+      expect(guest.memoryMap()).toMatch(/^00010000-[^\n]* r-xp /);
+      expect(guest.memoryMap('smaps')).toContain('KernelPageSize:       16 kB\n');
+      expect(guest.memoryMap('pages')).toMatch(/^start /);
+      guest.kill('SIGKILL');
+      await guest.exited;
+      expect(guest.memoryMap()).toBeUndefined();
+    } finally {
+      await machine.close();
+    }
+  });
+});
 
 describe('guesthouse run', () => {
   it('prints the map at the end with --dump-maps', async () => {

@@ -48,6 +48,8 @@ describe('guesthouse run', () => {
           '512M',
           '--host-page-size',
           '16K',
+          '--page-size',
+          '64K',
           '-r',
           '6.1',
           '-C',
@@ -84,6 +86,7 @@ describe('guesthouse run', () => {
       reservedVa: 2 ** 30,
       memory: 2 ** 29,
       hostPageSize: 16384,
+      pageSize: 65536,
       unameRelease: '6.1',
       cpu: 'rv64,zba=off',
       cwd: '/w',
@@ -106,6 +109,8 @@ describe('guesthouse run', () => {
     [['--memory', 'lots', 'prog']],
     [['--memory', '-5', 'prog']],
     [['--host-page-size', '8K', 'prog']],
+    [['--page-size', '32K', 'prog']],
+    [['--at', 'exit', 'prog']],
     [['--memory', '8G', 'prog']],
     [['--memory', '1M', 'prog']],
     [['--reserved-va', '1T', 'prog']],
@@ -121,6 +126,48 @@ describe('guesthouse run', () => {
       expect(error).toBeInstanceOf(UsageError);
       expect((error as Error).message).not.toContain('\n');
     }
+  });
+});
+
+describe('guesthouse maps', () => {
+  const maps = (...args: string[]) => {
+    const line = parseCommandLine(['maps', ...args], '1.2.3');
+    if (line.kind !== 'run') throw new Error(`printed: ${line.text}`);
+    return line.options;
+  };
+
+  it('takes the options of run, and its own', () => {
+    expect(maps('prog').maps).toMatchObject({ at: 'exit', format: 'maps', children: false });
+    const args = ['--at', 'start', '--format', 'smaps', '-o', 'out', '--children'];
+    expect(maps('-cpu', 'rv64', ...args, '--page-size', '16K', 'prog', '--at', 'exit')).toMatchObject({
+      program: 'prog',
+      args: ['--at', 'exit'],
+      pageSize: 16384,
+      cpu: 'rv64',
+      maps: { at: 'start', format: 'smaps', output: 'out', children: true },
+    });
+    expect(options('prog').maps).toBeUndefined();
+  });
+
+  it.each([
+    ['start', 'start'],
+    ['call:mmap', { call: 'mmap' }],
+    ['500ms', { milliseconds: 500 }],
+    ['1.5s', { milliseconds: 1500 }],
+  ])('knows the point %s', (text, at) => {
+    expect(maps('--at', text, 'prog').maps?.at).toEqual(at);
+  });
+
+  it.each([
+    [['--at', 'end', 'prog']],
+    [['--at', 'call:nonsense', 'prog']],
+    [['--at', '5', 'prog']],
+    [['--at', '-5s', 'prog']],
+    [['--format', 'html', 'prog']],
+    [[]],
+  ])('refuses %j in one line', (args) => {
+    expect(() => maps(...args)).toThrow(UsageError);
+    expect(() => maps(...args)).toThrow(/^[^\n]+$/);
   });
 });
 
