@@ -47,7 +47,7 @@ import { copyFrame, objectFrame } from './sharedObject.js';
 const part: MappingSnapshot = { start: 0, end: 0, prot: 0, flags: 0, file: 0, object: 0, offset: 0 };
 
 /** What surveyPage found: the union of protections, and whether the page is uniform. One object a worker. */
-export const survey = { prot: 0, uniform: true, mapped: false };
+export const survey = { prot: 0, uniform: true, mapped: false, shared: false };
 
 /** Target pages in a host page, as a power of two. */
 function scaleOf(c: Caller): number {
@@ -73,6 +73,7 @@ export function surveyPage(c: Caller, page: number): void {
       object = part.object;
       displacement = part.offset - part.start;
       shared = part.flags & MAPPING_SHARED;
+      survey.shared = shared !== 0;
       if (object !== 0 && displacement % (1 << scale) !== 0) survey.uniform = false;
     } else if (
       part.object !== object ||
@@ -253,6 +254,11 @@ export function settleEdge(c: Caller, page: number, start: number, end: number, 
   if (entry === 0) return false;
   surveyPage(c, page);
   if (!survey.mapped) {
+    zapPages(c, page, page + 1);
+    return true;
+  }
+  if (survey.uniform && survey.shared && (entry & PTE_OBJECT) === 0) {
+    // Nobody could write to the copy, for it was one of a shared page: from now on it is that page itself.
     zapPages(c, page, page + 1);
     return true;
   }

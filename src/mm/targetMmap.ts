@@ -1,6 +1,7 @@
 import { ACCESS_READ, ACCESS_WRITE, type Caller, FAULT_HANDLED } from '../memory/caller.js';
 import { tbInvalidatePhysRange } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
+import { hostPageSize } from '../memory/frames.js';
 import { hotPaths } from '../memory/hotPaths/hotPaths.js';
 import {
   EACCES,
@@ -61,6 +62,7 @@ import { Mm } from '../sync/records/mm.js';
 import { F_SEAL_FUTURE_WRITE, F_SEAL_WRITE, SharedObject } from '../sync/records/sharedObject.js';
 import { mmapFindVma, NO_PLACE } from './findVma.js';
 import { enoughMemory, mayAddMappings, mayExpand, mayLock } from './limits.js';
+import { mmapFrag } from './mmapFrag.js';
 import { haveMmapLock, mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
 import { populateMapped } from './populate.js';
@@ -230,13 +232,6 @@ function mapLocked(
       if (prot & PROT_WRITE) return -EPERM;
       bits &= ~MAPPING_MAY_WRITE;
     }
-    // A host page that holds a copy cannot be shared for writing (QEMU: mmap_frag).
-    if (
-      shared &&
-      prot & PROT_WRITE &&
-      (offset - address) % (1 << mem.getU32(MACHINE + Machine.hostPageShift)) !== 0
-    )
-      return -EINVAL;
     what.file = file.file;
     what.object = file.file !== 0 ? mem.getU32(file.file + HostFile.object) : file.object;
     // The object of a shared /dev/zero is as long as the mapping, wherever that begins in it.
@@ -254,14 +249,19 @@ function mapLocked(
 
   what.prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
   what.flags = bits;
+  // An object made here lies in host pages as the mapping does.
+  const toBeMade = shared && what.object === 0;
+  if (toBeMade && file === null) what.offset = from & (hostPageSize(mem) / MIN_PAGE_SIZE - 1);
+  if (!mmapFrag(c, from, to, what)) return -EINVAL;
   const already = fixed ? mappedPages(c, from, to) : 0;
   if (!mayExpand(c, to - from - already, isData(what.prot, bits))) return -ENOMEM;
   if (already > 0 && !mayAddMappings(c, 2)) return -ENOMEM;
   if ((bits & (MAPPING_SHARED | MAPPING_NORESERVE)) === 0 && prot & PROT_WRITE) {
     if (!enoughMemory(c, to - from)) return -ENOMEM;
   }
-  if (shared && what.object === 0) {
-    madeObject = createMemoryObject(mem, size, '/dev/zero (deleted)', thread);
+  if (toBeMade) {
+    const length = file === null ? what.offset * MIN_PAGE_SIZE + size : size;
+    madeObject = createMemoryObject(mem, length, '/dev/zero (deleted)', thread);
     what.object = madeObject;
   }
   const claimed = shared && file !== null && file.object !== 0 && claimWritable(c, file.object);

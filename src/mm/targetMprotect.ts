@@ -25,6 +25,7 @@ import {
 } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { enoughMemory, mayAddMappings } from './limits.js';
+import { mayShareHostPages } from './mmapFrag.js';
 import { haveMmapLock, mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
 
@@ -88,6 +89,10 @@ function protectLocked(c: Caller, from: number, to: number, prot: number, grows:
     const now = mem.getU32(mapping + Mapping.prot);
     if (prot & ~(flags >> MAPPING_MAY_SHIFT)) {
       error = -EACCES;
+      break;
+    }
+    if (prot & ~now & PROT_WRITE && flags & MAPPING_SHARED && !mayShareHostPages(c, mapping, at, end, prot)) {
+      error = -EINVAL;
       break;
     }
     if (prot !== now) {

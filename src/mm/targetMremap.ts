@@ -29,6 +29,7 @@ import { MAPPING_LOCKED, MAPPING_SHARED, Mapping } from '../sync/records/mapping
 import { Mm } from '../sync/records/mm.js';
 import { mmapFindVma, NO_PLACE } from './findVma.js';
 import { enoughMemory, mayAddMappings, mayExpand, mayLock } from './limits.js';
+import { mayShareHostPages, mmapFrag } from './mmapFrag.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
 import { populateMapped } from './populate.js';
@@ -129,7 +130,9 @@ function remapAnywhere(
   if (end * MIN_PAGE_SIZE - old === oldLength) {
     const newEnd = (old + newLength) / MIN_PAGE_SIZE;
     const task = mem.getU64(mm + Mm.taskSize) / MIN_PAGE_SIZE;
-    if (newEnd <= task && !isMapped(mem, mm, end, newEnd)) {
+    const prot = mem.getU32(mapping + Mapping.prot);
+    const room = newEnd <= task && !isMapped(mem, mm, end, newEnd);
+    if (room && mayShareHostPages(c, mapping, from, newEnd, prot)) {
       extendMapping(c, mapping, newEnd);
       return old;
     }
@@ -165,6 +168,9 @@ function remapTo(
   let target = wanted;
   if (fixed) {
     if (wanted / MIN_PAGE_SIZE < mem.getU32(mm + Mm.mmapMinAddr)) return -EPERM;
+    describe(c, mapping, old / MIN_PAGE_SIZE);
+    const first = wanted / MIN_PAGE_SIZE;
+    if (!mmapFrag(c, first, first + newLength / MIN_PAGE_SIZE, copy)) return -EINVAL;
     // Whatever may be missing is missing now, while nothing has changed.
     if (!reachTo(c, wanted + moved)) return -ENOMEM;
     reserveRecords(c, RECORDS_TO_MOVE);
@@ -206,6 +212,15 @@ function withinHostPage(c: Caller, address: number): number {
 
 const copy: NewMapping = { prot: 0, flags: 0, file: 0, object: 0, offset: 0 };
 
+/** Makes `copy` what `mapping` is from page `from` on. */
+function describe({ mem }: Caller, mapping: number, from: number): void {
+  copy.prot = mem.getU32(mapping + Mapping.prot);
+  copy.flags = mem.getU32(mapping + Mapping.flags);
+  copy.file = mem.getU32(mapping + Mapping.file);
+  copy.object = mem.getU32(mapping + Mapping.object);
+  copy.offset = mem.getU32(mapping + Mapping.offset) + (from - mem.getU32(mapping + Mapping.start));
+}
+
 function move(
   c: Caller,
   mapping: number,
@@ -215,18 +230,13 @@ function move(
   newLength: number,
   keepOld: boolean,
 ): number {
-  const { mem } = c;
   if (!mayAddMappings(c, 3)) return -ENOMEM;
   const from = old / MIN_PAGE_SIZE;
   const to = target / MIN_PAGE_SIZE;
   const pages = oldLength / MIN_PAGE_SIZE;
   if (pages === 0) {
     // A second mapping of the same shared pages.
-    copy.prot = mem.getU32(mapping + Mapping.prot);
-    copy.flags = mem.getU32(mapping + Mapping.flags);
-    copy.file = mem.getU32(mapping + Mapping.file);
-    copy.object = mem.getU32(mapping + Mapping.object);
-    copy.offset = mem.getU32(mapping + Mapping.offset) + (from - mem.getU32(mapping + Mapping.start));
+    describe(c, mapping, from);
     mapRange(c, to, to + newLength / MIN_PAGE_SIZE, copy);
     return target;
   }
