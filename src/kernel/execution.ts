@@ -202,12 +202,12 @@ export function systemCall(t: ThreadContext): void {
     if (strace || t.options.verbose) traceUnknown(t, number);
     result = -ENOSYS;
   } else {
-    const a0 = u32[x + 20] + i32[x + 21] * 0x1_0000_0000;
-    const a1 = u32[x + 22] + i32[x + 23] * 0x1_0000_0000;
-    const a2 = u32[x + 24] + i32[x + 25] * 0x1_0000_0000;
-    const a3 = u32[x + 26] + i32[x + 27] * 0x1_0000_0000;
-    const a4 = u32[x + 28] + i32[x + 29] * 0x1_0000_0000;
-    const a5 = u32[x + 30] + i32[x + 31] * 0x1_0000_0000;
+    const a0 = argument(u32[x + 20], i32[x + 21]);
+    const a1 = argument(u32[x + 22], i32[x + 23]);
+    const a2 = argument(u32[x + 24], i32[x + 25]);
+    const a3 = argument(u32[x + 26], i32[x + 27]);
+    const a4 = argument(u32[x + 28], i32[x + 29]);
+    const a5 = argument(u32[x + 30], i32[x + 31]);
     const logged = t.options.logPage && entry.changesMap === true;
     const traced = strace || logged ? traceCall(t, entry, [a0, a1, a2, a3, a4, a5]) : '';
     try {
@@ -227,4 +227,14 @@ export function systemCall(t: ThreadContext): void {
   u32[x + 20] = result;
   i32[x + 21] = Math.floor(result / 0x1_0000_0000);
   if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK) t.restart = -result;
+}
+
+/**
+ * A register as a number. One of 2^53 and more, which is at best an address where nothing is, keeps what matters of it: its
+ * page, and whether it is the page's first byte.
+ */
+function argument(low: number, high: number): number {
+  if (high >= -0x20_0000 && high < 0x20_0000) return high * 0x1_0000_0000 + low;
+  const within = low & 0xfff;
+  return high * 0x1_0000_0000 + (low - within) + (within === 0 ? 0 : 0x800);
 }

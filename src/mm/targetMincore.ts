@@ -1,5 +1,5 @@
 import type { Caller } from '../memory/caller.js';
-import { EINVAL, ENOMEM, MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { EFAULT, EINVAL, ENOMEM, MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { mappingAt } from '../memory/mappingTree.js';
 import { lockPage, pageEntry, unlockPage } from '../memory/pageTables.js';
 import { objectFrame } from '../memory/sharedObject.js';
@@ -22,6 +22,7 @@ export function targetMincore(c: Caller, start: number, length: number, vec: num
   const from = unsigned(start);
   const size = length === 0 ? 0 : pageAlign(c, length) || Infinity;
   if (from + size > mem.getU64(mm + Mm.taskSize)) return -ENOMEM;
+  if (vec < 0) return -EFAULT;
   const first = from / MIN_PAGE_SIZE;
   const pages = size / targetPageSize(c);
   const units = targetPageSize(c) / MIN_PAGE_SIZE;

@@ -41,13 +41,14 @@ export function targetMunlock(c: Caller, start: number, length: number): number 
 function lockRange(c: Caller, start: number, length: number, set: number): number {
   const { mem, mm } = c;
   if (set !== 0 && mem.getU64(mm + Mm.limitMemlock) === 0) return -EPERM;
-  const address = unsigned(start);
-  const inPage = address % targetPageSize(c);
-  const from = (address - inPage) / MIN_PAGE_SIZE;
+  // On the signed numbers, which are exact near 2^64.
+  const page = targetPageSize(c);
+  const inPage = ((start % page) + page) % page;
+  const from = unsigned(start - inPage) / MIN_PAGE_SIZE;
   // As 64-bit numbers do, the sum may wrap: to a small length, or to none.
   const size = pageAlign(c, length + inPage);
   if (size === 0) return 0;
-  const overflows = address + size >= 2 ** 64;
+  const overflows = from * MIN_PAGE_SIZE + size >= 2 ** 64;
   const to = from + size / MIN_PAGE_SIZE;
   if (overflows && (set === 0 || size <= mem.getU64(mm + Mm.limitMemlock))) return -EINVAL;
   if (overflows || from * MIN_PAGE_SIZE >= mem.getU64(mm + Mm.taskSize)) return -ENOMEM;

@@ -123,7 +123,8 @@ export function targetMmap(
   if (length === 0) return -EINVAL;
   const size = pageAlign(c, length);
   if (size === 0) return -ENOMEM;
-  if (file !== null && unsigned(offset) + size >= 2 ** 64) return -EOVERFLOW;
+  // The offset is signed on riscv: one that is negative enough overflows for anonymous memory, too.
+  if (offset < 0 && size >= -offset) return -EOVERFLOW;
   if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && start < 0 && start >= -4095) {
     // In Linux a fixed address in the last page passes for an error number.
     return size > c.mem.getU64(c.mm + Mm.taskSize) ? -ENOMEM : start;

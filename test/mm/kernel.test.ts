@@ -1,14 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { release, tmpdir } from 'node:os';
+import { release } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
 import { compileGuest, compileNative, crossCompiler, nativeCompiler } from '../../bench/compileGuest.js';
 import { repository, runGuest, runProgram } from '../../bench/hostProgram.js';
+import { hostileCalls, plausibleCalls } from './callSequence.js';
 
-const source = join(repository, 'test/mm/mappingSequence.c');
+const source = join(repository, 'test/mm/callInterpreter.c');
 const flags = ['-O1', '-Wall'];
-const scratch = mkdtempSync(join(tmpdir(), 'guesthouse-kernel-'));
-afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 /** Comparing needs both compilers and a host kernel that is a recent Linux. */
 const [major, minor] = release().split('.').map(Number);
@@ -18,21 +17,36 @@ const possible =
   crossCompiler !== undefined &&
   nativeCompiler !== undefined;
 
-const first = Number(process.env.GUESTHOUSE_SEED ?? 1);
-const sequences = Number(process.env.GUESTHOUSE_RUNS ?? 3);
+/** Calls of a sequence, and sequences. */
+const CALLS = 400;
+const numRuns = Number(process.env.GUESTHOUSE_RUNS ?? 2);
+const seed = Number(process.env.GUESTHOUSE_SEED ?? Date.now() % 1_000_000_007);
+
+/** Every page size of a guest: plausible calls are in units of pages. */
+const options = [[], ['--page-size', '16K'], ['--page-size', '64K']];
 
 describe.skipIf(!possible)('memory calls of a guest (needs gcc, riscv64-linux-gnu-gcc and Linux)', () => {
-  for (const kind of [[], ['hostile']]) {
-    it(`give what the host kernel gives, ${kind[0] ?? 'plausible'} arguments`, async () => {
-      const native = compileNative(source, flags);
-      const guest = compileGuest(source, [...flags, '-static']);
-      for (let seed = first; seed < first + sequences; seed++) {
-        const args = [String(seed), '400', ...kind];
-        const should = await runProgram(native, args);
-        const is = await runGuest(['--dir', `${scratch}:/tmp`], guest, args);
-        expect(is.stderr).toBe('');
-        expect(is.stdout.split('\n'), `seed ${seed}`).toEqual(should.stdout.split('\n'));
-      }
-    }, 120_000);
+  for (const pageSize of options) {
+    for (const [kind, calls] of pageSize.length > 0
+      ? [['plausible', plausibleCalls(CALLS)] as const]
+      : ([
+          ['plausible', plausibleCalls(CALLS)],
+          ['hostile', hostileCalls(CALLS)],
+        ] as const)) {
+      it(`give what the host kernel gives: ${kind} arguments ${pageSize.join(' ')}`, async () => {
+        const native = compileNative(source, flags);
+        const guest = compileGuest(source, [...flags, '-static', '-Wl,-z,max-page-size=65536']);
+        await fc.assert(
+          fc.asyncProperty(calls, async (lines) => {
+            const stdin = `${lines.join('\n')}\n`;
+            const should = await runProgram(native, [], { stdin });
+            const is = await runGuest(pageSize, guest, [], { stdin });
+            expect(is.stderr).toBe('');
+            expect(is.stdout.split('\n')).toEqual(should.stdout.split('\n'));
+          }),
+          { seed, numRuns, interruptAfterTimeLimit: 500_000 },
+        );
+      }, 600_000);
+    }
   }
 });

@@ -35,7 +35,7 @@ function mmap(
 ): number {
   if (isUnaligned(t, offset)) return -EINVAL;
   // A negative start is beyond TASK_SIZE; as a hint it is no hint.
-  if ((flags & MAP_ANONYMOUS) !== 0) return targetMmap(t, start, length, prot | 0, flags | 0, null, 0);
+  if ((flags & MAP_ANONYMOUS) !== 0) return targetMmap(t, start, length, prot | 0, flags | 0, null, offset);
   return withMappedFile(t, fd | 0, (file) => mapFile(t, start, length, prot | 0, flags | 0, file, offset));
 }
 
@@ -52,6 +52,11 @@ function mapFile(
   // A shared library: the next process will want it, too.
   if (result >= 0 && (prot & PROT_EXEC) !== 0 && file.file !== 0) keepFilePages(t.mem, file.file, t.thread);
   return result;
+}
+
+/** Flags that the kernel takes as a long, of which no bit beyond 32 has a meaning: such bits become an unknown flag. */
+function longFlags(flags: number): number {
+  return flags === (flags | 0) ? flags : flags | 0x4000_0000;
 }
 
 /** riscv_flush_icache(start, end, flags): like FENCE.I, for all threads or (flag 1) the caller's. */
@@ -71,13 +76,13 @@ export const memoryCalls: SyscallTable = {
     targetMunmap(t, start, length),
   ),
   [SYS.SYS_mprotect]: mappingCall('mprotect', ['pointer', 'size', 'prot'], (t, start, length, prot) =>
-    targetMprotect(t, start, length, prot | 0),
+    targetMprotect(t, start, length, longFlags(prot)),
   ),
   [SYS.SYS_mremap]: {
     ...mappingCall(
       'mremap',
       ['pointer', 'size', 'size', 'hex', 'pointer'],
-      (t, old, oldSize, size, flags, to) => targetMremap(t, old, oldSize, size, flags | 0, to),
+      (t, old, oldSize, size, flags, to) => targetMremap(t, old, oldSize, size, longFlags(flags), to),
     ),
     resultHex: true,
   },
