@@ -15,6 +15,7 @@ import { formatMaps } from '../../src/mm/pageDump.js';
 import { targetMmap } from '../../src/mm/targetMmap.js';
 import { targetMremap } from '../../src/mm/targetMremap.js';
 import { targetMunmap } from '../../src/mm/targetMunmap.js';
+import { Mm } from '../../src/sync/records/mm.js';
 import { createCaller } from '../memory/machine.js';
 
 const RW = 3;
@@ -155,6 +156,34 @@ describe.each(policies)('the search, placing %s', (_name, placement) => {
     map(c, from + unit, pageSize, FIXED);
     const to = targetMremap(c, from, pageSize, 40 * unit, 1, 0);
     expect(to % unit).toBe(0);
+  });
+});
+
+describe('the first stack', () => {
+  it.each(policies)('has its room kept, placing %s', (_name, placement) => {
+    const c = createCaller({}, { placement, placementSeed: 4, taskSize: 32 * MiB });
+    const [floor, bottom, top] = [16 * MiB, 23 * MiB, 24 * MiB];
+    expect(map(c, bottom, top - bottom, FIXED | GROWSDOWN)).toBe(bottom);
+    c.mem.set64(c.mm + Mm.startStack, top - 4096);
+    c.mem.setU32(c.mm + Mm.stackFloor, floor / 4096);
+    for (let at = map(c, 0, 256 * KiB); at >= 0; at = map(c, 0, 256 * KiB))
+      expect(at + 256 * KiB <= floor - MiB || at >= top, at.toString(16)).toBe(true);
+    // Without MAP_NORESERVE, as most programs map.
+    for (
+      let at = targetMmap(c, 0, 4096, RW, ANON, null, 0);
+      at >= 0;
+      at = targetMmap(c, 0, 4096, RW, ANON, null, 0)
+    )
+      expect(at + 4096 <= floor - MiB || at >= top, at.toString(16)).toBe(true);
+  });
+});
+
+describe('a stack near address 0', () => {
+  it('keeps what is below it free', () => {
+    const c = createCaller({}, { taskSize: 16 * MiB });
+    expect(map(c, 0x2_0000, 4096, FIXED | GROWSDOWN)).toBe(0x2_0000);
+    expect(map(c, 0x2_1000, 16 * MiB - 0x2_1000, FIXED)).toBe(0x2_1000);
+    expect(targetMmap(c, 0, 4096, RW, ANON, null, 0)).toBe(-12);
   });
 });
 
