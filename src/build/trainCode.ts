@@ -11,15 +11,22 @@ const root = new URL('../../../', import.meta.url);
 const program = fileURLToPath(new URL('test/guests/freestanding.elf', root));
 process.env.GUESTHOUSE_TRAINING = 'on';
 
-/** What the thread host learns: programs that start, read, write, map memory, start threads and processes. */
-const APPLETS = ['hello', 'args', 'auxv', 'cat', 'stdio', 'threads 2', 'pipes', 'hello'];
+/** What thread hosts learn: programs that start, read, write, map memory, start threads and processes. */
+const APPLETS: readonly string[] = ['hello', 'args', 'auxv', 'cat', 'stdio', 'threads 2', 'pipes', 'hello'];
+/** What the translator learns. */
+const TRANSLATED: readonly string[] = ['registers', 'fp', 'count 2000000 1'];
+
+const { createMachine }: typeof library = await import(new URL('dist/bundle/index.js', root).href);
 
 if (existsSync(program)) {
   const command = fileURLToPath(new URL('bin/guesthouse.js', root));
   execFileSync(process.execPath, [command, 'run', program, 'hello'], { stdio: 'ignore' });
-  const { createMachine }: typeof library = await import(new URL('dist/bundle/index.js', root).href);
-  const machine = await createMachine();
-  for (const applet of APPLETS) {
+  await learn(await createMachine(), APPLETS);
+  await learn(await createMachine({ jit: { threshold: 100 } }), TRANSLATED);
+}
+
+async function learn(machine: library.Machine, applets: readonly string[]): Promise<void> {
+  for (const applet of applets) {
     const guest = await machine.spawn(program, {
       args: applet.split(' '),
       stdin: 'some input\n',

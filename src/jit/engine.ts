@@ -5,9 +5,26 @@ import { HOT_COUNTERS, MOST_REGIONS, RegionEntry, Translation } from '../sync/re
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endTranslation, requestTranslation, translationOf } from '../sync/translationQueue.js';
 
-const MILLION = 1_000_000;
+/** Places that are found hot so often may soon be done with. */
+const PASSING = 2;
 /** Entries by which the table of regions grows. */
 const TABLE_STEP = 256;
+
+/** Places that are remembered. */
+const MOST_PLACES = 10_000;
+
+/** How often places were found hot, by one worker. */
+class HotPlaces {
+  private readonly times = new Map<number, number>();
+
+  /** Notes that the place at `pc` was found hot, and returns how often it was. Programs may share addresses: it is a hint. */
+  found(pc: number): number {
+    const times = (this.times.get(pc) ?? 0) + 1;
+    if (times === 1 && this.times.size >= MOST_PLACES) this.times.clear();
+    this.times.set(pc, times);
+    return times;
+  }
+}
 
 /** Runs guest threads: the interpreter, and the translated regions that it enters. */
 export interface TranslatingEngine {
@@ -66,28 +83,21 @@ export function createEngine(
     }
   };
 
-  let uncounted = 0;
-  const countMillions = (): void => {
-    const millions = Math.floor(uncounted / MILLION);
-    uncounted -= millions * MILLION;
-    mem.atomicAdd(translation + Translation.millions, millions);
-  };
-
+  const heat = new HotPlaces();
   return {
     run(thread) {
       mem.setU32(thread + Thread.hotCounters, counters);
       mem.setU32(thread + Thread.hotThreshold, mem.atomicLoad(translation + Translation.threshold));
       mem.setU32(thread + Thread.readyRegions, ready);
-      let before = mem.getU64(thread + Thread.instret);
       for (;;) {
         const exit = run(thread);
-        const now = mem.getU64(thread + Thread.instret);
-        uncounted += now - before;
-        before = now;
-        if (uncounted >= MILLION) countMillions();
         if (exit === EXIT_HOT) {
-          if (mem.atomicLoad(translation + Translation.millions) >= patience)
-            requestTranslation(mem, thread, ring);
+          const times = heat.found(mem.getU64(thread + Thread.pc));
+          const wanted =
+            times > PASSING
+              ? mem.atomicAdd(translation + Translation.found, 1)
+              : mem.atomicLoad(translation + Translation.found);
+          if (wanted >= patience) requestTranslation(mem, thread, times, ring);
         } else if (exit === EXIT_REGION) {
           mem.setU32(thread + Thread.tier, TIER_COMPILING);
           instantiateRegions(mem.getU32(thread + Thread.exitAddress));

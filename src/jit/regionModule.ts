@@ -31,8 +31,8 @@ export interface ObservedModule {
 const imported = new Map<string, Helper>();
 
 /**
- * Compiles regions into one module, which exports their entries as r0, r1, …, in the order given. It imports the machine's
- * memory, `engine.enter` and helpers. With `observed` its regions count what they do.
+ * Compiles regions into one module, which exports their entries as r0, r1, … and their bodies as b0, b1, …, in the order
+ * given. It imports the machine's memory, `engine.enter` and helpers. With `observed` its regions count what they do.
  */
 export function compileRegions(
   formed: readonly FormedRegion[],
@@ -53,6 +53,7 @@ export function compileRegions(
     formed.forEach(({ region, pages, codeTable, homeEntry }, i) => {
       const { entry, body } = functions[i];
       module.exportFunction(`r${i}`, entry);
+      module.exportFunction(`b${i}`, body);
       const observation = observed && {
         profile: observed.profiles === 0 ? 0 : observed.profiles + i * RegionProfile.SIZE,
         index: observed.first + i,

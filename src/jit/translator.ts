@@ -25,12 +25,15 @@ import {
 import type { RegionOptions, RegionPage } from './regionCompiler.js';
 import { formRegion } from './regionGraph.js';
 import { compileRegions, type FormedRegion, type ObservedModule } from './regionModule.js';
+import { Worth } from './worth.js';
 
-/** Requests that become one module at most: a few large modules are better than many small ones. */
-const BATCH = 32;
 /** Milliseconds that the translator waits for more requests when there is one. */
-const GATHER = 10;
-/** Regions in a module at most, with the callees that are translated along. */
+const GATHER = 2;
+/**
+ * Regions in a module, with the callees that are translated along: few in the first ones, which the guest gets soon, then
+ * more, for a few large modules are better than many small ones.
+ */
+const FIRST_IN_MODULE = 4;
 const MOST_IN_MODULE = 48;
 /** Callees are translated along when they are this close to being hot themselves. */
 const CALLEE_SHARE = 8;
@@ -49,6 +52,14 @@ export interface PlacedRegion extends FormedRegion {
   readonly slot: number;
 }
 
+/** What the translator has V8 do. */
+export interface ModuleCompiler {
+  /** Compiles a module of regions, with what they need switched on. */
+  compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module;
+  /** Has V8's optimising compiler compile an exported function at once. Absent where V8 does that when it likes to. */
+  readonly optimize: ((exported: unknown) => void) | undefined;
+}
+
 /**
  * The translator: turns hot places into regions, in a worker of its own, while the guest threads go on in the interpreter.
  *
@@ -61,13 +72,21 @@ export class Translator {
   private readonly modules: WebAssembly.Module[] = [];
   /** Slots of blocks inside of regions, by machine address. */
   private readonly covered = new Set<number>();
+  private readonly worth: Worth;
 
   constructor(
     private readonly mem: SharedMemory,
     private readonly options: RegionOptions,
     private readonly owner: number,
+    private readonly compiler: ModuleCompiler,
     private readonly listener?: TranslationListener,
-  ) {}
+  ) {
+    const translation = translationOf(mem);
+    this.worth = new Worth(
+      mem.getU32(translation + Translation.threshold),
+      mem.getU32(translation + Translation.share) / 100,
+    );
+  }
 
   /** Translates until the machine closes, or there is no room for more: then translation is ended, not the guests. */
   run(): void {
@@ -76,7 +95,7 @@ export class Translator {
     const most = mem.getU32(translation + Translation.mostBytes);
     try {
       for (;;) {
-        const places = takeRequests(mem, BATCH, GATHER, this.owner);
+        const places = takeRequests(mem, GATHER, this.owner);
         if (places.length === 0) return;
         this.translate(places);
         if (mem.getI32(translation + Translation.regionCount) >= MOST_REGIONS) break;
@@ -88,7 +107,7 @@ export class Translator {
       endTranslation(mem);
     }
     // The modules stay alive as long as this worker does: workers may still meet their regions for the first time.
-    while (takeRequests(mem, BATCH, GATHER, this.owner).length > 0);
+    while (takeRequests(mem, GATHER, this.owner).length > 0);
   }
 
   /** Translates a batch of places into one module and publishes it. */
@@ -97,10 +116,11 @@ export class Translator {
     const started = performance.now();
     const translation = translationOf(mem);
     const first = mem.getI32(translation + Translation.regionCount);
-    const formed = this.formAll(places, Math.min(MOST_IN_MODULE, MOST_REGIONS - first));
+    const most = Math.min(FIRST_IN_MODULE * (this.modules.length + 1), MOST_IN_MODULE);
+    const formed = this.formAll(places, Math.min(most, MOST_REGIONS - first));
     if (formed.length === 0) return;
     const bytes = compileRegions(formed, this.options, this.observed(first));
-    this.modules.push(new WebAssembly.Module(bytes));
+    this.modules.push(this.compile(bytes, formed.length));
 
     const address = allocateBlock(mem, bytes.length, this.owner);
     mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, address));
@@ -125,6 +145,16 @@ export class Translator {
     count(Translation.microseconds, Math.round((performance.now() - started) * 1000));
   }
 
+  /** What satisfies the module's imports as long as nothing of it is run. */
+  private standIns(module: WebAssembly.Module): WebAssembly.Imports {
+    const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
+    for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
+      imports[from] ??= {};
+      imports[from][name] = kind === 'memory' ? this.mem.wasm : () => 0;
+    }
+    return imports;
+  }
+
   /** How regions from number `first` on note what they do, if somebody wants to know. */
   private observed(first: number): ObservedModule | undefined {
     const { mem } = this;
@@ -141,6 +171,19 @@ export class Translator {
     };
   }
 
+  /** Compiles a module, its functions by V8's optimising compiler where that can be asked for it. */
+  private compile(bytes: Uint8Array<ArrayBuffer>, regions: number): WebAssembly.Module {
+    const { compile, optimize } = this.compiler;
+    const module = compile(bytes);
+    if (optimize === undefined) return module;
+    const { exports } = new WebAssembly.Instance(module, this.standIns(module));
+    for (let i = 0; i < regions && this.mem.atomicLoad(MACHINE + Machine.closing) === 0; i++) {
+      optimize(exports[`b${i}`]);
+      optimize(exports[`r${i}`]);
+    }
+    return module;
+  }
+
   /** Forms the regions of the places and of functions they call, `most` at most. */
   private formAll(places: readonly PlaceToTranslate[], most: number): PlacedRegion[] {
     const { mem } = this;
@@ -152,10 +195,11 @@ export class Translator {
       const slot = this.slotOf(place, place.pc);
       if (slot === 0 || slots.has(slot)) continue;
       slots.add(slot);
+      if (!this.worth.mayBe(slot, place.times)) continue;
       // A place inside of a region gets one of its own only when it stays hot: most soon are not met alone any more.
       if (this.covered.delete(slot)) continue;
       const one = this.form(place, slot);
-      if (one === undefined) continue;
+      if (one === undefined || !this.worth.is(slot, place.times, one.region.size)) continue;
       formed.push(one);
       for (const { pc } of one.region.blocks) this.covered.add(this.slotOf(place, pc));
       this.covered.delete(slot);

@@ -13,6 +13,7 @@ const KEY = Buffer.from(`${process.version} ${process.versions.v8} ${process.arc
 interface Natives {
   serialize(module: WebAssembly.Module): ArrayBuffer;
   deserialize(code: ArrayBuffer, bytes: Uint8Array): WebAssembly.Module | undefined;
+  tierUp(exported: unknown): void;
 }
 
 let natives: Natives | undefined;
@@ -32,6 +33,7 @@ export function prepareCompiledModules(): void {
         'bytes',
         'return %DeserializeWasmModule(code, bytes)',
       ) as Natives['deserialize'],
+      tierUp: new Function('exported', 'return %WasmTierUpFunction(exported)') as Natives['tierUp'],
     };
   } catch {
     natives = undefined; // This V8 has no such functions.
@@ -56,4 +58,12 @@ export function moduleWithCode(bytes: Uint8Array, code: Uint8Array): WebAssembly
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Compiles an exported function of WebAssembly with V8's optimising compiler, here and now, for every thread of the process:
+ * neither is it compiled badly first, nor has it to be called often until it is compiled well. Undefined when this V8 cannot.
+ */
+export function optimizer(): ((exported: unknown) => void) | undefined {
+  return natives?.tierUp;
 }

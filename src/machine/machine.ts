@@ -354,22 +354,22 @@ const LOG_ITEMS: Readonly<Record<TranslationLogItem, number>> = {
   exec: LOG_EXEC,
 };
 
-/**
- * Jumps to a place after which it is translated, unless the options say otherwise: about a millisecond in the interpreter,
- * which is what a region costs until V8 has its best code for it.
- */
+/** Jumps to a place after which it asks to be translated: half a millisecond in the interpreter. */
 const DEFAULT_THRESHOLD = 20_000;
 /**
- * Millions of instructions that are interpreted before, unless the options ask for translation: a second or two. Shorter
- * programs would not earn back what the translator costs to start.
+ * Times that places, each for the third time or more, must have been found hot before the translator is started: some 30 ms of a
+ * loop. Shorter programs, and those that are busy in many places, would not earn back what the translator costs to start.
  */
-const DEFAULT_PATIENCE = 400;
+const DEFAULT_PATIENCE = 16;
+/** Percent of what a place's translation costs that it has to cost in the interpreter before. */
+const DEFAULT_SHARE = 100;
 
 function translationPolicy(jit: MachineOptions['jit']): TranslationPolicy {
-  if (jit === undefined) return { threshold: DEFAULT_THRESHOLD, patience: DEFAULT_PATIENCE };
-  if (jit === false) return { threshold: 0, patience: 0 };
+  if (jit === undefined)
+    return { threshold: DEFAULT_THRESHOLD, patience: DEFAULT_PATIENCE, share: DEFAULT_SHARE };
+  if (jit === false) return { threshold: 0, patience: 0, share: 0 };
   const threshold = jit === true ? DEFAULT_THRESHOLD : Math.min(65535, Math.max(1, jit.threshold));
-  return { threshold, patience: 0 };
+  return { threshold, patience: 0, share: 0 };
 }
 
 /** Whether a descriptor never makes its reader wait: a regular file or /dev/null. */

@@ -80,11 +80,14 @@ export class ThreadHosts {
 
   /** Starts the machine's translator. */
   startTranslator(hostPageSize: number): void {
-    this.translator(hostPageSize).catch((error: Error) => {
-      if (this.closing) return;
-      endTranslation(this.mem);
-      this.events.onTranslatorFailure(error);
-    });
+    const translator = this.translator(hostPageSize)
+      .catch((error: Error) => {
+        if (this.closing) return;
+        endTranslation(this.mem);
+        this.events.onTranslatorFailure(error);
+      })
+      .finally(() => this.running.delete(translator));
+    this.running.add(translator);
   }
 
   private async translator(hostPageSize: number): Promise<void> {

@@ -25,13 +25,6 @@ export function heedBranchHints(on = true): void {
   if (major <= 13) set('experimental-wasm-branch-hinting', on);
 }
 
-/** Whatever regions need. */
-export function prepareTranslation(): void {
-  allowRelaxedSimd();
-  heedBranchHints();
-  compileEagerly();
-}
-
 function set(flag: string, on: boolean): void {
   setFlagsFromString(on ? `--${flag}` : `--no-${flag}`);
 }

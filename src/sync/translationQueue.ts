@@ -21,19 +21,22 @@ const MOST_MODULE_BYTES = 48 * 2 ** 20;
 export interface TranslationPolicy {
   /** Jumps to a place after which it is translated; 0: never. */
   readonly threshold: number;
-  /** Millions of instructions that guests must have done before. */
+  /** Times that familiar places must have been found hot before. */
   readonly patience: number;
+  /** Percent of what a translation costs that a place must have cost in the interpreter before; 0: no matter what. */
+  readonly share: number;
 }
 
 /** Makes the machine's Translation record. */
 export function initTranslation(
   mem: SharedMemory,
-  { threshold, patience }: TranslationPolicy,
+  { threshold, patience, share }: TranslationPolicy,
   owner: number,
 ): void {
   const translation = allocateBlock(mem, Translation.SIZE, owner);
   mem.setU32(translation + Translation.threshold, threshold);
   mem.setU32(translation + Translation.patience, patience);
+  mem.setU32(translation + Translation.share, share);
   const heap = mem.getU32(MACHINE + Machine.heapEnd) - mem.getU32(MACHINE + Machine.heapNext);
   mem.setU32(translation + Translation.mostBytes, Math.min(MOST_MODULE_BYTES, Math.floor(heap / 4)));
   if (threshold !== 0) {
@@ -55,8 +58,8 @@ export function endTranslation(mem: SharedMemory): void {
   mem.atomicStore(translationOf(mem) + Translation.threshold, 0);
 }
 
-/** Asks for a translation of the place at the thread's pc. `ring` rings the coordinator's doorbell. */
-export function requestTranslation(mem: SharedMemory, thread: number, ring: () => void): void {
+/** Asks for a translation of the place at the thread's pc, found hot so many `times`. `ring` rings the coordinator's doorbell. */
+export function requestTranslation(mem: SharedMemory, thread: number, times: number, ring: () => void): void {
   const translation = translationOf(mem);
   lockMutex(mem, translation + Translation.lock, thread);
   const written = mem.getU32(translation + Translation.written);
@@ -70,6 +73,7 @@ export function requestTranslation(mem: SharedMemory, thread: number, ring: () =
     mem.set64(request + TranslationRequest.reach, mem.getU64(thread + Thread.reach));
     mem.setU32(request + TranslationRequest.homeEntry, mem.getU32(thread + Thread.homeEntry));
     mem.setU32(request + TranslationRequest.mm, mem.getU32(thread + Thread.mm));
+    mem.setU32(request + TranslationRequest.times, times);
     mem.setU32(request + TranslationRequest.counters, mem.getU32(thread + Thread.hotCounters));
     mem.u8.copyWithin(request + TranslationRequest.x, thread + Thread.x, thread + Thread.x + 32 * 8);
     mem.setU32(translation + Translation.written, written + 1);
@@ -101,21 +105,18 @@ export interface PlaceToTranslate {
   readonly homeEntry: number;
   /** The address space, which may be gone. */
   readonly mm: number;
+  /** How often that worker has found it hot. */
+  readonly times: number;
   /** Address of the jump counters of the worker that found it. */
   readonly counters: number;
   readonly registers: readonly number[];
 }
 
 /**
- * Takes up to `most` requests, waiting for the first, and `gather` milliseconds more for others to come with it; none when
+ * Takes the requests that wait, waiting for the first, and `gather` milliseconds more for others to come with it; none when
  * the machine closes. `owner` is the translator's token.
  */
-export function takeRequests(
-  mem: SharedMemory,
-  most: number,
-  gather: number,
-  owner: number,
-): PlaceToTranslate[] {
+export function takeRequests(mem: SharedMemory, gather: number, owner: number): PlaceToTranslate[] {
   const translation = translationOf(mem);
   const arrived = (translation + Translation.arrived) >>> 2;
   let deadline = Infinity;
@@ -127,9 +128,8 @@ export function takeRequests(
     try {
       const waiting =
         (mem.getU32(translation + Translation.written) - mem.getU32(translation + Translation.read)) >>> 0;
-      if (waiting >= most || (waiting > 0 && now >= deadline)) {
-        return Array.from({ length: Math.min(waiting, most) }, () => takeRequestLocked(mem, translation));
-      }
+      if (waiting > 0 && now >= deadline)
+        return Array.from({ length: waiting }, () => takeRequestLocked(mem, translation));
       if (waiting > 0 && deadline === Infinity) deadline = now + gather;
     } finally {
       unlockMutex(mem, translation + Translation.lock, owner);
@@ -150,6 +150,7 @@ function takeRequestLocked(mem: SharedMemory, translation: number): PlaceToTrans
     reach: mem.getU64(request + TranslationRequest.reach),
     homeEntry: mem.getU32(request + TranslationRequest.homeEntry),
     mm: mem.getU32(request + TranslationRequest.mm),
+    times: mem.getU32(request + TranslationRequest.times),
     counters: mem.getU32(request + TranslationRequest.counters),
     registers: Array.from({ length: 32 }, (_, r) => mem.getU64(request + TranslationRequest.x + r * 8)),
   };

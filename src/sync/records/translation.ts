@@ -33,14 +33,16 @@ export const Translation = record({
   microseconds: u32,
   /** Instructions in all regions, copies counted. */
   instructions: u32,
-  /** Millions of instructions that guests must have done before anything is translated. Constant. */
+  /** Times that familiar places must have been found hot before anything is translated. Constant. */
   patience: u32,
-  /** Millions of instructions that guests have done, counted by the engines. Atomic. */
-  millions: i32,
+  /** Times that places were found hot which had been so before. Atomic. */
+  found: i32,
   /** Bytes of the kernel's memory that modules and the workers' maps of regions take. Atomic. */
   heapBytes: i32,
   /** Bytes of modules after which nothing more is translated. Constant. */
   mostBytes: u32,
+  /** TranslationPolicy.share. Constant. */
+  share: u32,
   /** LOG_* bits. Constant. */
   logged: u32,
   /** RegionProfile[MOST_REGIONS], or 0 when nobody wants to know what each region does. Constant. */
@@ -88,6 +90,8 @@ export const TranslationRequest = record({
   codeTable: pointer,
   readTable: pointer,
   reach: u64,
+  /** How often the finding worker has found it hot. */
+  times: u32,
   /** The finding worker's jump counters. */
   counters: pointer,
   /** The integer registers: good guesses for the tables of switches. */

@@ -247,4 +247,5 @@
     (return
       (local.get 9))
     (unreachable))
-  (export "r0" (func 1)))
+  (export "r0" (func 1))
+  (export "b0" (func 2)))

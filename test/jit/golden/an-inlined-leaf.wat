@@ -124,4 +124,5 @@
     (return
       (local.get 7))
     (unreachable))
-  (export "r0" (func 1)))
+  (export "r0" (func 1))
+  (export "b0" (func 2)))

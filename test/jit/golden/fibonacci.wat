@@ -1088,4 +1088,5 @@
     (return
       (local.get 8))
     (unreachable))
-  (export "r0" (func 1)))
+  (export "r0" (func 1))
+  (export "b0" (func 2)))
