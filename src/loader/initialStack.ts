@@ -185,6 +185,7 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
   const auxvBytes = image.slice(auxvAt, cursor - sp);
   image.set(request.random.subarray(0, 16), randomAt - sp);
   let { bottom } = whole;
+  c.mem.setU32(c.mm + Mm.stackTop, top / MIN_PAGE_SIZE);
   c.mem.setU32(c.mm + Mm.stackFloor, bottom / MIN_PAGE_SIZE);
   if (room !== undefined) {
     // What is written, and some more as Linux maps it; the rest when it is touched.

@@ -91,12 +91,8 @@ function startWithGuard(mem: SharedMemory, mm: number, mapping: number): number 
   const start = mem.getU32(mapping + Mapping.start);
   if ((mem.getU32(mapping + Mapping.flags) & MAPPING_GROWSDOWN) === 0) return start;
   // The first stack has its room kept, as Linux keeps it by where it starts to place mappings (mmap_base).
-  const floor = mem.getU32(mm + Mm.stackFloor);
-  const isFirst =
-    floor !== 0 &&
-    mem.getU64(mm + Mm.startStack) < mem.getU32(mapping + Mapping.end) * MIN_PAGE_SIZE &&
-    mem.getU64(mm + Mm.startStack) >= start * MIN_PAGE_SIZE;
-  const lowest = isFirst ? Math.min(start, floor) : start;
+  const isFirst = mem.getU32(mapping + Mapping.end) === mem.getU32(mm + Mm.stackTop);
+  const lowest = isFirst ? Math.min(start, mem.getU32(mm + Mm.stackFloor)) : start;
   return Math.max(0, lowest - stackGuardGap(mem, mm));
 }
 

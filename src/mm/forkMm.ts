@@ -19,6 +19,7 @@ const INHERITED_U32 = [
   Mm.placement,
   Mm.placementState,
   Mm.unmappedBase,
+  Mm.stackTop,
   Mm.stackFloor,
   Mm.frameLimit,
   Mm.maxMappings,

@@ -271,12 +271,9 @@ function writeMap({ module, mutex, tree, takeRecord, join }: Records): FunctionR
         b.brIf(found, i32.eqz(next));
         b.brIf(found, i32.eqz(i32.and(load(next, Mapping.flags), i32.const(MAPPING_GROWSDOWN))));
         b.set(end, load(next, Mapping.start));
-        // The first stack has its room kept.
-        const stack = b.hold(i32.wrap_i64(i64.shr_u(i64.load(mm, Mm.startStack), i64.const(12))));
-        const isFirst = i32.and(i32.ge_u(stack, end), i32.lt_u(stack, load(next, Mapping.end)));
-        const floor = load(mm, Mm.stackFloor);
-        b.if(i32.and(isFirst, i32.and(i32.ne(floor, zero), i32.lt_u(floor, end))), () =>
-          b.set(end, load(mm, Mm.stackFloor)),
+        // The first stack has its room kept (startWithGuard of mm/findVma.ts).
+        b.if(i32.eq(load(next, Mapping.end), load(mm, Mm.stackTop)), () =>
+          b.if(i32.lt_u(load(mm, Mm.stackFloor), end), () => b.set(end, load(mm, Mm.stackFloor))),
         );
         b.brIf(slow, i32.lt_u(end, i32.const(STACK_GUARD_PAGES)));
         b.set(end, i32.sub(end, i32.const(STACK_GUARD_PAGES)));

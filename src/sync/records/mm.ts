@@ -117,7 +117,11 @@ export const Mm = record({
   unmappedBase: u32,
   /** The most that mappedPages has been, as far as it has sunk since; mmapLock. */
   mappedPeak: u32,
-  /** The lowest page that the first stack may grow to (units of 4 KiB): nothing else is placed above; 0: no such stack. */
+  /**
+   * Where the first stack ends, and the lowest page it may grow to: nothing is placed between (units of 4 KiB; 0: no such
+   * stack). Constant after exec.
+   */
+  stackTop: u32,
   stackFloor: u32,
   /** The guest's page size as a power of two: 12, 14 or 16; constant. Records count units of 4 KiB all the same. */
   targetPageShift: u32,
