@@ -52,13 +52,21 @@ export const kernelWork: readonly Case[] = [
   rate('pthread create + join', 'threads', 10_000),
   rate('futex round trip', 'futex', 20_000),
   rate('pipe round trip', 'pipe', 10_000),
-  rate('map 64 KiB, touch, unmap', 'map', 50_000),
-  rate('the same, 2 threads', 'map', 50_000, 2),
-  rate('the same, 4 threads', 'map', 50_000, 4),
+  rate('map 64 KiB, touch, unmap', 'map', 150_000),
+  rate('the same, 2 threads', 'map', 150_000, 2),
+  rate('the same, 4 threads', 'map', 150_000, 4),
+  rate('the same, the first 1,000', 'map', 1_000),
   rate('mprotect toggle', 'protect', 100_000),
   rate('page fault', 'fault', 100_000),
   rate('contended mutex, 2 threads', 'mutex', 200_000, 2),
 ];
+
+/** Mapping and unmapping 64 KiB, where the kernel likes and at random addresses, among so many mappings. */
+export const mappings: readonly Case[] = ['find', 'fixed'].flatMap((kind) =>
+  [10, 100, 1000, 10_000, 65_000].map((count) =>
+    rate(`${kind === 'find' ? 'map, unmap' : 'at random'}, ${count} mappings`, kind, 100_000, count),
+  ),
+);
 
 /** The same work in one and in two threads. */
 export const scaling: readonly Case[] = [

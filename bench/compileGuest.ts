@@ -13,6 +13,9 @@ export function compilerVersion(compiler: string): string {
   return execFileSync(compiler, ['--version'], { encoding: 'utf8' }).split('\n')[0];
 }
 
+/** How the guests of bench/ are compiled. */
+export const guestFlags = ['-O2', '-static', '-pthread', '-lm'];
+
 const versions = new Map<string, string>();
 
 /** The host's own compiler. */

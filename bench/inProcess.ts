@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { Bench } from 'tinybench';
 import { createMachine } from '../src/index.js';
 import { computing } from './cases.js';
-import { compileGuest, crossCompiler } from './compileGuest.js';
+import { compileGuest, crossCompiler, guestFlags } from './compileGuest.js';
 import { repository } from './hostProgram.js';
 
 /** What a part of Guesthouse takes, in milliseconds. */
@@ -57,7 +57,7 @@ export async function measureSpeed(): Promise<Speed[]> {
   try {
     for (const { name, source, args } of computing) {
       const file = join(repository, 'bench/guests', `${source}.c`);
-      const program = compileGuest(file, ['-O2', '-static', '-pthread', '-lm']);
+      const program = compileGuest(file, guestFlags);
       let instructions = 0;
       let milliseconds = 0;
       for (let run = 0; run < 2; run++) {

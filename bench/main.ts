@@ -2,9 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Case, computing, kernelWork, scaling } from './cases.js';
-import { crossCompiler } from './compileGuest.js';
-import { qemu, repository } from './hostProgram.js';
+import { type Case, computing, kernelWork, mappings, scaling } from './cases.js';
+import { compileGuest, crossCompiler, guestFlags } from './compileGuest.js';
+import { qemu, repository, runGuest } from './hostProgram.js';
 import { measureSpeed, measureStart } from './inProcess.js';
 import { measure, type Result } from './wholeRuns.js';
 
@@ -78,6 +78,17 @@ async function measureAll(
   return results;
 }
 
+/** How long the mmap mutex is waited for and held while threads map and unmap, as `--stats` says. */
+async function printLockTimes(): Promise<void> {
+  console.log('\nMutex of the memory map, 100,000 times map 64 KiB, touch, unmap');
+  const system = compileGuest(join(repository, 'bench/guests/system.c'), guestFlags);
+  for (const threads of [1, 2, 4]) {
+    const { stderr } = await runGuest(['--stats'], system, ['map', '100000', String(threads)]);
+    for (const line of stderr.split('\n'))
+      if (line.includes('mmap mutex')) console.log(`${threads} threads:${line.slice('guesthouse:'.length)}`);
+  }
+}
+
 async function main(): Promise<void> {
   if (values.help) {
     console.log(
@@ -102,11 +113,13 @@ async function main(): Promise<void> {
     );
     if (ratios.length > 1) console.log(`geometric mean of qemu / ours: ${number(geometricMean(ratios), 2)}`);
     const kernel = await measureAll('The kernel', kernelWork, runs, only);
+    const mapped = await measureAll('Among many mappings', mappings, runs, only);
     const scaled = await measureAll('Two threads', scaling, runs, only);
     const [one, two] = scaled.map(({ seconds: { guesthouse } }) => guesthouse);
     if (one !== undefined && two !== undefined)
       console.log(`two threads do the work of one in ${number((two / one) * 100, 0)}% of its time`);
-    results.push(...computed, ...kernel, ...scaled);
+    results.push(...computed, ...kernel, ...mapped, ...scaled);
+    if ('mutex of the memory map'.includes(only.toLowerCase())) await printLockTimes();
   }
   const wants = (topic: string): boolean => topic.includes(only.toLowerCase());
   const speeds = wants('speed') ? await measureSpeed() : [];

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Case } from './cases.js';
-import { compileGuest, compileNative, nativeCompiler } from './compileGuest.js';
+import { compileGuest, compileNative, guestFlags, nativeCompiler } from './compileGuest.js';
 import { qemu, type Run, repository, runGuest, runProgram, runQemu } from './hostProgram.js';
 
 /** Who runs a program: Guesthouse, qemu-riscv64, or the host on its own build of the same source. */
@@ -36,7 +36,7 @@ function seconds(measured: Case, run: Run): number {
  */
 export async function measure(measured: Case, times: number): Promise<Result> {
   const source = join(repository, 'bench/guests', `${measured.source}.c`);
-  const guest = compileGuest(source, ['-O2', '-static', '-pthread', '-lm']);
+  const guest = compileGuest(source, guestFlags);
   const native = nativeCompiler === undefined ? undefined : compileNative(source, ['-O2', '-pthread', '-lm']);
   const settings = { timeout: 300_000 };
   const all: Partial<Record<Runner, number[]>> = {};

@@ -1,4 +1,7 @@
-/* What the kernel does, by rate. system KIND [TIMES] [THREADS]: syscall, threads, futex, map, protect, fault, pipe, mutex, spin */
+/*
+ * What the kernel does, by rate. system KIND [TIMES] [THREADS]: syscall, threads, futex, map, protect, fault, pipe, mutex, spin.
+ * Threads have all started when the time begins. find and fixed: the third argument is how many mappings there are besides.
+ */
 #define _GNU_SOURCE
 #include <linux/futex.h>
 #include <pthread.h>
@@ -15,6 +18,8 @@ static int word;
 static int ends[2][2];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static long counter;
+
+static pthread_barrier_t barrier;
 
 static void *nothing(void *argument) { return argument; }
 
@@ -36,8 +41,20 @@ static void *pong(void *argument) {
   return argument;
 }
 
+#define STEP 65536
+static char *field;
+
+/* So many mappings that the kernel cannot join, with gaps too small for 64 KiB between them. */
+static void scatter(long mappings) {
+  field = mmap(NULL, (size_t)mappings * STEP, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  munmap(field, (size_t)mappings * STEP);
+  for (long i = 0; i < mappings; i++)
+    if (mmap(field + i * STEP, STEP / 2, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) exit(1);
+}
+
 static void *work(void *argument) {
   long n = times / threads;
+  if (threads > 1) pthread_barrier_wait(&barrier);
   if (!strcmp(kind, "map")) {
     for (long i = 0; i < n; i++) {
       volatile char *p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -78,7 +95,21 @@ int main(int argc, char **argv) {
   threads = sizeArgument(argc, argv, 3, 1);
   pthread_t t[64];
   begin();
-  if (!strcmp(kind, "threads")) {
+  if (!strcmp(kind, "find") || !strcmp(kind, "fixed")) {
+    scatter(threads);
+    begin();
+    uint64_t x = 1;
+    for (long i = 0; i < times; i++) {
+      if (kind[2] == 'n') {
+        munmap(mmap(NULL, STEP, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), STEP);
+      } else {
+        /* Between two of them, taken at random. */
+        char *at = field + xorshift(&x) % (uint64_t)threads * STEP + STEP / 2;
+        if (mmap(at, STEP / 4, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != at) return 1;
+        munmap(at, STEP / 4);
+      }
+    }
+  } else if (!strcmp(kind, "threads")) {
     for (long i = 0; i < times; i++) {
       if (pthread_create(&t[0], NULL, nothing, NULL)) return 1;
       pthread_join(t[0], NULL);
@@ -97,7 +128,10 @@ int main(int argc, char **argv) {
   } else if (threads == 1) {
     work(NULL);
   } else {
+    pthread_barrier_init(&barrier, NULL, (unsigned)threads + 1);
     for (long i = 0; i < threads; i++) pthread_create(&t[i], NULL, work, (void *)i);
+    pthread_barrier_wait(&barrier);
+    begin();
     for (long i = 0; i < threads; i++) pthread_join(t[i], NULL);
   }
   end();

@@ -76,7 +76,9 @@ async function runGuest(machine: Machine, options: RunOptions): Promise<number> 
         writeFileSync(options.perfMap, formatPerfMap(machine.translatedRegions(), instructions));
       }
       if (options.stats)
-        process.stderr.write(formatStatistics(guest.statistics(), machine.memory(), machine.activity()));
+        process.stderr.write(
+          formatStatistics(guest.statistics(), machine.memory(), machine.activity(), machine.lockTimes()),
+        );
     }
   } catch (error) {
     if (!(error instanceof SpawnError)) throw error;

@@ -15,6 +15,7 @@ import { type Activity, ActivitySampler, sideExits } from '../observe/activity.j
 import { observeRegions, type RegionStatistics, regionStatistics } from '../observe/regionProfile.js';
 import { type GuestStatistics, type MachineMemory, machineMemory } from '../observe/statistics.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
+import { type LockTimes, lockTimes, measureLocks } from '../sync/lockHistogram.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine as MachineRecord } from '../sync/records/machine.js';
@@ -96,6 +97,7 @@ export class Machine {
       this.mem.setI32(MACHINE + MachineRecord.logFd, openSync(options.logFile, 'w'));
     const logged = (options.log ?? []).reduce((bits, item) => bits | LOG_ITEMS[item], 0);
     const watched = options.statistics === true;
+    if (watched) measureLocks(this.mem, COORDINATOR);
     observeRegions(
       this.mem,
       logged | (watched ? OBSERVE_EXITS : 0),
@@ -194,6 +196,11 @@ export class Machine {
     this.guests.set(record, guest);
     startThread(mem, mem.getU32(record + Guest.threads), COORDINATOR, () => this.coordinator.answer());
     return guest;
+  }
+
+  /** How long the mutexes of memory maps were waited for and held, with the option `statistics`; otherwise undefined. */
+  lockTimes(): LockTimes | undefined {
+    return lockTimes(this.mem);
   }
 
   /** What the machine's memory holds at the moment. */

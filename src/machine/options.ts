@@ -25,7 +25,7 @@ export interface MachineOptions {
   readonly jit?: boolean | { readonly threshold: number };
   /** Have translated regions count what they do, for Machine.translatedRegions. */
   readonly profile?: boolean;
-  /** Watch where the time of guest threads goes and why translated regions are left, for Machine.activity. */
+  /** Watch where the time of guest threads goes and why translated regions are left, for Machine.activity, and how long memory maps are locked, for Machine.lockTimes. */
   readonly statistics?: boolean;
   /** What of translation is logged: guest code, modules, each entry of a region; as QEMU's -d in_asm,out_asm,exec. */
   readonly log?: readonly TranslationLogItem[];

@@ -1,24 +1,26 @@
 import type { Caller } from '../memory/caller.js';
-import {
-  assertLocked,
-  holdsMutex,
-  initMutex,
-  LockAssertionError,
-  lockMutexRecursive,
-  unlockMutex,
-} from '../sync/mutex.js';
+import { hotPaths } from '../memory/hotPaths/hotPaths.js';
+import { assertLocked, holdsMutex, initMutex, LockAssertionError, Mutex } from '../sync/mutex.js';
 import { Mm } from '../sync/records/mm.js';
 
 /** The mmap mutex of the caller's address space. Recursive; page faults do not take it. */
 
 /** Takes the mmap mutex, or takes it once more. KERNEL mode. */
 export function mmapLock(c: Caller): void {
-  lockMutexRecursive(c.mem, c.mm + Mm.mmapLock, c.thread);
+  const { mem, mm, thread } = c;
+  const lock = mm + Mm.mmapLock;
+  if (mem.getU32(lock + Mutex.owner) !== thread) hotPaths(mem).lockMap(mm, thread);
+  else mem.setU32(lock + Mutex.depth, mem.getU32(lock + Mutex.depth) + 1);
 }
 
 /** Gives one level back. Throws LockAssertionError when the caller does not hold it. */
 export function mmapUnlock(c: Caller): void {
-  unlockMutex(c.mem, c.mm + Mm.mmapLock, c.thread);
+  const { mem, mm } = c;
+  const lock = mm + Mm.mmapLock;
+  assertLocked(mem, lock, c.thread);
+  const depth = mem.getU32(lock + Mutex.depth);
+  if (depth === 1) hotPaths(mem).unlockMap(mm);
+  else mem.setU32(lock + Mutex.depth, depth - 1);
 }
 
 /** Whether the caller holds the mmap mutex. */

@@ -1,3 +1,4 @@
+import type { LockTimes } from '../sync/lockHistogram.js';
 import { COORDINATOR, Mutex, withMutex } from '../sync/mutex.js';
 import { monotonicNow } from '../sync/park.js';
 import { Guest } from '../sync/records/guest.js';
@@ -131,7 +132,12 @@ export function formatBytes(bytes: number): string {
 }
 
 /** The table that `--stats` prints. */
-export function formatStatistics(guest: GuestStatistics, memory: MachineMemory, activity?: Activity): string {
+export function formatStatistics(
+  guest: GuestStatistics,
+  memory: MachineMemory,
+  activity?: Activity,
+  locks?: LockTimes,
+): string {
   const seconds = guest.elapsed / 1000;
   const mips = seconds > 0 ? guest.instructions / 1e6 / seconds : 0;
   const rows: [string, string][] = [
@@ -149,6 +155,25 @@ export function formatStatistics(guest: GuestStatistics, memory: MachineMemory, 
     ...(activity === undefined ? [] : formatActivity(activity)),
     ['time', `${seconds.toFixed(3)} s`],
   ];
+  if (locks !== undefined)
+    rows.push(
+      ['mmap mutex waited for', formatTimes(locks.waits)],
+      ['mmap mutex held', formatTimes(locks.holds)],
+    );
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `guesthouse: ${name.padEnd(width)}  ${value}\n`).join('');
+}
+
+/** A histogram of powers of two in nanoseconds: "<64 ns 1,203, <128 ns 17". */
+function formatTimes(counts: readonly number[]): string {
+  const parts = counts.flatMap((count, bits) =>
+    count === 0 ? [] : [`<${formatNanoseconds(2 ** bits)} ${count.toLocaleString('en')}`],
+  );
+  return parts.length === 0 ? 'never' : parts.join(', ');
+}
+
+function formatNanoseconds(nanoseconds: number): string {
+  if (nanoseconds < 1000) return `${nanoseconds} ns`;
+  if (nanoseconds < 1e6) return `${Math.round(nanoseconds / 1e3)} µs`;
+  return `${Math.round(nanoseconds / 1e6)} ms`;
 }

@@ -6,11 +6,13 @@ import { hotPaths } from '../../src/memory/hotPaths/hotPaths.js';
 import { firstEndingAfter, highestGap, lowestGap } from '../../src/memory/mappingTree.js';
 import { readU32, writeU32 } from '../../src/memory/userAccess.js';
 import { forkMm } from '../../src/mm/forkMm.js';
+import { haveMmapLock, mmapLock, mmapUnlock } from '../../src/mm/mmapLock.js';
 import { formatMaps } from '../../src/mm/pageDump.js';
 import { targetMmap } from '../../src/mm/targetMmap.js';
 import { targetMprotect } from '../../src/mm/targetMprotect.js';
 import { targetMunmap } from '../../src/mm/targetMunmap.js';
-import { LockAssertionError, lockMutex, unlockMutex } from '../../src/sync/mutex.js';
+import { lockTimes, measureLocks } from '../../src/sync/lockHistogram.js';
+import { COORDINATOR, LockAssertionError, lockMutex, unlockMutex } from '../../src/sync/mutex.js';
 import { Mapping } from '../../src/sync/records/mapping.js';
 import { Mm } from '../../src/sync/records/mm.js';
 import { createCaller, PAGE } from './machine.js';
@@ -91,6 +93,27 @@ describe('the hot paths', () => {
     expect(hot.unmap(mm, thread, page, page + 1)).toBe(0);
     expect(targetMunmap(c, page * PAGE, PAGE)).toBe(0);
     expect(audit(mem, [mm, child])).toEqual([]);
+  });
+
+  it('have the mmap mutex measured where that is wanted', () => {
+    const c = createCaller();
+    const { mem } = c;
+    expect(lockTimes(mem)).toBeUndefined();
+    measureLocks(mem, COORDINATOR);
+    const sum = (counts: readonly number[] = []): number => counts.reduce((a, b) => a + b, 0);
+    // One by the way through mm/ (which has to reserve records) after the hot one has given up, one hot.
+    const at = targetMmap(c, 0, PAGE, RW, ANON, null, 0);
+    expect(targetMunmap(c, at, PAGE)).toBe(0);
+    expect([sum(lockTimes(mem)?.waits), sum(lockTimes(mem)?.holds)]).toEqual([3, 3]);
+    // Taken again by its holder, it is still held once.
+    mmapLock(c);
+    mmapLock(c);
+    mmapUnlock(c);
+    expect(haveMmapLock(c)).toBe(true);
+    mmapUnlock(c);
+    expect(haveMmapLock(c)).toBe(false);
+    expect(() => mmapUnlock(c)).toThrow(LockAssertionError);
+    expect([sum(lockTimes(mem)?.waits), sum(lockTimes(mem)?.holds)]).toEqual([4, 4]);
   });
 
   it('trap on a mutex that the caller holds', () => {

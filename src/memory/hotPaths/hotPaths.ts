@@ -11,6 +11,8 @@ export interface HotPaths {
   remove(mm: number, node: number): void;
   resized(node: number): void;
   quiesce(mm: number, self: number): void;
+  lockMap(mm: number, thread: number): void;
+  unlockMap(mm: number): void;
   map(mm: number, thread: number, pages: number, prot: number, flags: number): number;
   unmap(mm: number, thread: number, from: number, to: number): number;
   protect(mm: number, thread: number, from: number, to: number, prot: number): number;
@@ -28,7 +30,9 @@ export function hotPaths(mem: SharedMemory): HotPaths {
   let found = instances.get(mem);
   if (found === undefined) {
     compiled ??= new WebAssembly.Module(hotPathsBytes() as Uint8Array<ArrayBuffer>);
-    found = new WebAssembly.Instance(compiled, { m: { m: mem.wasm } }).exports as unknown as HotPaths;
+    found = new WebAssembly.Instance(compiled, {
+      m: { m: mem.wasm, now: () => performance.now() },
+    }).exports as unknown as HotPaths;
     instances.set(mem, found);
   }
   lastMemory = mem;

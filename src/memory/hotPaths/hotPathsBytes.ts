@@ -3,6 +3,7 @@ import { writeQuiesceCode } from '../../sync/safepointCode.js';
 import { ModuleBuilder } from '../../wasm/index.js';
 import { writeFaultCode } from './faultCode.js';
 import { writeMapCode } from './mapCode.js';
+import { writeMapLockCode } from './mapLockCode.js';
 import { writePageCode } from './pageCode.js';
 import { writeTreeCode } from './treeCode.js';
 
@@ -10,13 +11,15 @@ import { writeTreeCode } from './treeCode.js';
 export function hotPathsBytes(): Uint8Array {
   const module = new ModuleBuilder();
   module.importMemory({ module: 'm', name: 'm', minimum: 1, maximum: 65536, shared: true });
+  const now = module.importFunction('m', 'now', { params: [], results: ['f64'] });
   const mutex = writeMutexCode(module);
+  const lock = writeMapLockCode(module, mutex, now);
   const quiesce = writeQuiesceCode(module, mutex);
   const tree = writeTreeCode(module);
   const page = writePageCode(module, mutex);
-  const map = writeMapCode({ module, mutex, tree, page, quiesce });
+  const map = writeMapCode({ module, lock, tree, page, quiesce });
   const fault = writeFaultCode(module, mutex, page);
-  for (const [name, code] of Object.entries({ quiesce, ...tree, ...map, fault }))
+  for (const [name, code] of Object.entries({ quiesce, ...lock, ...tree, ...map, fault }))
     module.exportFunction(name, code);
   return module.toBytes();
 }

@@ -1,4 +1,3 @@
-import type { MutexCode } from '../../sync/mutexCode.js';
 import { FrameDescriptor } from '../../sync/records/frame.js';
 import { Machine } from '../../sync/records/machine.js';
 import {
@@ -25,6 +24,7 @@ import { RESERVE_SHIFT } from '../frames.js';
 import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../linuxMemory.js';
 import { MOST_SPARES, STACK_GUARD_PAGES } from '../mappings.js';
 import { PTE_EXEC, PTE_OBJECT, PTE_PRESENT, PTE_READ, PTE_WRITE, PTE_WRITER } from '../pageTables.js';
+import type { MapLockCode } from './mapLockCode.js';
 import {
   addressOf,
   countOf,
@@ -59,7 +59,7 @@ const load = i32.load;
 /** What the three are made of. */
 interface Parts {
   readonly module: ModuleBuilder;
-  readonly mutex: MutexCode;
+  readonly lock: MapLockCode;
   readonly tree: TreeCode;
   readonly page: PageCode;
   readonly quiesce: FunctionRef;
@@ -234,7 +234,7 @@ function writePageSizeCheck(b: FunctionBuilder, mm: I32, slow: Label): void {
 /** Attributes that only slow mappings have. */
 const PLAIN_FLAGS = (7 << MAPPING_MAY_SHIFT) | MAPPING_NORESERVE;
 
-function writeMap({ module, mutex, tree, takeRecord, join }: Records): FunctionRef {
+function writeMap({ module, lock, tree, takeRecord, join }: Records): FunctionRef {
   const map = module.function({ params: ['i32', 'i32', 'i32', 'i32', 'i32'], results: ['i32'] });
   const b = map.builder;
   const [mm, thread, pages, prot, flags] = [0, 1, 2, 3, 4].map((i) => b.param('i32', i));
@@ -242,8 +242,7 @@ function writeMap({ module, mutex, tree, takeRecord, join }: Records): FunctionR
   const end = b.local('i32');
   const next = b.local('i32');
   const previous = b.local('i32');
-  const lock = i32.add(mm, i32.const(Mm.mmapLock));
-  b.call(mutex.lock, lock, thread);
+  b.call(lock.lockMap, mm, thread);
   b.block((slow) => {
     writePageSizeCheck(b, mm, slow);
     b.brIf(slow, i32.or(load(mm, Mm.placement), load(mm, Mm.lockFuture)));
@@ -318,15 +317,15 @@ function writeMap({ module, mutex, tree, takeRecord, join }: Records): FunctionR
       b.call(tree.insert, mm, mapping);
     });
     writeStep(b, mm);
-    b.call(mutex.unlock, lock);
+    b.call(lock.unlockMap, mm);
     b.return(start);
   });
-  b.call(mutex.unlock, lock);
+  b.call(lock.unlockMap, mm);
   b.return(i32.const(-1));
   return map;
 }
 
-function writeUnmap({ module, mutex, tree, page, quiesce, split, retire }: Records): FunctionRef {
+function writeUnmap({ module, lock, tree, page, quiesce, split, retire }: Records): FunctionRef {
   const unmap = module.function({ params: ['i32', 'i32', 'i32', 'i32'], results: ['i32'] });
   const b = unmap.builder;
   const [mm, thread, from, to] = [0, 1, 2, 3].map((i) => b.param('i32', i));
@@ -338,7 +337,6 @@ function writeUnmap({ module, mutex, tree, page, quiesce, split, retire }: Recor
   const head = b.local('i32');
   const count = b.local('i32');
   const first = b.local('i32');
-  const lock = i32.add(mm, i32.const(Mm.mmapLock));
   const eachPresent = (body: () => void): void => {
     b.set(at, call(page.nextPresent, 'i32', mm, from, to));
     b.loop((again) => {
@@ -350,13 +348,13 @@ function writeUnmap({ module, mutex, tree, page, quiesce, split, retire }: Recor
       });
     });
   };
-  b.call(mutex.lock, lock, thread);
+  b.call(lock.lockMap, mm, thread);
   b.block((slow) => {
     writePageSizeCheck(b, mm, slow);
     b.set(first, call(tree.firstEndingAfter, 'i32', mm, from));
     b.block((mapped) => {
       b.if(first, () => b.brIf(mapped, i32.lt_u(load(first, Mapping.start), to)));
-      b.call(mutex.unlock, lock);
+      b.call(lock.unlockMap, mm);
       b.return(one);
     });
     // A mapping cut in two needs a record and may be one too many; those that go are kept for reuse.
@@ -436,18 +434,18 @@ function writeUnmap({ module, mutex, tree, page, quiesce, split, retire }: Recor
       b.call(page.unlockPages, mm, from, to);
       // Before others can be given the addresses: nobody uses the old pages any more.
       b.if(count, () => b.call(quiesce, mm, thread));
-      b.call(mutex.unlock, lock);
+      b.call(lock.unlockMap, mm);
       b.if(count, () => b.call(page.freeFrames, mm, i32.sub(head, one), count));
       b.return(one);
     });
     b.call(page.unlockPages, mm, from, to);
   });
-  b.call(mutex.unlock, lock);
+  b.call(lock.unlockMap, mm);
   b.return(zero);
   return unmap;
 }
 
-function writeProtect({ module, mutex, tree, page, quiesce, split, join }: Records): FunctionRef {
+function writeProtect({ module, lock, tree, page, quiesce, split, join }: Records): FunctionRef {
   const protect = module.function({ params: ['i32', 'i32', 'i32', 'i32', 'i32'], results: ['i32'] });
   const b = protect.builder;
   const [mm, thread, from, to, prot] = [0, 1, 2, 3, 4].map((i) => b.param('i32', i));
@@ -461,8 +459,7 @@ function writeProtect({ module, mutex, tree, page, quiesce, split, join }: Recor
   const delta = b.local('i32');
   const withdrawn = b.local('i32');
   const descriptor = b.local('i32');
-  const lock = i32.add(mm, i32.const(Mm.mmapLock));
-  b.call(mutex.lock, lock, thread);
+  b.call(lock.lockMap, mm, thread);
   b.block((slow) => {
     writePageSizeCheck(b, mm, slow);
     b.set(mapping, call(tree.firstEndingAfter, 'i32', mm, from));
@@ -477,7 +474,7 @@ function writeProtect({ module, mutex, tree, page, quiesce, split, join }: Recor
     const allowed = i32.shr_u(load(mapping, Mapping.flags), i32.const(MAPPING_MAY_SHIFT));
     b.brIf(slow, i32.and(prot, i32.xor(allowed, i32.const(-1))));
     b.if(i32.eq(now, prot), () => {
-      b.call(mutex.unlock, lock);
+      b.call(lock.unlockMap, mm);
       b.return(one);
     });
     const atStart = i32.eq(load(mapping, Mapping.start), from);
@@ -530,10 +527,10 @@ function writeProtect({ module, mutex, tree, page, quiesce, split, join }: Recor
     });
     b.call(page.unlockPages, mm, from, to);
     b.if(withdrawn, () => b.call(quiesce, mm, thread));
-    b.call(mutex.unlock, lock);
+    b.call(lock.unlockMap, mm);
     b.return(one);
   });
-  b.call(mutex.unlock, lock);
+  b.call(lock.unlockMap, mm);
   b.return(zero);
   return protect;
 }

@@ -118,6 +118,8 @@ export const Machine = record({
   keptNext: u32,
   /** Host descriptor that logs (-d, --strace) go to, or 0: standard error. Constant once guests run. */
   logFd: i32,
+  /** LockHistogram of the mmap mutexes, or 0; constant. */
+  lockHistogram: pointer,
 });
 
 /** A thread host: one worker of the pool. */

@@ -1,5 +1,5 @@
 import { Mutex } from '../mutex.js';
-import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
+import { array, embedded, f64, i32, pointer, record, u32, u64 } from '../record.js';
 
 /** How many locks the page tables of an address space are divided among. */
 export const PAGE_TABLE_LOCKS = 64;
@@ -131,4 +131,6 @@ export const Mm = record({
   inheritance: u32,
   /** Extensions of the processor, a mask (isa/extensions.ts); constant. */
   extensions: u32,
+  /** When the mmap mutex was taken, milliseconds, where it is measured (Machine.lockHistogram); mmapLock. */
+  mmapLockedAt: f64,
 });
