@@ -6,7 +6,7 @@ import { createFs } from '../kernel/files/fsRecord.js';
 import { isTerminal } from '../kernel/files/isTerminal.js';
 import { toByteString } from '../kernel/files/mountTable.js';
 import { installStandardStreams, type StandardStream } from '../kernel/files/standardStreams.js';
-import type { MapReport } from '../kernel/guestOptions.js';
+import { DEFAULT_TASK_SIZE, type MapReport } from '../kernel/guestOptions.js';
 import { initKernel } from '../kernel/initKernel.js';
 import { signalNumber } from '../kernel/signals/signalNumbers.js';
 import { killGroup, reapGuest, spawnGuest, terminateAllGuests } from '../kernel/spawn.js';
@@ -53,6 +53,8 @@ const DEFAULT_MAX_THREADS = 512;
 /** What `dumpMaps: true` means. */
 const REPORT_AT_EXIT: MapReport = { at: 'exit', format: 'maps', children: true, header: true };
 const EAGAIN = 11;
+const PAGE_SIZES = [4096, 16384, 65536];
+const SMALLEST_VA = 16 * 2 ** 20;
 
 /** Guesthouse itself failed; the message is one line. */
 export class InternalError extends Error {
@@ -132,12 +134,13 @@ export class Machine {
 
   /**
    * Starts a program as a new guest. `program` is a file of the host or, with `root`, else a path in there. Throws
-   * SpawnError when there is nothing to start, CpuModelError when there is no such processor; what is wrong with the file itself rejects `guest.exited`.
+   * SpawnError when there is nothing to start, CpuModelError when there is no such processor, RangeError for impossible sizes; what is wrong with the file itself rejects `guest.exited`.
    */
   async spawn(program: string, options: SpawnOptions = {}): Promise<GuestProcess> {
     if (this.closing) throw new InternalError('the machine is closed');
     const { mem } = this;
     const extensions = parseCpuModel(options.cpu ?? DEFAULT_CPU);
+    checkSizes(options);
     const sandbox = planSandbox(program, options, this.temporary);
     const fs = createFs(mem, COORDINATOR, {
       mounts: { root: sandbox.root, mounts: sandbox.mounts },
@@ -380,6 +383,15 @@ function translationPolicy(jit: MachineOptions['jit']): TranslationPolicy {
 }
 
 /** Whether a descriptor never makes its reader wait: a regular file or /dev/null. */
+/** Sizes that an address space can have. Throws RangeError. */
+function checkSizes({ pageSize, reservedVa }: SpawnOptions): void {
+  if (pageSize !== undefined && !PAGE_SIZES.includes(pageSize))
+    throw new RangeError(`pageSize must be 4096, 16384 or 65536, not ${pageSize}`);
+  if (reservedVa === undefined) return;
+  if (!(reservedVa >= SMALLEST_VA && reservedVa <= DEFAULT_TASK_SIZE && reservedVa % 65536 === 0))
+    throw new RangeError(`reservedVa must be a multiple of 64 KiB from 16 MiB to 64 GiB, not ${reservedVa}`);
+}
+
 function readsAsFile(fd: number): boolean {
   try {
     const stat = fstatSync(fd);

@@ -105,6 +105,40 @@ describe('GuestProcess.memoryMap', () => {
   });
 });
 
+describe('machine.spawn', () => {
+  it('repeats random places with the seed of the machine', async () => {
+    const mapOf = async (seed: number) => {
+      const machine = await createMachine({ memory: 128 * 2 ** 20, seed });
+      try {
+        const options = { args: ['spin', 'pause'], stdout: 'pipe', placement: 'random' } as const;
+        const guest = await machine.spawn(program, options);
+        await new Promise((resolve) => guest.stdout!.once('data', resolve));
+        return guest.memoryMap()!;
+      } finally {
+        await machine.close();
+      }
+    };
+    const [once, again, other] = [await mapOf(5), await mapOf(5), await mapOf(6)];
+    expect(again).toBe(once);
+    expect(other).not.toBe(once);
+  });
+
+  it('refuses page and address-space sizes that there are not', async () => {
+    const machine = await createMachine({ memory: 128 * 2 ** 20 });
+    try {
+      for (const options of [
+        { pageSize: 8192 },
+        { pageSize: 0 },
+        { reservedVa: 2 ** 40 },
+        { reservedVa: 2 ** 30 + 4096 },
+      ])
+        await expect(machine.spawn(program, options)).rejects.toThrow(RangeError);
+    } finally {
+      await machine.close();
+    }
+  });
+});
+
 describe('guesthouse run', () => {
   it('prints the map at the end with --dump-maps', async () => {
     const { stdout, stderr, code } = await runGuest(['--dump-maps'], program, ['hello']);

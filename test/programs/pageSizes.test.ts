@@ -1,11 +1,12 @@
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { transformSync } from 'esbuild';
 import { afterAll, describe, expect, it } from 'vitest';
-import { compileGuest, crossCompiler } from '../../bench/compileGuest.js';
+import { compileGuest, crossCompiler, nativeCompiler } from '../../bench/compileGuest.js';
 import { guestEsbuild } from '../../bench/demo/guestProgram.js';
-import { repository, runGuest } from '../../bench/hostProgram.js';
+import { repository, runGuest, runProgram } from '../../bench/hostProgram.js';
 import { findMusl } from './musl.js';
 
 /** Every combination of the page size that the program believes in (target) and the one below it (host). */
@@ -64,6 +65,24 @@ describe.each(pairs)('target pages of %s over host pages of %s', (target, host) 
       expect(code).toBe(0);
     }
   });
+});
+
+describe('the host kernel (needs gcc and Linux)', () => {
+  it.skipIf(nativeCompiler === undefined || process.platform !== 'linux')(
+    'answers as the guest is expected to be answered',
+    async () => {
+      const program = join(workFolder(), 'native');
+      execFileSync(join(repository, 'test/guests/freestanding/native.sh'), [program]);
+      for (const applet of [
+        ['pages', workFolder(), 'exact'],
+        ['memory', workFolder(), 'strict'],
+      ]) {
+        const { stdout, code } = await runProgram(program, applet);
+        expect(stdout).toMatch(/: \d+ checks passed\n$/);
+        expect(code).toBe(0);
+      }
+    },
+  );
 });
 
 /** Ends with `expected`, or with all its checks passed. */
