@@ -111,6 +111,7 @@ describe('mmap', () => {
       ['fixed and exclusive over something', ENOMEM, [at, PAGE, RW, ANON | FIXED | EXCL]],
       ['a bad descriptor', ENOENT_BADF, [0, PAGE, RW, PRIVATE]],
       ['larger than the address space', ENOMEM, [0, 2 ** 40, RW, ANON]],
+      ['of more pages than 32 bits count', ENOMEM, [0, 2 ** 45, RW, ANON]],
       ['of absurd length', ENOMEM, [0, -(2 ** 62), RW, ANON]],
     ];
     for (const [what, result, args] of rows) expect([what, mmap(c, ...args)]).toEqual([what, result]);

@@ -118,6 +118,17 @@ describe.each([4096, 65536])('minherit with host pages of %i bytes', (hostPageSi
     expect([1, 2, 3, 21].map((i) => after.readUInt32LE(i * PAGE))).toEqual([101, 2, 103, 121]);
   });
 
+  it('shares less than a host page, too', () => {
+    const c = create();
+    const at = mmap(c, 0, PAGE, RW, ANON);
+    writeU32(c, at, 1);
+    expect(freebsdMinherit(c, at, PAGE, SHARE)).toBe(0);
+    const child = fork(c);
+    writeU32(child, at, 2);
+    expect(readU32(c, at)).toBe(2);
+    expect(audit(c.mem, [c.mm, child.mm])).toEqual([]);
+  });
+
   it('copies guards and stacks, and knows no other way', () => {
     const c = create();
     const guard = mmap(c, 0, 16 * PAGE, 0, GUARD);

@@ -1,6 +1,7 @@
 import { EINVAL } from '../errno.js';
 import type { SyscallHandler } from '../linux/syscall.js';
 import { linuxSyscalls } from '../linux/syscallTable.js';
+import { errnoOf } from '../thrownErrno.js';
 import { freebsdErrno } from './errno.js';
 
 /**
@@ -16,7 +17,12 @@ export function linuxCall(number: number): SyscallHandler {
 /** Calls that give their error as their result (kern_posix_error), as posix_fallocate(2) does. */
 export function posixError(handler: SyscallHandler): SyscallHandler {
   return (t, ...args) => {
-    const result = handler(t, ...args);
+    let result: number;
+    try {
+      result = handler(t, ...args);
+    } catch (error) {
+      result = -errnoOf(error);
+    }
     return result < 0 && result > -512 ? freebsdErrno(-result) : result;
   };
 }

@@ -2,8 +2,9 @@ import type { Caller } from '../../memory/caller.js';
 import { tbInvalidatePhysRange } from '../../memory/codePages.js';
 import { LOAD_NO_FRAME, loadFilePage, NOT_AT_HOME } from '../../memory/filePages.js';
 import { NO_FRAME } from '../../memory/frames.js';
+import { releaseHostFile, retainHostFile } from '../../memory/hostFile.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../../memory/linuxMemory.js';
-import { mapRange, type NewMapping } from '../../memory/mappings.js';
+import { mapRange, type NewMapping, unmapRange } from '../../memory/mappings.js';
 import { firstEndingAfter, firstMapping } from '../../memory/mappingTree.js';
 import { PTE_OBJECT, PTE_PRESENT, pageEntry, pagesInReach } from '../../memory/pageTables.js';
 import {
@@ -12,6 +13,7 @@ import {
   memoryObjectFrame,
   objectFrame,
   releaseObject,
+  retainObject,
 } from '../../memory/sharedObject.js';
 import { OutOfKernelMemory } from '../../sync/heap.js';
 import { lockMutex, unlockMutex } from '../../sync/mutex.js';
@@ -118,6 +120,20 @@ function shownFrame(c: Caller, shown: NewMapping, page: number, index: number): 
 }
 
 function replaceMapping(c: Caller, start: number, end: number, what: NewMapping): void {
+  const { mem, thread } = c;
   tbInvalidatePhysRange(c, start * MIN_PAGE_SIZE, end * MIN_PAGE_SIZE - 1);
-  mapRange(c, start, end, what);
+  if (mem.getU32(MACHINE + Machine.hostPageShift) === MIN_PAGE_SHIFT) {
+    mapRange(c, start, end, what);
+    return;
+  }
+  // A host page that the mapping covers partly would keep the private copy that it has.
+  if (what.object !== 0) retainObject(mem, what.object);
+  if (what.file !== 0) retainHostFile(mem, what.file);
+  try {
+    unmapRange(c, start, end);
+    mapRange(c, start, end, what);
+  } finally {
+    if (what.file !== 0) releaseHostFile(mem, thread, what.file);
+    if (what.object !== 0) releaseObject(mem, what.object, thread);
+  }
 }

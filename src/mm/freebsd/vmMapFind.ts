@@ -87,7 +87,7 @@ function findAligned(
   const colour = Math.floor(within / MIN_PAGE_SIZE);
   let from = Math.ceil(Math.max(start, mapMin(c)) / MIN_PAGE_SIZE);
   for (;;) {
-    if (from >= top) return NO_PLACE;
+    if (pages > top - from) return NO_PLACE;
     const found = lowestGap(mem, mm, from, top, pages);
     if (found < 0) return NO_PLACE;
     const aligned = found + ((((colour - found) % step) + step) % step);

@@ -1,0 +1,3 @@
+module guesthouse/freebsd
+
+go 1.20
