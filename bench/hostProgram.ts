@@ -87,7 +87,7 @@ export function runProgram(file: string, args: readonly string[], settings: RunS
 }
 
 /** Options that all runs of guests get, in front of their own: for running all tests with e.g. --jit=threshold=3. */
-const commonOptions = (process.env.GUESTHOUSE_TEST_OPTIONS ?? '')
+export const commonOptions = (process.env.GUESTHOUSE_TEST_OPTIONS ?? '')
   .split(' ')
   .filter((option) => option !== '');
 

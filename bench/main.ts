@@ -1,80 +1,105 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Case, computing, kernelWork, mappings, scaling } from './cases.js';
-import { compileGuest, crossCompiler, guestFlags } from './compileGuest.js';
-import { qemu, repository, runGuest } from './hostProgram.js';
+import { type Case, compiledCases, PARTS, type Part } from './cases.js';
+import { compileGuest, compilerVersion, crossCompiler, guestFlags } from './compileGuest.js';
+import { repository, runGuest } from './hostProgram.js';
 import { measureSpeed, measureStart } from './inProcess.js';
-import { measure, type Result } from './wholeRuns.js';
+import { plot } from './plot.js';
+import { realPrograms } from './realPrograms.js';
+import { head, line, means, meansLine, number, row } from './report.js';
+import { findRunners, type Runner } from './runners.js';
+import { compiled, measure, type ReadyCase, type Result } from './wholeRuns.js';
 
 /**
- * `npm run bench`: measures Guesthouse against qemu-riscv64 and native builds of the same sources, prints tables and writes
- * bench/results/latest.json. See README.md.
+ * `npm run bench`: measures Guesthouse against qemu-riscv64 and native builds of the same sources, prints tables, and writes JSON
+ * and a plot to bench/results. See README.md.
  */
+/** Parts that are no comparison. */
+const ALONE = ['locks', 'start', 'speed'];
+
+const help = () => `npm run bench -- [options]
+  --parts LIST   of ${Object.keys(PARTS).join(', ')}, ${ALONE.join(', ')}; separated by commas (all)
+  --only TEXT    only what has the text in its name
+  --runs N       runs of each, of which the median counts (5)
+  --node PATH    another Node to run Guesthouse in, besides this one (repeatable)
+  --qemu PATH    another qemu-riscv64 to compare with (repeatable)
+  --option TEXT  an option for guesthouse run, e.g. --option=--jit=on (repeatable)
+  --root DIR     Debian's riscv64 packages, unpacked (.cache/debian): for real programs
+  --results DIR  where to write (bench/results)`;
+
 const { values } = parseArgs({
   options: {
-    runs: { type: 'string', default: '5' },
+    parts: { type: 'string', default: '' },
     only: { type: 'string', default: '' },
+    runs: { type: 'string', default: '5' },
+    node: { type: 'string', multiple: true, default: [] },
+    qemu: { type: 'string', multiple: true, default: [] },
+    option: { type: 'string', multiple: true, default: [] },
+    root: { type: 'string', default: join(repository, '.cache/debian') },
+    results: { type: 'string', default: join(repository, 'bench/results') },
     help: { type: 'boolean', default: false },
   },
 });
 
-const number = (value: number | undefined, digits: number): string =>
-  value === undefined
-    ? '-'
-    : value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+/** Something is wrong with the command line. */
+class Mistake extends Error {}
 
-function row(cells: readonly string[]): string {
-  return cells.map((cell, i) => (i === 0 ? cell.padEnd(30) : cell.padStart(14))).join('');
+function chosenParts(): string[] {
+  const all = [...Object.keys(PARTS), ...ALONE];
+  const parts = values.parts === '' ? all : values.parts.split(',');
+  const unknown = parts.find((part) => !all.includes(part));
+  if (unknown !== undefined) throw new Mistake(`--parts: there is no ${unknown}, only ${all.join(', ')}`);
+  return parts;
 }
 
-function printHead(title: string): void {
-  console.log(`\n${title}`);
-  console.log(row(['', 'Guesthouse', 'qemu-riscv64', 'native', 'qemu / ours', 'ours / native']));
+function chosenRuns(): number {
+  const runs = Number(values.runs);
+  if (!Number.isInteger(runs) || runs < 1) throw new Mistake(`--runs: ${values.runs} is no number of runs`);
+  return runs;
 }
 
-function printResult({
-  case: { name, operations },
-  seconds: { guesthouse, qemu: theirs, native },
-}: Result): void {
-  const cell = (time: number | undefined): string => {
-    if (time === undefined) return '-';
-    return operations === undefined ? `${number(time * 1000, 1)} ms` : `${number(operations / time, 0)}/s`;
-  };
-  const ratio = (a: number | undefined, b: number | undefined): string =>
-    a === undefined || b === undefined ? '-' : number(a / b, 2);
-  console.log(
-    row([
-      name,
-      cell(guesthouse),
-      cell(theirs),
-      cell(native),
-      ratio(theirs, guesthouse),
-      ratio(guesthouse, native),
-    ]),
-  );
+const isWanted = (name: string): boolean => name.toLowerCase().includes(values.only.toLowerCase());
+
+/** The cases of a part that can be run, and those that cannot, as lines. */
+async function casesOf(part: Part, native: boolean, folder: string): Promise<(ReadyCase | string)[]> {
+  if (part === 'real')
+    return (await realPrograms(folder, resolve(values.root)))
+      .filter((found) => isWanted('missing' in found ? found.name : found.case.name))
+      .map((found) => ('missing' in found ? `${found.name}: left out: ${found.missing}` : found));
+  const wanted = compiledCases.filter((one: Case) => one.part === part && isWanted(one.name));
+  if (wanted.length > 0 && crossCompiler === undefined)
+    return [`${PARTS[part]}: left out: riscv64-linux-gnu-gcc is not installed`];
+  return wanted.map((one) => compiled(one, native));
 }
 
-function geometricMean(values: readonly number[]): number {
-  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
-}
-
-async function measureAll(
-  title: string,
-  cases: readonly Case[],
+async function measurePart(
+  part: Part,
+  runners: readonly Runner[],
   runs: number,
-  only: string,
+  folder: string,
 ): Promise<Result[]> {
-  const wanted = cases.filter(({ name }) => name.toLowerCase().includes(only.toLowerCase()));
-  if (wanted.length === 0) return [];
-  printHead(title);
+  const native = runners.some(({ kind }) => kind === 'native');
+  const cases = await casesOf(part, native, folder);
+  if (cases.length === 0) return [];
+  console.log(head(PARTS[part], runners));
   const results: Result[] = [];
-  for (const one of wanted) {
-    const result = await measure(one, runs);
-    printResult(result);
+  for (const one of cases) {
+    if (typeof one === 'string') {
+      console.log(one);
+      continue;
+    }
+    const result = await measure(one, runners, runs);
+    console.log(line(result, runners));
     results.push(result);
   }
+  if (results.length > 1 && part !== 'threads') console.log(meansLine(results, runners));
+  if (part === 'threads' && results.length === 2)
+    for (const { id } of runners) {
+      const [one, two] = results.map(({ seconds }) => seconds[id]);
+      console.log(`${id}: two threads have ${number((2 * one) / two, 2)} times the throughput of one`);
+    }
   return results;
 }
 
@@ -84,65 +109,81 @@ async function printLockTimes(): Promise<void> {
   const system = compileGuest(join(repository, 'bench/guests/system.c'), guestFlags);
   for (const threads of [1, 2, 4]) {
     const { stderr } = await runGuest(['--stats'], system, ['map', '100000', String(threads)]);
-    for (const line of stderr.split('\n'))
-      if (line.includes('mmap mutex')) console.log(`${threads} threads:${line.slice('guesthouse:'.length)}`);
+    for (const text of stderr.split('\n'))
+      if (text.includes('mmap mutex')) console.log(`${threads} threads:${text.slice('guesthouse:'.length)}`);
   }
 }
 
 async function main(): Promise<void> {
   if (values.help) {
-    console.log(
-      'npm run bench -- [--runs N] [--only TEXT]\n  --runs N     runs of each, of which the median counts (5)',
-    );
-    console.log('  --only TEXT  those whose name has the text in it: programs, "start" or "speed"');
+    console.log(help());
     return;
   }
-  const runs = Math.max(1, Number(values.runs));
-  const { only } = values;
-  console.log(
-    `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, median of ${runs}`,
-  );
-  if (qemu === undefined) console.log('qemu-riscv64 is not installed: nothing to compare with');
+  const parts = chosenParts();
+  const runs = chosenRuns();
+  const runners = findRunners(values.node, values.qemu, values.option);
+  const processors = cpus();
+  const machine = {
+    model: processors[0]?.model.trim() ?? 'unknown processor',
+    processors: processors.length,
+    memory: totalmem(),
+    kernel: release(),
+    load: loadavg()[0],
+  };
+  const subtitle = `${machine.processors} × ${machine.model}, Node ${process.version}, median of ${runs}`;
+  console.log(subtitle);
+  for (const { id, version, options } of runners) console.log(`${id}: ${[version, ...options].join(' ')}`);
+  if (machine.load > 0.5)
+    console.log(`The machine is busy (load ${number(machine.load, 1)}): look at ratios, not at times.`);
+
+  const folder = mkdtempSync(join(tmpdir(), 'guesthouse-bench-'));
   const results: Result[] = [];
-  if (crossCompiler === undefined) {
-    console.log('riscv64-linux-gnu-gcc is not installed: the programs of bench/guests are left out');
-  } else {
-    const computed = await measureAll('Programs that compute (whole process)', computing, runs, only);
-    const ratios = computed.flatMap(({ seconds: { qemu: theirs, guesthouse } }) =>
-      theirs === undefined || guesthouse === undefined ? [] : [theirs / guesthouse],
-    );
-    if (ratios.length > 1) console.log(`geometric mean of qemu / ours: ${number(geometricMean(ratios), 2)}`);
-    const kernel = await measureAll('The kernel', kernelWork, runs, only);
-    const mapped = await measureAll('Among many mappings', mappings, runs, only);
-    const scaled = await measureAll('Two threads', scaling, runs, only);
-    const [one, two] = scaled.map(({ seconds: { guesthouse } }) => guesthouse);
-    if (one !== undefined && two !== undefined)
-      console.log(`two threads do the work of one in ${number((two / one) * 100, 0)}% of its time`);
-    results.push(...computed, ...kernel, ...mapped, ...scaled);
-    if ('mutex of the memory map'.includes(only.toLowerCase())) await printLockTimes();
+  try {
+    for (const part of Object.keys(PARTS) as Part[])
+      if (parts.includes(part)) results.push(...(await measurePart(part, runners, runs, folder)));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
-  const wants = (topic: string): boolean => topic.includes(only.toLowerCase());
-  const speeds = wants('speed') ? await measureSpeed() : [];
-  if (speeds.length > 0) {
-    console.log('\nGuest instructions');
-    for (const { name, instructions, millionsPerSecond } of speeds)
-      console.log(row([name, `${number(instructions / 1e6, 0)} M`, `${number(millionsPerSecond, 0)} M/s`]));
-  }
-  const starts = wants('start') ? await measureStart(2000) : [];
-  if (starts.length > 0) {
-    console.log('\nInside one process (median)');
-    for (const { name, milliseconds, samples } of starts)
-      console.log(`${name.padEnd(56)}${number(milliseconds, 2)} ms (${samples} samples)`);
-  }
-  const folder = join(repository, 'bench/results');
-  mkdirSync(folder, { recursive: true });
-  const file = join(folder, 'latest.json');
-  const where = { node: process.version, processors: cpus().length, model: cpus()[0]?.model, runs };
-  writeFileSync(
-    file,
-    `${JSON.stringify({ when: new Date().toISOString(), ...where, results, speeds, starts }, null, 2)}\n`,
+  if (parts.includes('locks') && isWanted('mutex of the memory map') && crossCompiler !== undefined)
+    await printLockTimes();
+  const speeds = parts.includes('speed') && isWanted('speed') ? await measureSpeed() : [];
+  if (speeds.length > 0) console.log('\nGuest instructions, in this Node');
+  for (const { name, instructions, millionsPerSecond } of speeds)
+    console.log(row([name, `${number(instructions / 1e6, 0)} M`, `${number(millionsPerSecond, 0)} M/s`]));
+  const starts = parts.includes('start') && isWanted('start') ? await measureStart(2000) : [];
+  if (starts.length > 0) console.log('\nInside one process (median), in this Node');
+  for (const { name, milliseconds, samples } of starts)
+    console.log(`${name.padEnd(56)}${number(milliseconds, 2)} ms (${samples} samples)`);
+
+  mkdirSync(values.results, { recursive: true });
+  const compiler = crossCompiler && compilerVersion(crossCompiler);
+  const byPart = Object.fromEntries(
+    (Object.keys(PARTS) as Part[])
+      .map(
+        (part) =>
+          [
+            part,
+            means(
+              results.filter((result) => result.case.part === part),
+              runners,
+            ),
+          ] as const,
+      )
+      .filter(([, found]) => Object.keys(found).length > 0),
   );
-  console.log(`\nwritten to bench/results/latest.json`);
+  const report = { when: new Date().toISOString(), machine, compiler, runs, runners };
+  const json = JSON.stringify({ ...report, means: byPart, results, speeds, starts }, null, 2);
+  writeFileSync(join(values.results, 'latest.json'), `${json}\n`);
+  const picture = plot(results, runners, subtitle);
+  if (picture !== undefined) writeFileSync(join(values.results, 'latest.svg'), picture);
+  const names = picture === undefined ? 'latest.json' : 'latest.json and latest.svg';
+  console.log(`\n${names} written to ${values.results}`);
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof Mistake)) throw error;
+  console.error(`bench: ${error.message}`);
+  process.exitCode = 2;
+}

@@ -1,18 +1,34 @@
 import { join } from 'node:path';
 import type { Case } from './cases.js';
-import { compileGuest, compileNative, guestFlags, nativeCompiler } from './compileGuest.js';
-import { qemu, type Run, repository, runGuest, runProgram, runQemu } from './hostProgram.js';
+import { compileGuest, compileNative, guestFlags } from './compileGuest.js';
+import { commonOptions, type Run, type RunSettings, repository, runProgram } from './hostProgram.js';
+import { childrenCpu, type Runner } from './runners.js';
 
-/** Who runs a program: Guesthouse, qemu-riscv64, or the host on its own build of the same source. */
-export const runners = ['guesthouse', 'qemu', 'native'] as const;
-export type Runner = (typeof runners)[number];
+/** How a runner runs a case: the options in front of the program, the program and its arguments. */
+export interface Invocation {
+  readonly options: readonly string[];
+  readonly program: string;
+  readonly args: readonly string[];
+}
 
-/** Medians of one case in seconds; a runner that isn't there has none. */
+/** A case that can be run: how each kind of runner does it (those that cannot are left out). */
+export interface ReadyCase {
+  readonly case: Case;
+  readonly invocations: Partial<Record<Runner['kind'], Invocation>>;
+  readonly settings: RunSettings;
+  /** Whether what the program prints must be the same everywhere but natively, where last digits may differ. */
+  readonly comparesOutput: boolean;
+}
+
+/** Medians of one case by runner's id; a runner that cannot run it has none. */
 export interface Result {
   readonly case: Case;
-  readonly seconds: Partial<Record<Runner, number>>;
+  /** Wall-clock time, or what the program itself has measured. */
+  readonly seconds: Readonly<Record<string, number>>;
+  /** CPU time, user and system, of the whole process. */
+  readonly cpu: Readonly<Record<string, number>>;
   /** Every run, in the order they were made. */
-  readonly all: Partial<Record<Runner, number[]>>;
+  readonly all: Readonly<Record<string, readonly number[]>>;
 }
 
 /** The middle value (of an even number, the mean of the two). */
@@ -20,6 +36,39 @@ export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** Compiles the program of a case, for the guests and for the host. */
+export function compiled(measured: Case, native: boolean): ReadyCase {
+  const source = join(repository, 'bench/guests', `${measured.source}.c`);
+  const guest = compileGuest(source, guestFlags);
+  const invocation = { options: [], program: guest, args: measured.args };
+  return {
+    case: measured,
+    invocations: {
+      guesthouse: invocation,
+      qemu: invocation,
+      ...(native && {
+        native: { ...invocation, program: compileNative(source, ['-O2', '-pthread', '-lm']) },
+      }),
+    },
+    settings: { timeout: 300_000 },
+    comparesOutput: true,
+  };
+}
+
+function start(runner: Runner, { options, program, args }: Invocation, settings: RunSettings): Promise<Run> {
+  switch (runner.kind) {
+    case 'guesthouse': {
+      const command = join(repository, 'bin/guesthouse.js');
+      const all = [command, 'run', ...commonOptions, ...runner.options, ...options, program, ...args];
+      return runProgram(runner.command, all, settings);
+    }
+    case 'qemu':
+      return runProgram(runner.command, [...options, program, ...args], settings);
+    case 'native':
+      return runProgram(program, [...options, ...args], settings);
+  }
 }
 
 function seconds(measured: Case, run: Run): number {
@@ -32,27 +81,28 @@ function seconds(measured: Case, run: Run): number {
 
 /**
  * Runs a case `times` times with each runner in turn, so that a change of the machine's mood meets them all. Floating point
- * of the native build isn't contracted, which changes last digits: outputs are compared between the two guests only.
+ * of the native build isn't contracted, which changes last digits: outputs are compared between the guests only.
  */
-export async function measure(measured: Case, times: number): Promise<Result> {
-  const source = join(repository, 'bench/guests', `${measured.source}.c`);
-  const guest = compileGuest(source, guestFlags);
-  const native = nativeCompiler === undefined ? undefined : compileNative(source, ['-O2', '-pthread', '-lm']);
-  const settings = { timeout: 300_000 };
-  const all: Partial<Record<Runner, number[]>> = {};
+export async function measure(ready: ReadyCase, runners: readonly Runner[], times: number): Promise<Result> {
+  const all: Record<string, number[]> = {};
+  const cpu: Record<string, number[]> = {};
+  let printed: string | undefined;
   for (let i = 0; i < times; i++) {
-    const ours = await runGuest([], guest, measured.args, settings);
-    (all.guesthouse ??= []).push(seconds(measured, ours));
-    if (qemu !== undefined) {
-      const theirs = await runQemu(guest, measured.args, settings);
-      (all.qemu ??= []).push(seconds(measured, theirs));
-      if (theirs.stdout !== ours.stdout)
-        throw new Error(`${measured.name}: ${ours.stdout}is not what qemu-riscv64 says: ${theirs.stdout}`);
+    for (const runner of runners) {
+      const invocation = ready.invocations[runner.kind];
+      if (invocation === undefined) continue;
+      const before = childrenCpu();
+      const run = await start(runner, invocation, ready.settings);
+      const after = childrenCpu();
+      (all[runner.id] ??= []).push(seconds(ready.case, run));
+      if (before !== undefined && after !== undefined) (cpu[runner.id] ??= []).push(after - before);
+      if (!ready.comparesOutput || runner.kind === 'native') continue;
+      printed ??= run.stdout;
+      if (run.stdout !== printed)
+        throw new Error(`${ready.case.name}: ${runner.id} says ${run.stdout}, the first one ${printed}`);
     }
-    if (native !== undefined)
-      (all.native ??= []).push(seconds(measured, await runProgram(native, measured.args, settings)));
   }
-  const result: Partial<Record<Runner, number>> = {};
-  for (const runner of runners) if (all[runner] !== undefined) result[runner] = median(all[runner]);
-  return { case: measured, seconds: result, all };
+  const medians = (values: Record<string, number[]>): Record<string, number> =>
+    Object.fromEntries(Object.entries(values).map(([id, list]) => [id, median(list)]));
+  return { case: ready.case, seconds: medians(all), cpu: medians(cpu), all };
 }

@@ -6,6 +6,9 @@ import { dirname, join } from 'node:path';
 /** The host's own esbuild: its executable where there is one, and its version. */
 export interface NativeEsbuild {
   readonly version: string;
+  /** What is started, and its first arguments. */
+  readonly file: string;
+  readonly before: readonly string[];
   /** Runs it in `cwd`; throws when it fails. */
   run(args: readonly string[], cwd: string): void;
 }
@@ -32,6 +35,8 @@ export function nativeEsbuild(): NativeEsbuild {
       : [process.execPath, [join(dirname(main), 'bin/esbuild')]];
   return {
     version,
+    file,
+    before,
     run: (args, cwd) => {
       execFileSync(file, [...before, ...args], { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
     },

@@ -6,8 +6,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { compareFolders } from '../../bench/demo/compareFolders.js';
 import { guestEsbuild } from '../../bench/demo/guestProgram.js';
 import { nativeEsbuild } from '../../bench/demo/nativeEsbuild.js';
+import { writeProject } from '../../bench/demo/writeProject.js';
 import { repository, runGuest } from '../../bench/hostProgram.js';
-import { writeProject } from './generatedProject.js';
 
 const native = nativeEsbuild();
 /** The riscv64 build of esbuild, from the cache or the network; why not, where there is neither. */
