@@ -13,5 +13,6 @@ export {
   type TranslationLogItem,
 } from './machine/options.js';
 export type { Activity } from './observe/activity.js';
+export type { GuestMemory, MachineMemory } from './observe/memoryUse.js';
 export type { RegionStatistics } from './observe/regionProfile.js';
-export type { GuestStatistics, MachineMemory } from './observe/statistics.js';
+export type { GuestStatistics } from './observe/statistics.js';

@@ -5,10 +5,9 @@ import { Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mm } from '../sync/records/mm.js';
 import { Thread } from '../sync/records/thread.js';
-import { Translation } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { translationOf } from '../sync/translationQueue.js';
 import { type Activity, formatActivity } from './activity.js';
+import type { MachineMemory } from './memoryUse.js';
 
 /** What a guest has used. */
 export interface GuestStatistics {
@@ -40,22 +39,6 @@ export const NOTHING_USED: GuestStatistics = {
   residentPeak: 0,
   elapsed: 0,
 };
-
-/** What the machine holds at the moment. All sizes in bytes. */
-export interface MachineMemory {
-  /** Size of the machine's memory. */
-  readonly total: number;
-  /** Frames in use, and frames in all. */
-  readonly framesUsed: number;
-  readonly frames: number;
-  /** Kernel records; translated code is apart. */
-  readonly kernel: number;
-  /** Regions translated, the modules they are in, the modules' bytes, and the time it took, milliseconds. */
-  readonly regions: number;
-  readonly modules: number;
-  readonly moduleBytes: number;
-  readonly translating: number;
-}
 
 /** Sums up a guest: its ended threads and those still running. Called on the main thread. */
 export function guestStatistics(mem: SharedMemory, guest: number): GuestStatistics {
@@ -101,22 +84,6 @@ export function mmLockWaits(mem: SharedMemory, mm: number): number {
 export function mmResidentPeak(mem: SharedMemory, mm: number): number {
   const pages = Math.max(mem.getI32(mm + Mm.residentPeak), mem.getI32(mm + Mm.residentPages));
   return pages * 2 ** mem.getU32(MACHINE + Machine.hostPageShift);
-}
-
-/** The machine's memory at the moment. */
-export function machineMemory(mem: SharedMemory): MachineMemory {
-  const pageSize = 2 ** mem.getU32(MACHINE + Machine.hostPageShift);
-  const translation = translationOf(mem);
-  return {
-    total: mem.getU64(MACHINE + Machine.memoryBytes),
-    frames: mem.getU32(MACHINE + Machine.frameCount) * pageSize,
-    framesUsed: mem.getI32(MACHINE + Machine.framesUsed) * pageSize,
-    kernel: mem.getU64(MACHINE + Machine.heapUsed) - mem.atomicLoad(translation + Translation.heapBytes),
-    regions: mem.getU32(translation + Translation.regionCount),
-    modules: mem.getU32(translation + Translation.modules),
-    moduleBytes: mem.getU32(translation + Translation.moduleBytes),
-    translating: mem.getU32(translation + Translation.microseconds) / 1000,
-  };
 }
 
 /** Bytes for people: "12.3 MiB". */

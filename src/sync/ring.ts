@@ -23,8 +23,6 @@ export enum RequestKind {
   GuestEnded = 1,
   /** Idle hosts are short; `a` more are wanted. */
   HostsWanted = 2,
-  /** Guest `a` asks for `b` more frames. */
-  FramesWanted = 3,
   /** The timers changed: look at the earliest deadline again. */
   TimersChanged = 4,
   /** Stream `a` (kernel/ stream record) has room (input) or bytes (output). */

@@ -250,10 +250,10 @@ describe('requests to the coordinator', () => {
     const mem = machine();
     expect(takeRequest(mem, COORDINATOR)).toBeUndefined();
     let pushed = 0;
-    while (pushRequest(mem, ME, RequestKind.FramesWanted, pushed, 2, 3)) pushed++;
+    while (pushRequest(mem, ME, RequestKind.StreamReady, pushed, 2, 3)) pushed++;
     expect(pushed).toBe(4096);
     for (let i = 0; i < pushed; i++) {
-      expect(takeRequest(mem, COORDINATOR)).toEqual({ kind: RequestKind.FramesWanted, a: i, b: 2, c: 3 });
+      expect(takeRequest(mem, COORDINATOR)).toEqual({ kind: RequestKind.StreamReady, a: i, b: 2, c: 3 });
     }
     expect(takeRequest(mem, COORDINATOR)).toBeUndefined();
     expect(pushRequest(mem, ME, RequestKind.GuestEnded)).toBe(true);
