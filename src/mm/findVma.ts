@@ -38,6 +38,9 @@ export type PlacementName = keyof typeof PLACEMENTS;
 /** Hints beyond this and beyond the reach are not followed: the page tables they would need are large. */
 const FARTHEST_HINT = 8 * 1024 * 1024 * 1024;
 
+/** Where searches begin at the least. */
+const LEAST_TOP = 1024 * 1024;
+
 /** No room. */
 export const NO_PLACE = -1;
 
@@ -105,7 +108,8 @@ export function mmapFindVmaReserved(c: Caller, hint: number, pages: number, alig
   const task = mem.getU64(mm + Mm.taskSize) / MIN_PAGE_SIZE;
   const low = mem.getU32(mm + Mm.mmapMinAddr);
   if (pages > task - low) return NO_PLACE;
-  let top = Math.min(mem.getU64(mm + Mm.reach) / MIN_PAGE_SIZE, task);
+  // Another thread may be writing a new reach, word by word, the lower one first: then it is seen too low.
+  let top = Math.min(Math.max(mem.getU64(mm + Mm.reach), LEAST_TOP) / MIN_PAGE_SIZE, task);
   for (;;) {
     const found = searchBelow(c, hint, low, top, pages, alignPages);
     if (found >= 0 || top >= task) return found;

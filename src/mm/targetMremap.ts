@@ -131,7 +131,10 @@ function remapAnywhere(
     const newEnd = (old + newLength) / MIN_PAGE_SIZE;
     const task = mem.getU64(mm + Mm.taskSize) / MIN_PAGE_SIZE;
     const prot = mem.getU32(mapping + Mapping.prot);
-    const room = newEnd <= task && !isMapped(mem, mm, end, newEnd);
+    // What lies at the end of the reach rather moves: growing there again and again would double the tables each time.
+    const reach = mem.getU64(mm + Mm.reach) / MIN_PAGE_SIZE;
+    const stays = newEnd <= reach || end > reach || !(flags & MREMAP_MAYMOVE);
+    const room = stays && newEnd <= task && !isMapped(mem, mm, end, newEnd);
     if (room && mayShareHostPages(c, mapping, from, newEnd, prot)) {
       extendMapping(c, mapping, newEnd);
       return old;
