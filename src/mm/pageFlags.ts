@@ -5,6 +5,7 @@ import { firstEndingAfter, mappingAt } from '../memory/mappingTree.js';
 import { Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
+import { targetPageSize } from './pageRange.js';
 
 /** QEMU's view of a page: its protection and whether it is mapped. */
 export const PAGE_READ = PROT_READ;
@@ -24,8 +25,10 @@ export function pageGetFlags(c: Caller, address: number): number {
 
 /** Gives the mapped pages of [start, last] the protection in PAGE_* `flags`, without mprotect's checks. mmapLock. */
 export function pageSetFlags(c: Caller, start: number, last: number, flags: number): void {
-  const from = Math.floor(start / MIN_PAGE_SIZE);
-  const to = Math.floor(last / MIN_PAGE_SIZE) + 1;
+  const page = targetPageSize(c);
+  const units = page / MIN_PAGE_SIZE;
+  const from = Math.floor(start / page) * units;
+  const to = (Math.floor(last / page) + 1) * units;
   changeRange(c, from, to, {
     prot: flags & (PAGE_READ | PAGE_WRITE | PAGE_EXEC),
     setFlags: 0,

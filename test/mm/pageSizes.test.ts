@@ -19,7 +19,9 @@ import { createMemoryObject, releaseObject } from '../../src/memory/sharedObject
 import { copyIn, readU32, writeU32 } from '../../src/memory/userAccess.js';
 import { createMm, releaseMm } from '../../src/mm/addressSpace.js';
 import { forkMm } from '../../src/mm/forkMm.js';
+import { mmapLock, mmapUnlock } from '../../src/mm/mmapLock.js';
 import { formatMaps } from '../../src/mm/pageDump.js';
+import { PAGE_READ, PAGE_VALID, pageCheckRange, pageGetFlags, pageSetFlags } from '../../src/mm/pageFlags.js';
 import { targetPageSize } from '../../src/mm/pageRange.js';
 import { formatSmaps } from '../../src/mm/smaps.js';
 import { setBrk, targetBrk } from '../../src/mm/targetBrk.js';
@@ -141,6 +143,23 @@ describe.each(pairs)('target pages of $page over host pages of $host', ({ page, 
     if (exact) expect([...bytes]).toEqual([1, 0, 0, 1, 9, 9, 9, 9]);
     else expect([bytes[0], bytes[3], bytes[4]]).toEqual([1, 1, 9]);
     expect(targetMincore(c, at, 9 * page, vector)).toBe(ENOMEM);
+  });
+
+  it('flags are those of whole pages', () => {
+    const c = caller();
+    const at = map(c, 0, 3 * page);
+    mmapLock(c);
+    pageSetFlags(c, at + page + 1, at + page + 1, PAGE_READ);
+    mmapUnlock(c);
+    expect([0, 1, 2].map((n) => pageGetFlags(c, at + (n + 1) * page - 1))).toEqual([
+      RW | PAGE_VALID,
+      PAGE_READ | PAGE_VALID,
+      RW | PAGE_VALID,
+    ]);
+    expect(pageGetFlags(c, at + page)).toBe(PAGE_READ | PAGE_VALID);
+    expect(pageCheckRange(c, at + 1, 3 * page - 2, PAGE_READ)).toBe(true);
+    expect(pageCheckRange(c, at + 2 * page - 1, 2, RW)).toBe(false);
+    expect(pageCheckRange(c, at + 2 * page, page, RW)).toBe(true);
   });
 
   it('RLIMIT_MEMLOCK counts whole pages', () => {
