@@ -26,10 +26,22 @@ const SIZES: Readonly<Record<string, number>> = {
   ...{ flh: 2, fsh: 2, flw: 4, fsw: 4, fld: 8, fsd: 8 },
 };
 
-/** Bytes that the instruction loads or stores; 0 when it does neither. */
-export function accessSize({ instruction: { memory, mnemonic } }: Decoded): number {
-  if (!memory) return 0;
-  return SIZES[mnemonic] ?? (mnemonic.endsWith('.w') ? 4 : 8);
+/** What an instruction does with memory. */
+export interface Access {
+  readonly reads: boolean;
+  readonly writes: boolean;
+  /** Bytes at a time. */
+  readonly size: number;
+}
+
+/** The instruction's access of memory, if it has one. */
+export function accessOf({ instruction }: Decoded): Access | undefined {
+  const { memory, mnemonic, usesRd, operands } = instruction;
+  // Cache blocks are read to find out whether they may be, and zeroed eight bytes at a time.
+  if (mnemonic.startsWith('cbo.')) return { reads: true, writes: true, size: 8 };
+  if (!memory) return undefined;
+  const size = SIZES[mnemonic] ?? (mnemonic.endsWith('.w') ? 4 : 8);
+  return { reads: usesRd, writes: !usesRd || operands.includes('t'), size };
 }
 
 /** Most bytes that a group spans: it must not touch more than two pages. */

@@ -16,7 +16,7 @@ import {
   type Label,
   type Local,
 } from '../wasm/index.js';
-import { accessGroups, accessSize } from './accessGroups.js';
+import { accessGroups, accessOf } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
 import { LEFT_ASIDE, RegionBuilder, type RegionFrame } from './regionBuilder.js';
 import { type Block, type Edge, MOST_IN_BLOCK, type Region } from './regionGraph.js';
@@ -214,8 +214,7 @@ class RegionWriter {
     this.loadRegisters(union(use.live[0], use.written));
     const accesses = region.blocks
       .flatMap((block) => block.instructions)
-      .filter(({ decoded }) => decoded.instruction.memory)
-      .map(({ decoded: { instruction } }) => instruction);
+      .flatMap(({ decoded }) => accessOf(decoded) ?? []);
     /** What only accesses need is not loaded where there are none. */
     const forAccesses = (needed: boolean, field: number): Local<'i32'> =>
       needed ? f.hold(i32.load(thread, field)) : f.local('i32');
@@ -241,16 +240,16 @@ class RegionWriter {
       x: this.x,
       fp: this.fp,
       readTable: forAccesses(
-        accesses.some(({ usesRd }) => usesRd),
+        accesses.some(({ reads }) => reads),
         Thread.readTable,
       ),
       writeTable: forAccesses(
-        accesses.some(({ usesRd, operands }) => !usesRd || operands.includes('t')),
+        accesses.some(({ writes }) => writes),
         Thread.writeTable,
       ),
       // Without a home any other entry will do, but not 0: that is an absent page's.
       homeEntry: homeEntry === 0 ? 1 : homeEntry,
-      masks: accesses.length > 0 ? this.masks() : [],
+      masks: accesses.length > 0 ? this.masks(new Set(accesses.map(({ size }) => size))) : [],
       inexact,
       inexactNearest,
       address: f.local('i64'),
@@ -288,12 +287,9 @@ class RegionWriter {
   }
 
   /** The masks for the sizes of access there are. */
-  private masks(): Local<'i64'>[] {
+  private masks(sizes: ReadonlySet<number>): Local<'i64'>[] {
     const { f, thread } = this;
     const beyond = f.hold(i64.sub(i64.const(0), i64.load(thread, Thread.reach)));
-    const sizes = new Set(
-      this.region.blocks.flatMap((block) => block.instructions.map(({ decoded }) => accessSize(decoded))),
-    );
     return [1, 2, 4, 8].map((bytes) =>
       bytes > 1 && sizes.has(bytes) ? f.hold(i64.or(beyond, i64.const(bytes - 1))) : beyond,
     );

@@ -61,6 +61,22 @@ describe('loops', () => {
   });
 });
 
+test('cache blocks are zeroed by regions that access nothing else', () => {
+  const source = `
+    loop:
+      cbo.zero (a0)
+      addi a0, a0, 64
+      bne a0, a4, loop
+      ebreak`;
+  const machine = machineWith(source);
+  machine.write(DATA, new Uint8Array(0x1000).fill(0xff));
+  set(machine, 'a0', DATA + 5);
+  set(machine, 'a4', DATA + 5 + 0xf00);
+  expect(machine.run()).toBe(EXIT_EBREAK);
+  expect(machine.regions.length).toBe(1);
+  expect(machine.read(DATA, 0x1000)).toEqual(new Uint8Array(0x1000).fill(0xff, 0xf00));
+});
+
 describe('faults', () => {
   const source = `
     loop:
