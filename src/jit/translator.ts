@@ -27,8 +27,13 @@ import { formRegion } from './regionGraph.js';
 import { compileRegions, type FormedRegion, type ObservedModule } from './regionModule.js';
 import { Worth } from './worth.js';
 
-/** Milliseconds that the translator waits for more requests when there is one. */
+/**
+ * Milliseconds that the translator waits for more requests when there is one: little at first, so that the guest has what it
+ * needs soon, then more with every module, for V8 cannot bear many of them: 2,000 take half an hour at least.
+ */
 const GATHER = 2;
+const GATHER_A_MODULE = 1;
+const MOST_MODULES = 2000;
 /**
  * Regions in a module, with the callees that are translated along: few in the first ones, which the guest gets soon, then
  * more, for a few large modules are better than many small ones.
@@ -95,10 +100,12 @@ export class Translator {
     const most = mem.getU32(translation + Translation.mostBytes);
     try {
       for (;;) {
-        const places = takeRequests(mem, GATHER, this.owner);
+        const gather = GATHER + this.modules.length * GATHER_A_MODULE;
+        const places = takeRequests(mem, gather, this.owner);
         if (places.length === 0) return;
         this.translate(places);
         if (mem.getI32(translation + Translation.regionCount) >= MOST_REGIONS) break;
+        if (this.modules.length >= MOST_MODULES) break;
         if (mem.getU32(translation + Translation.moduleBytes) >= most) break;
       }
     } catch (error) {
@@ -200,6 +207,7 @@ export class Translator {
       if (this.covered.delete(slot)) continue;
       const one = this.form(place, slot);
       if (one === undefined || !this.worth.is(slot, place.times, one.region.size)) continue;
+      this.worth.chosen(slot, place.times);
       formed.push(one);
       for (const { pc } of one.region.blocks) this.covered.add(this.slotOf(place, pc));
       this.covered.delete(slot);

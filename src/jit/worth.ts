@@ -1,5 +1,7 @@
 /** Milliseconds that a jump stands for in the interpreter: a block of eight instructions. */
 const JUMP = 25e-6;
+/** Translations of a place that cost nothing extra. From then on each waits twice as long as the one before. */
+const FREE_RETURNS = 3;
 /** Places that are remembered. */
 const MOST_PLACES = 20_000;
 
@@ -13,11 +15,15 @@ export function translationTime(instructions: number): number {
 
 /**
  * Which places are worth translating. A place is when it has kept the interpreter busy for as long as its translation will
- * take: then no more is lost than could have been gained. Each time that it was found hot stands for `threshold` jumps.
+ * take: then no more is lost than could have been gained. Each time that it was found hot stands for `threshold` jumps. Code that
+ * is rewritten again and again soon stays with the interpreter.
  */
 export class Worth {
   /** Times that a place must have been found hot, by slot; known once its region was formed. */
   private readonly needed = new Map<number, number>();
+
+  /** How often a place was translated, and how often it had been found hot by then. */
+  private readonly translated = new Map<number, { readonly count: number; readonly times: number }>();
 
   /** `share`: of its cost that a place must have spent in the interpreter; 0 makes every place worth it. */
   constructor(
@@ -32,9 +38,19 @@ export class Worth {
 
   /** Whether the place is worth a region of `instructions`. */
   is(place: number, times: number, instructions: number): boolean {
-    const needed = (translationTime(instructions) * this.share) / (this.threshold * JUMP);
+    const past = this.translated.get(place);
+    let needed = (translationTime(instructions) * this.share) / (this.threshold * JUMP);
+    if (past !== undefined && past.count >= FREE_RETURNS)
+      needed = past.times + Math.max(1, needed) * 2 ** Math.min(30, past.count - FREE_RETURNS + 1);
     if (this.needed.size >= MOST_PLACES) this.needed.clear();
     this.needed.set(place, needed);
     return times >= needed;
+  }
+
+  /** Notes that the place was translated when it had been found hot so many times. */
+  chosen(place: number, times: number): void {
+    const past = this.translated.get(place);
+    if (this.translated.size >= MOST_PLACES) this.translated.clear();
+    this.translated.set(place, { count: (past?.count ?? 0) + 1, times });
   }
 }

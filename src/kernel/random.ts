@@ -20,14 +20,24 @@ export function fillRandom(mem: SharedMemory, bytes: Uint8Array): void {
   }
 }
 
-/** Calls that are answered without node:crypto: most programs want their 16 bytes at the start and no more. */
-const FIRST_CALLS = 4;
-let calls = 0;
+/** Bytes that are fetched at once for small requests, of which each process makes at least one; none is used twice. */
+const pool = new Uint8Array(1024);
+let unused = 0;
 
 /** The host's randomness. Loading node:crypto takes longer than starting a small program, so that is put off. */
 function fillFromHost(bytes: Uint8Array): void {
-  if (calls++ < FIRST_CALLS && fillFromDevice(bytes)) return;
-  randomFillSync(bytes);
+  if (bytes.length > pool.length / 4) {
+    randomFillSync(bytes);
+    return;
+  }
+  if (unused < bytes.length) {
+    if (!fillFromDevice(pool)) randomFillSync(pool);
+    unused = pool.length;
+  }
+  const taken = pool.subarray(unused - bytes.length, unused);
+  bytes.set(taken);
+  taken.fill(0);
+  unused -= bytes.length;
 }
 
 function fillFromDevice(bytes: Uint8Array): boolean {

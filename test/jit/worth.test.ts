@@ -31,4 +31,18 @@ describe('a place is worth translating', () => {
   it('later the larger its region is, and more than in proportion', () => {
     expect(translationTime(400)).toBeGreaterThan(4 * translationTime(100));
   });
+
+  it('ever later when it is rewritten again and again, even if the options ask for translation', () => {
+    const worth = new Worth(THRESHOLD, 0);
+    const waits: number[] = [];
+    let times = 0;
+    for (let i = 0; i < 12; i++) {
+      const before = times;
+      do times++;
+      while (!worth.is(8, times, 50));
+      worth.chosen(8, times);
+      waits.push(times - before);
+    }
+    expect(waits).toEqual([1, 1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+  });
 });
