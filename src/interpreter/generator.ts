@@ -9,6 +9,7 @@ import {
   EXIT_REGION,
   Thread,
 } from '../sync/records/thread.js';
+import { HOT_AGAIN } from '../sync/records/translation.js';
 import {
   call,
   callIndirect,
@@ -164,6 +165,7 @@ function writeRun(
     f.set(heat, i32.add(i32.load16_u(counter), i32.const(1)));
     f.store('i32.store16', counter, heat);
     f.if(i32.eq(heat, i32.load(thread, Thread.hotThreshold)), () => {
+      f.store('i32.store16', counter, i32.sub(heat, i32.const(HOT_AGAIN)));
       f.set(target, currentPc({ state, pcDelta }));
       leave(EXIT_HOT);
     });

@@ -1,3 +1,5 @@
+import { HOT_AGAIN } from '../sync/records/translation.js';
+
 /** Milliseconds that a jump stands for in the interpreter: a block of eight instructions. */
 const JUMP = 25e-6;
 /** Translations of a place that cost nothing extra. From then on each waits twice as long as the one before. */
@@ -15,8 +17,8 @@ export function translationTime(instructions: number): number {
 
 /**
  * Which places are worth translating. A place is when it has kept the interpreter busy for as long as its translation will
- * take: then no more is lost than could have been gained. Each time that it was found hot stands for `threshold` jumps. Code that
- * is rewritten again and again soon stays with the interpreter.
+ * take: then no more is lost than could have been gained. The first time that it was found hot stands for
+ * `threshold` jumps, each later one for HOT_AGAIN. Code that is rewritten again and again soon stays with the interpreter.
  */
 export class Worth {
   /** Times that a place must have been found hot, by slot; known once its region was formed. */
@@ -39,7 +41,8 @@ export class Worth {
   /** Whether the place is worth a region of `instructions`. */
   is(place: number, times: number, instructions: number): boolean {
     const past = this.translated.get(place);
-    let needed = (translationTime(instructions) * this.share) / (this.threshold * JUMP);
+    const jumps = (translationTime(instructions) * this.share) / JUMP;
+    let needed = 1 + (jumps - this.threshold) / HOT_AGAIN;
     if (past !== undefined && past.count >= FREE_RETURNS)
       needed = past.times + Math.max(1, needed) * 2 ** Math.min(30, past.count - FREE_RETURNS + 1);
     if (this.needed.size >= MOST_PLACES) this.needed.clear();

@@ -371,7 +371,7 @@ const DEFAULT_THRESHOLD = 20_000;
  * Times that places, each for the third time or more, must have been found hot before the translator is started: some 30 ms of a
  * loop. Shorter programs, and those that are busy in many places, would not earn back what the translator costs to start.
  */
-const DEFAULT_PATIENCE = 16;
+const DEFAULT_PATIENCE = 48;
 /** Percent of what a place's translation costs that it has to cost in the interpreter before. */
 const DEFAULT_SHARE = 100;
 

@@ -31,6 +31,31 @@ function set(machine: TranslatedMachine, name: string, value: number | bigint): 
 
 const address = (source: string, label: string): number => assemble(source, CODE).labels.get(label)!;
 
+describe('a hot place', () => {
+  test.each([3, 20_000, 50_000])(
+    'that is not translated at threshold %i is found hot again after 20,000 jumps',
+    (threshold) => {
+      class Untranslated extends TranslatedMachine {
+        readonly found: number[] = [];
+        override translate(): boolean {
+          this.found.push(100_000 - Number(this.x(INTEGER_REGISTERS.indexOf('a1'))));
+          return false;
+        }
+      }
+      const machine = new Untranslated({ threshold });
+      machine.map(CODE, 0x1000, 'rx');
+      machine.write(CODE, assemble('loop:\n addi a1, a1, -1\n bnez a1, loop\n ebreak', CODE).bytes);
+      machine.pc = CODE;
+      set(machine, 'a1', 100_000);
+      expect(machine.run()).toBe(EXIT_EBREAK);
+      // Going on is a jump to the place as well.
+      const expected: number[] = [];
+      for (let at = threshold - 1; at < 100_000; at += 19_999) expected.push(at);
+      expect(machine.found).toEqual(expected);
+    },
+  );
+});
+
 describe('loops', () => {
   const source = `
     loop:

@@ -5,6 +5,8 @@ import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
 export const MOST_REGIONS = 16384;
 /** Requests that may wait for the translator; more are dropped (the place becomes hot again). */
 export const MOST_REQUESTS = 256;
+/** Jumps to a place, once it was found hot, until it is found hot again (modulo 65536, where the threshold is larger). */
+export const HOT_AGAIN = 20_000;
 /** Counters of jumps, u16 each, hashed by slot address; every worker has its own, so that they stay in its core's cache. */
 export const HOT_COUNTERS = 32768;
 
