@@ -7,6 +7,15 @@
 
 #include "encoding.h"
 
+#ifdef __ASSEMBLER__
+        .macro  czero.eqz rd, rs1, rs2
+        .insn r OP, 5, 7, \rd, \rs1, \rs2
+        .endm
+        .macro  czero.nez rd, rs1, rs2
+        .insn r OP, 7, 7, \rd, \rs1, \rs2
+        .endm
+#endif
+
 #define RVTEST_RV64U .macro init; .endm
 #define RVTEST_RV64UF .macro init; .endm
 #define TESTNUM gp
