@@ -15,7 +15,7 @@ export interface Handler {
   readonly target: Target;
   /** jal, jalr: whether rd is written. */
   readonly links: boolean;
-  /** Floating point: the rm field is 7. */
+  /** Floating point: the rm field is 7, or (rare instructions) may be. */
   readonly dynamicRounding: boolean;
 }
 
@@ -64,7 +64,8 @@ export const VARIANTS: readonly Variants[] = INSTRUCTIONS.map((instruction) => {
     compressible: COMPRESSIBLE.has(mnemonic),
     targets: relative ? ['forward', 'backward', 'far'] : ['none'],
     links: flow === 'jump' || flow === 'jumpRegister' ? [true, false] : [false],
-    dynamics: usesRm ? [true, false] : [false],
+    // The exact tier looks at the slot's rounding mode for rare ones.
+    dynamics: !usesRm ? [false] : instruction.rare ? [true] : [true, false],
   };
   for (const length of variants.compressible ? [2, 4] : [4])
     for (const target of variants.targets)

@@ -71,6 +71,14 @@ export abstract class InterpreterBuilder extends HartBuilder {
     }
   }
 
+  override roundingMode(): I32 {
+    if (!this.handler.instruction.rare) return super.roundingMode();
+    const mode = this.variable('i32');
+    this.set(mode, this.staticRounding());
+    this.if(i32.eq(mode, i32.const(RM_DYNAMIC)), () => this.set(mode, this.frm()));
+    this.legalIf(i32.lt_u(mode, i32.const(5)));
+    return mode;
+  }
   protected staticRounding(): I32 {
     return i32.and(i32.shr_u(this.frame.low, i32.const(RM_SHIFT)), i32.const(RM_MASK));
   }
@@ -81,5 +89,8 @@ export abstract class InterpreterBuilder extends HartBuilder {
   /** Instructions retired before this one. */
   protected abstract instret(): I64;
 }
+
+/** The rm field that means frm. */
+const RM_DYNAMIC = 7;
 
 const REINTERPRET_F64 = i64.reinterpret_f64(f64.const(0)).opcode;

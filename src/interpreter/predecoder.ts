@@ -142,21 +142,49 @@ function writeInstruction(f: FunctionBuilder, expand: FunctionRef): void {
   });
   const immediate = f.local('i32');
   const opcode = f.local('i32');
+  const locals: InstructionLocals = { word, offset, long, immediate, opcode };
+
+  // A row only says which opcodes are its own: slots of the same kind are put together in one place.
+  const kinds = new Map<string, { readonly row: Instruction; readonly label: Label }>();
+  const illegal = f.openBlock();
+  const distinct = new Map(INSTRUCTIONS.map((row) => [kindOf(row), row]));
+  for (const [kind, row] of distinct) kinds.set(kind, { row, label: f.openBlock() });
 
   const bucket = i32.or(bits(word, 2, 5, 3), bits(word, 12, 3, 0));
   dispatch(f, bucket, rowBuckets(), (row: Instruction) => {
     f.if(where(i32.eq(i32.and(word, c(row.mask)), c(row.match)), row.extensions, extensions), () => {
-      if (!row.usesRm) writeSlot(f, row, { word, offset, long, immediate, opcode });
-      else {
-        // Modes 5 and 6 are reserved; what is left of this function makes them illegal.
-        const reserved = i32.lt_u(i32.sub(bits(word, 12, 3, 0), c(5)), c(2));
-        f.if(i32.eqz(reserved), () => writeSlot(f, row, { word, offset, long, immediate, opcode }));
-      }
+      f.set(opcode, c(VARIANTS[row.index].first));
+      f.br(kinds.get(kindOf(row))!.label);
     });
   });
+  f.br(illegal);
+  for (const { row } of [...kinds.values()].reverse()) {
+    f.close();
+    // Modes 5 and 6 are reserved.
+    if (row.usesRm) f.brIf(illegal, i32.lt_u(i32.sub(bits(word, 12, 3, 0), c(5)), c(2)));
+    writeSlot(f, row, locals);
+  }
+  f.close();
   const length = i32.add(i32.shl(long, c(1)), c(2));
   const low = i32.or(c((OP_ILLEGAL << OPCODE_SHIFT) | ENDS_RUN), i32.shl(length, c(16)));
   f.return(slotOf(low, raw));
+}
+
+/** What the slots of two rows must have in common to be put together by the same code. */
+function kindOf(row: Instruction): string {
+  const { compressible, targets, links, dynamics } = VARIANTS[row.index];
+  const { immediate, usesRd, usesRs1, usesRs2, usesRs3, usesRm, flow, operands } = row;
+  const integer = usesRd && operands.includes('d');
+  const ends = flow === 'jump' || flow === 'jumpRegister';
+  return [
+    WITHOUT_SOURCE.has(row) ? row.mnemonic : '',
+    immediate,
+    compressible,
+    targets.length,
+    links.length,
+    dynamics.length,
+    ...[usesRd, integer, usesRs1, usesRs2, usesRs3, usesRm, ends],
+  ].join();
 }
 
 interface InstructionLocals {
@@ -167,14 +195,13 @@ interface InstructionLocals {
   readonly opcode: ReturnType<FunctionBuilder['local']> & I32;
 }
 
-/** Puts the slot of an instruction of this row together, and returns it. */
+/** Puts the slot of an instruction of a row like this one together, whose first opcode is in `opcode`, and returns it. */
 function writeSlot(f: FunctionBuilder, row: Instruction, locals: InstructionLocals): void {
   const { word, offset, long, immediate, opcode } = locals;
   const { compressible, targets, links, dynamics } = VARIANTS[row.index];
   f.set(immediate, immediateOf(row.immediate, word));
 
-  // The opcode: variants are in the order length, target, links, dynamic (handlers.ts).
-  f.set(opcode, c(VARIANTS[row.index].first));
+  // Variants are in the order length, target, links, dynamic (handlers.ts).
   const step = (count: I32, stride: number): void => {
     f.set(opcode, i32.add(opcode, i32.mul(count, c(stride))));
   };

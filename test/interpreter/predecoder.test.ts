@@ -37,7 +37,7 @@ function expectedSlot(raw: number, offset: number, extensions: number): string {
     length,
     target,
     links,
-    usesRm && rm === 7,
+    usesRm && (rm === 7 || instruction.rare),
     destination,
     rs1,
     rs2,
