@@ -1,5 +1,6 @@
 import { initHeap } from '../sync/heap.js';
-import { COORDINATOR } from '../sync/mutex.js';
+import { LOCK_RANK } from '../sync/lockOrder.js';
+import { COORDINATOR, initMutex } from '../sync/mutex.js';
 import { FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { createRequestRing } from '../sync/ring.js';
@@ -55,6 +56,9 @@ export function createMachineMemory(options: MachineMemoryOptions = {}): SharedM
   const framesBase = roundUp(heapFrom + heapBytes, 65536);
   const frameCount = Math.floor((bytes - framesBase) / hostPageSize);
 
+  initMutex(mem, MACHINE + Machine.heapLock, LOCK_RANK.heap);
+  initMutex(mem, MACHINE + Machine.framesLock, LOCK_RANK.frames);
+  initMutex(mem, MACHINE + Machine.filePagesLock, LOCK_RANK.filePages);
   initHeap(mem, heapFrom, framesBase);
   initFrames(mem, descriptors, framesBase, frameCount, COORDINATOR);
   createRequestRing(mem, COORDINATOR);

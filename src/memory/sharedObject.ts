@@ -1,5 +1,6 @@
 import { copyMemory, zeroMemory } from '../sync/bulkMemory.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
+import { LOCK_RANK } from '../sync/lockOrder.js';
 import { initMutex, lockMutex, unlockMutex } from '../sync/mutex.js';
 import { FRAME_OBJECT, FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
@@ -56,7 +57,7 @@ function newObject(
   const object = allocateBlock(mem, SharedObject.SIZE, owner);
   mem.atomicStore(object + SharedObject.refs, 1);
   mem.setU32(object + SharedObject.kind, kind);
-  initMutex(mem, object + SharedObject.lock);
+  initMutex(mem, object + SharedObject.lock, LOCK_RANK.object);
   mem.set64(object + SharedObject.dev, dev);
   mem.set64(object + SharedObject.ino, ino);
   mem.set64(object + SharedObject.size, size);

@@ -5,6 +5,7 @@ import { freeSpareMappings, unmapRange } from '../memory/mappings.js';
 import { lastMapping } from '../memory/mappingTree.js';
 import { createTables, destroyTables, initialReach } from '../memory/pageTables.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
+import { LOCK_RANK } from '../sync/lockOrder.js';
 import { initMutex, Mutex } from '../sync/mutex.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mapping } from '../sync/records/mapping.js';
@@ -47,10 +48,11 @@ export interface MmOptions {
  */
 export function createMm(mem: SharedMemory, owner: number, options: MmOptions = {}): number {
   const mm = allocateBlock(mem, Mm.SIZE, owner);
-  initMutex(mem, mm + Mm.mmapLock);
-  initMutex(mem, mm + Mm.stopLock);
-  initMutex(mem, mm + Mm.threadsLock);
-  for (let i = 0; i < PAGE_TABLE_LOCKS; i++) initMutex(mem, mm + Mm.pageTableLocks + i * Mutex.SIZE);
+  initMutex(mem, mm + Mm.mmapLock, LOCK_RANK.mmap);
+  initMutex(mem, mm + Mm.stopLock, LOCK_RANK.stop);
+  initMutex(mem, mm + Mm.threadsLock, LOCK_RANK.mmThreads);
+  for (let i = 0; i < PAGE_TABLE_LOCKS; i++)
+    initMutex(mem, mm + Mm.pageTableLocks + i * Mutex.SIZE, LOCK_RANK.pageTable);
   mem.atomicStore(mm + Mm.refs, 1);
   mem.setU32(mm + Mm.targetPageShift, Math.log2(options.pageSize ?? MIN_PAGE_SIZE));
   const taskSize = options.taskSize ?? DEFAULT_TASK_SIZE;

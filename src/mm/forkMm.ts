@@ -3,6 +3,7 @@ import { forkMappings } from '../memory/forkMappings.js';
 import { shareHomeWindow } from '../memory/frames.js';
 import { createTables } from '../memory/pageTables.js';
 import { allocateBlock, blockCapacity } from '../sync/heap.js';
+import { LOCK_RANK } from '../sync/lockOrder.js';
 import { initMutex, Mutex } from '../sync/mutex.js';
 import { Mm, PAGE_TABLE_LOCKS } from '../sync/records/mm.js';
 import { resumeOthers, stopOthers } from '../sync/safepoint.js';
@@ -79,8 +80,11 @@ export function forkMm(c: Caller): number {
 function createChild(c: Caller): number {
   const { mem, mm, thread } = c;
   const child = allocateBlock(mem, Mm.SIZE, thread);
-  for (const lock of [Mm.mmapLock, Mm.stopLock, Mm.threadsLock]) initMutex(mem, child + lock);
-  for (let i = 0; i < PAGE_TABLE_LOCKS; i++) initMutex(mem, child + Mm.pageTableLocks + i * Mutex.SIZE);
+  initMutex(mem, child + Mm.mmapLock, LOCK_RANK.mmap);
+  initMutex(mem, child + Mm.stopLock, LOCK_RANK.stop);
+  initMutex(mem, child + Mm.threadsLock, LOCK_RANK.mmThreads);
+  for (let i = 0; i < PAGE_TABLE_LOCKS; i++)
+    initMutex(mem, child + Mm.pageTableLocks + i * Mutex.SIZE, LOCK_RANK.pageTable);
   mem.atomicStore(child + Mm.refs, 1);
   for (const field of INHERITED_U32) mem.setU32(child + field, mem.getU32(mm + field));
   for (const field of INHERITED_U64) {

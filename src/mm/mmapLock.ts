@@ -1,5 +1,6 @@
 import type { Caller } from '../memory/caller.js';
 import { hotPaths } from '../memory/hotPaths/hotPaths.js';
+import { assertLockOrder, checksLockOrder, LOCK_RANK, noteLocked, noteUnlocked } from '../sync/lockOrder.js';
 import { assertLocked, holdsMutex, initMutex, LockAssertionError, Mutex } from '../sync/mutex.js';
 import { Mm } from '../sync/records/mm.js';
 
@@ -9,8 +10,11 @@ import { Mm } from '../sync/records/mm.js';
 export function mmapLock(c: Caller): void {
   const { mem, mm, thread } = c;
   const lock = mm + Mm.mmapLock;
-  if (mem.getU32(lock + Mutex.owner) !== thread) hotPaths(mem).lockMap(mm, thread);
-  else mem.setU32(lock + Mutex.depth, mem.getU32(lock + Mutex.depth) + 1);
+  if (mem.getU32(lock + Mutex.owner) !== thread) {
+    if (checksLockOrder) assertLockOrder(lock, LOCK_RANK.mmap, thread);
+    hotPaths(mem).lockMap(mm, thread);
+    if (checksLockOrder) noteLocked(lock, LOCK_RANK.mmap, thread);
+  } else mem.setU32(lock + Mutex.depth, mem.getU32(lock + Mutex.depth) + 1);
 }
 
 /** Gives one level back. Throws LockAssertionError when the caller does not hold it. */
@@ -19,8 +23,10 @@ export function mmapUnlock(c: Caller): void {
   const lock = mm + Mm.mmapLock;
   assertLocked(mem, lock, c.thread);
   const depth = mem.getU32(lock + Mutex.depth);
-  if (depth === 1) hotPaths(mem).unlockMap(mm);
-  else mem.setU32(lock + Mutex.depth, depth - 1);
+  if (depth === 1) {
+    if (checksLockOrder) noteUnlocked(lock, c.thread);
+    hotPaths(mem).unlockMap(mm);
+  } else mem.setU32(lock + Mutex.depth, depth - 1);
 }
 
 /** Whether the caller holds the mmap mutex. */
@@ -37,7 +43,7 @@ export function mmapForkStart(c: Caller): void {
 /** After fork: the parent gives the mutex back; with `child`, `c.mm` is the new address space and its mutex is made new. */
 export function mmapForkEnd(c: Caller, child: boolean): void {
   if (child) {
-    initMutex(c.mem, c.mm + Mm.mmapLock);
+    initMutex(c.mem, c.mm + Mm.mmapLock, LOCK_RANK.mmap);
     return;
   }
   assertLocked(c.mem, c.mm + Mm.mmapLock, c.thread);

@@ -1,3 +1,4 @@
+import { assertLockOrder, checksLockOrder, noteLocked, noteUnlocked } from './lockOrder.js';
 import { i32, record, u32 } from './record.js';
 import type { SharedMemory } from './sharedMemory.js';
 
@@ -14,6 +15,8 @@ export const Mutex = record({
   depth: u32,
   /** How often a locker had to wait in `Atomics.wait`. Atomic; statistics. */
   waits: u32,
+  /** LOCK_RANK of lockOrder.ts, or 0; constant. */
+  rank: u32,
 });
 
 /** The owner token of the main thread. */
@@ -30,7 +33,9 @@ export class LockAssertionError extends Error {
 export function lockMutex(mem: SharedMemory, mutex: number, owner: number): void {
   if (mem.getU32(mutex + Mutex.owner) === owner)
     throw new LockAssertionError('mutex taken twice by one owner');
+  if (checksLockOrder) assertLockOrder(mutex, mem.getU32(mutex + Mutex.rank), owner);
   acquire(mem, mutex);
+  if (checksLockOrder) noteLocked(mutex, mem.getU32(mutex + Mutex.rank), owner);
   mem.setU32(mutex + Mutex.owner, owner);
   mem.setU32(mutex + Mutex.depth, 1);
 }
@@ -41,7 +46,9 @@ export function lockMutexRecursive(mem: SharedMemory, mutex: number, owner: numb
     mem.setU32(mutex + Mutex.depth, mem.getU32(mutex + Mutex.depth) + 1);
     return;
   }
+  if (checksLockOrder) assertLockOrder(mutex, mem.getU32(mutex + Mutex.rank), owner);
   acquire(mem, mutex);
+  if (checksLockOrder) noteLocked(mutex, mem.getU32(mutex + Mutex.rank), owner);
   mem.setU32(mutex + Mutex.owner, owner);
   mem.setU32(mutex + Mutex.depth, 1);
 }
@@ -49,6 +56,7 @@ export function lockMutexRecursive(mem: SharedMemory, mutex: number, owner: numb
 /** Takes the mutex if it is free; says whether it did. */
 export function tryLockMutex(mem: SharedMemory, mutex: number, owner: number): boolean {
   if (mem.atomicCompareExchange(mutex + Mutex.state, 0, 1) !== 0) return false;
+  if (checksLockOrder) noteLocked(mutex, mem.getU32(mutex + Mutex.rank), owner);
   mem.setU32(mutex + Mutex.owner, owner);
   mem.setU32(mutex + Mutex.depth, 1);
   return true;
@@ -60,6 +68,7 @@ export function unlockMutex(mem: SharedMemory, mutex: number, owner: number): vo
   const depth = mem.getU32(mutex + Mutex.depth) - 1;
   mem.setU32(mutex + Mutex.depth, depth);
   if (depth > 0) return;
+  if (checksLockOrder) noteUnlocked(mutex, owner);
   mem.setU32(mutex + Mutex.owner, 0);
   if (mem.atomicExchange(mutex + Mutex.state, 0) === 2) {
     Atomics.notify(mem.i32, (mutex + Mutex.state) >>> 2, 1);
@@ -86,8 +95,10 @@ export function withMutex<T>(mem: SharedMemory, mutex: number, owner: number, bo
   }
 }
 
-/** Makes the mutex new: free, without history. For records being created, and for the child of a fork. */
-export function initMutex(mem: SharedMemory, mutex: number): void {
+/** Makes the mutex new: free, without history, at its place in the lock order. For records being created, and for the child of a fork. */
+export function initMutex(mem: SharedMemory, mutex: number, rank = 0): void {
+  if (checksLockOrder) noteUnlocked(mutex, 0);
+  mem.setU32(mutex + Mutex.rank, rank);
   mem.setU32(mutex + Mutex.owner, 0);
   mem.setU32(mutex + Mutex.depth, 0);
   mem.setU32(mutex + Mutex.waits, 0);

@@ -164,7 +164,7 @@ describe('the first stack', () => {
     const c = createCaller({}, { placement, placementSeed: 4, taskSize: 32 * MiB });
     const [floor, bottom, top] = [16 * MiB, 23 * MiB, 24 * MiB];
     expect(map(c, bottom, top - bottom, FIXED | GROWSDOWN)).toBe(bottom);
-    c.mem.set64(c.mm + Mm.startStack, top - 4096);
+    c.mem.setU32(c.mm + Mm.stackTop, top / 4096);
     c.mem.setU32(c.mm + Mm.stackFloor, floor / 4096);
     for (let at = map(c, 0, 256 * KiB); at >= 0; at = map(c, 0, 256 * KiB))
       expect(at + 256 * KiB <= floor - MiB || at >= top, at.toString(16)).toBe(true);
