@@ -19,7 +19,7 @@ import {
 import { accessGroups, accessOf } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
 import { LEFT_ASIDE, RegionBuilder, type RegionFrame } from './regionBuilder.js';
-import { type Block, type Edge, MOST_IN_BLOCK, type Region } from './regionGraph.js';
+import { type Block, type Edge, MOST_IN_BLOCK, type Region, successors } from './regionGraph.js';
 import { type RegisterSet, type RegisterUse, registersIn, registerUse, union } from './registerUse.js';
 
 /** A page of code that a region was made from. */
@@ -175,6 +175,18 @@ const DONE_BITS = 10;
 /** Most instructions that may wait to be counted when a block begins; a block has at most MOST_IN_BLOCK. */
 const MOST_PENDING = 2 ** DONE_BITS - 1 - MOST_IN_BLOCK;
 
+/** Instructions that a loop of one block has when it has been repeated, at most; and how often it is written at most. */
+const REPEATED = 80;
+const MOST_REPEATS = 3;
+
+/** How many more times a block is written when it is a loop by itself. */
+function repeatsOf(block: Block, { isLoopHeader }: ControlFlow, n: number): number {
+  const { terminator, instructions } = block;
+  if (!isLoopHeader[n] || terminator.kind !== 'branch') return 0;
+  if (terminator.taken.block !== block && terminator.next.block !== block) return 0;
+  return Math.max(0, Math.min(MOST_REPEATS, Math.floor(REPEATED / instructions.length) - 1));
+}
+
 class RegionWriter {
   private readonly thread: Local<'i32'>;
   private readonly depth: Local<'i32'>;
@@ -187,6 +199,10 @@ class RegionWriter {
   private readonly count: Local<'i32'>;
   /** By block number: instructions done before it that are not counted yet. */
   private readonly pending: number[];
+  /** By block number: how many more times the block is written, where it is a loop by itself. */
+  private readonly repeats: number[];
+  /** By block number: whether it is written behind a label. */
+  private readonly isMerge: readonly boolean[];
   private readonly exitPc: Local<'i64'>;
   private readonly exitReason: Local<'i32'>;
   private readonly exitAt: Local<'i32'>;
@@ -268,6 +284,13 @@ class RegionWriter {
     this.labels = this.flow.order.map(() => undefined);
     this.loops = this.flow.order.map(() => undefined);
     this.pending = this.flow.order.map(() => 0);
+    this.repeats = this.flow.order.map((block, n) => repeatsOf(block, this.flow, n));
+    // What such a loop goes on to is written once.
+    this.isMerge = this.flow.order.map(
+      (block, n) =>
+        this.flow.isMerge[n] ||
+        this.flow.order.some((from, m) => m !== n && this.repeats[m] > 0 && successors(from).includes(block)),
+    );
   }
 
   write(): void {
@@ -346,7 +369,7 @@ class RegionWriter {
   /** Writes block `n` and all that it dominates. */
   private tree(n: number): void {
     const { f, flow } = this;
-    const merges = flow.children[n].filter((child) => flow.isMerge[child]);
+    const merges = flow.children[n].filter((child) => this.isMerge[child]);
     if (flow.isLoopHeader[n]) this.loops[n] = f.openLoop();
     for (let i = merges.length - 1; i >= 0; i--) this.labels[merges[i]] = f.openBlock();
     this.block(n);
@@ -369,6 +392,10 @@ class RegionWriter {
     }
     const to = flow.number.get(edge.block)!;
     if (flow.isBackEdge(from, to)) {
+      if (to === from && this.repeats[to] > 0 && done <= MOST_PENDING) {
+        this.repeat(to, done);
+        return;
+      }
       // Where there is no loop open, control flow is irreducible: a second way into it. A region of its own takes over.
       const loop = this.loops[to];
       if (loop === undefined) this.goOnAt(edge.pc, done);
@@ -377,7 +404,7 @@ class RegionWriter {
         f.brIf(loop, this.mayGoOn(), true);
         this.goOnAt(edge.pc, 0);
       }
-    } else if (flow.isMerge[to]) {
+    } else if (this.isMerge[to]) {
       this.countDone(done);
       f.br(this.labels[to]!);
     } else {
@@ -386,6 +413,16 @@ class RegionWriter {
       this.pending[to] = counts ? 0 : done;
       this.tree(to);
     }
+  }
+
+  /** Writes a block that is a loop by itself once more: its iterations share a poll. */
+  private repeat(n: number, done: number): void {
+    const before = this.pending[n];
+    this.pending[n] = done;
+    this.repeats[n]--;
+    this.block(n);
+    this.repeats[n]++;
+    this.pending[n] = before;
   }
 
   private block(n: number): void {

@@ -68,81 +68,243 @@
       (block  ;; label = @2
         (block  ;; label = @3
           (loop  ;; label = @4
-            (local.set 19
-              (local.get 3))
-            (local.set 10
-              (i32.const 0))
-            (br_if 1 (;@3;)
-              (i64.ne
-                (i64.and
-                  (local.get 19)
-                  (local.get 16))
-                (i64.const 0)))
-            (local.set 18
-              (i32.load
+            (block  ;; label = @5
+              (local.set 19
+                (local.get 3))
+              (local.set 10
+                (i32.const 0))
+              (br_if 2 (;@3;)
+                (i64.ne
+                  (i64.and
+                    (local.get 19)
+                    (local.get 16))
+                  (i64.const 0)))
+              (local.set 18
+                (i32.load
+                  (i32.add
+                    (local.get 13)
+                    (i32.shl
+                      (i32.wrap_i64
+                        (i64.shr_u
+                          (local.get 19)
+                          (i64.const 12)))
+                      (i32.const 2)))))
+              (br_if 2 (;@3;)
+                (i32.eqz
+                  (local.get 18)))
+              (local.set 20
                 (i32.add
-                  (local.get 13)
-                  (i32.shl
+                  (i32.add
                     (i32.wrap_i64
-                      (i64.shr_u
-                        (local.get 19)
-                        (i64.const 12)))
-                    (i32.const 2)))))
-            (br_if 1 (;@3;)
-              (i32.eqz
-                (local.get 18)))
-            (local.set 20
-              (i32.add
-                (i32.add
-                  (i32.wrap_i64
+                      (local.get 19))
+                    (local.get 18))
+                  (i32.const -1)))
+              (local.set 21
+                (i64.extend_i32_s
+                  (i32.atomic.load
+                    (local.get 20))))
+              (i64.store offset=536
+                (local.get 0)
+                (local.get 19))
+              (i64.store offset=544
+                (local.get 0)
+                (local.get 21))
+              (local.set 6
+                (local.get 21))
+              (if  ;; label = @6
+                (i64.ne
+                  (local.get 6)
+                  (i64.const 0))
+                (then
+                  (local.set 21
+                    (local.get 3))
+                  (local.set 10
+                    (i32.const 2))
+                  (br_if 3 (;@3;)
+                    (i64.ne
+                      (i64.and
+                        (local.get 21)
+                        (local.get 16))
+                      (i64.const 0)))
+                  (local.set 18
+                    (i32.load
+                      (i32.add
+                        (local.get 13)
+                        (i32.shl
+                          (i32.wrap_i64
+                            (i64.shr_u
+                              (local.get 21)
+                              (i64.const 12)))
+                          (i32.const 2)))))
+                  (br_if 3 (;@3;)
+                    (i32.eqz
+                      (local.get 18)))
+                  (local.set 20
+                    (i32.add
+                      (i32.add
+                        (i32.wrap_i64
+                          (local.get 21))
+                        (local.get 18))
+                      (i32.const -1)))
+                  (local.set 19
+                    (i64.extend_i32_s
+                      (i32.atomic.load
+                        (local.get 20))))
+                  (i64.store offset=536
+                    (local.get 0)
+                    (local.get 21))
+                  (i64.store offset=544
+                    (local.get 0)
                     (local.get 19))
-                  (local.get 18))
-                (i32.const -1)))
-            (local.set 21
-              (i64.extend_i32_s
-                (i32.atomic.load
-                  (local.get 20))))
-            (i64.store offset=536
-              (local.get 0)
-              (local.get 19))
-            (i64.store offset=544
-              (local.get 0)
-              (local.get 21))
-            (local.set 6
-              (local.get 21))
-            (if  ;; label = @5
-              (i64.ne
-                (local.get 6)
-                (i64.const 0))
-              (then
-                (local.set 7
-                  (i32.sub
-                    (local.get 7)
-                    (i32.const 2)))
-                (br_if 1 (;@4;)
-                  (i32.lt_s
-                    (i32.load offset=640
-                      (local.get 0))
-                    (local.get 7)))
-                (local.set 10
-                  (i32.const 0))
-                (br 3 (;@2;))))
-            (local.set 21
-              (local.get 3))
+                  (local.set 6
+                    (local.get 19))
+                  (if  ;; label = @7
+                    (i64.ne
+                      (local.get 6)
+                      (i64.const 0))
+                    (then
+                      (local.set 19
+                        (local.get 3))
+                      (local.set 10
+                        (i32.const 4))
+                      (br_if 4 (;@3;)
+                        (i64.ne
+                          (i64.and
+                            (local.get 19)
+                            (local.get 16))
+                          (i64.const 0)))
+                      (local.set 18
+                        (i32.load
+                          (i32.add
+                            (local.get 13)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 19)
+                                  (i64.const 12)))
+                              (i32.const 2)))))
+                      (br_if 4 (;@3;)
+                        (i32.eqz
+                          (local.get 18)))
+                      (local.set 20
+                        (i32.add
+                          (i32.add
+                            (i32.wrap_i64
+                              (local.get 19))
+                            (local.get 18))
+                          (i32.const -1)))
+                      (local.set 21
+                        (i64.extend_i32_s
+                          (i32.atomic.load
+                            (local.get 20))))
+                      (i64.store offset=536
+                        (local.get 0)
+                        (local.get 19))
+                      (i64.store offset=544
+                        (local.get 0)
+                        (local.get 21))
+                      (local.set 6
+                        (local.get 21))
+                      (if  ;; label = @8
+                        (i64.ne
+                          (local.get 6)
+                          (i64.const 0))
+                        (then
+                          (local.set 21
+                            (local.get 3))
+                          (local.set 10
+                            (i32.const 6))
+                          (br_if 5 (;@3;)
+                            (i64.ne
+                              (i64.and
+                                (local.get 21)
+                                (local.get 16))
+                              (i64.const 0)))
+                          (local.set 18
+                            (i32.load
+                              (i32.add
+                                (local.get 13)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 21)
+                                      (i64.const 12)))
+                                  (i32.const 2)))))
+                          (br_if 5 (;@3;)
+                            (i32.eqz
+                              (local.get 18)))
+                          (local.set 20
+                            (i32.add
+                              (i32.add
+                                (i32.wrap_i64
+                                  (local.get 21))
+                                (local.get 18))
+                              (i32.const -1)))
+                          (local.set 19
+                            (i64.extend_i32_s
+                              (i32.atomic.load
+                                (local.get 20))))
+                          (i64.store offset=536
+                            (local.get 0)
+                            (local.get 21))
+                          (i64.store offset=544
+                            (local.get 0)
+                            (local.get 19))
+                          (local.set 6
+                            (local.get 19))
+                          (if  ;; label = @9
+                            (i64.ne
+                              (local.get 6)
+                              (i64.const 0))
+                            (then
+                              (local.set 7
+                                (i32.sub
+                                  (local.get 7)
+                                  (i32.const 8)))
+                              (br_if 5 (;@4;)
+                                (i32.lt_s
+                                  (i32.load offset=640
+                                    (local.get 0))
+                                  (local.get 7)))
+                              (local.set 10
+                                (i32.const 0))
+                              (br 7 (;@2;))))
+                          (local.set 7
+                            (i32.sub
+                              (local.get 7)
+                              (i32.const 8)))
+                          (br 3 (;@5;))))
+                      (local.set 7
+                        (i32.sub
+                          (local.get 7)
+                          (i32.const 6)))
+                      (br 2 (;@5;))))
+                  (local.set 7
+                    (i32.sub
+                      (local.get 7)
+                      (i32.const 4)))
+                  (br 1 (;@5;))))
+              (local.set 7
+                (i32.sub
+                  (local.get 7)
+                  (i32.const 2)))
+              (br 0 (;@5;)))
             (local.set 19
+              (local.get 3))
+            (local.set 21
               (i64.const 1))
             (if  ;; label = @5
               (i64.eq
-                (local.get 21)
+                (local.get 19)
                 (i64.load offset=536
                   (local.get 0)))
               (then
                 (local.set 10
-                  (i32.const 8194))
+                  (i32.const 8192))
                 (br_if 2 (;@3;)
                   (i64.ne
                     (i64.and
-                      (local.get 21)
+                      (local.get 19)
                       (local.get 16))
                     (i64.const 0)))
                 (local.set 18
@@ -152,7 +314,7 @@
                       (i32.shl
                         (i32.wrap_i64
                           (i64.shr_u
-                            (local.get 21)
+                            (local.get 19)
                             (i64.const 12)))
                         (i32.const 2)))))
                 (br_if 2 (;@3;)
@@ -162,10 +324,10 @@
                   (i32.add
                     (i32.add
                       (i32.wrap_i64
-                        (local.get 21))
+                        (local.get 19))
                       (local.get 18))
                     (i32.const -1)))
-                (local.set 19
+                (local.set 21
                   (i64.extend_i32_u
                     (i32.ne
                       (i32.atomic.rmw.cmpxchg
@@ -182,7 +344,7 @@
               (local.get 0)
               (i64.const -1))
             (local.set 5
-              (local.get 19))
+              (local.get 21))
             (if  ;; label = @5
               (i64.ne
                 (local.get 5)
@@ -191,7 +353,7 @@
                 (local.set 7
                   (i32.sub
                     (local.get 7)
-                    (i32.const 4)))
+                    (i32.const 2)))
                 (br_if 1 (;@4;)
                   (i32.lt_s
                     (i32.load offset=640
@@ -200,16 +362,16 @@
                 (local.set 10
                   (i32.const 0))
                 (br 3 (;@2;))))
-            (local.set 19
+            (local.set 21
               (i64.and
                 (local.get 2)
                 (i64.const -2)))
             (local.set 7
               (i32.sub
                 (local.get 7)
-                (i32.const 5)))
+                (i32.const 3)))
             (local.set 8
-              (local.get 19))
+              (local.get 21))
             (br 3 (;@1;))))
         (local.set 9
           (i32.const 1)))

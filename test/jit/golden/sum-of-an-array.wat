@@ -65,33 +65,17 @@
       (block  ;; label = @2
         (block  ;; label = @3
           (loop  ;; label = @4
-            (local.set 10
-              (i32.const 0))
-            (br_if 1 (;@3;)
-              (i64.ne
-                (i64.and
-                  (local.get 3)
-                  (local.get 16))
-                (i64.const 0)))
-            (if  ;; label = @5
-              (i32.eq
-                (i32.load
-                  (i32.add
-                    (local.get 13)
-                    (i32.shl
-                      (i32.wrap_i64
-                        (i64.shr_u
-                          (local.get 3)
-                          (i64.const 12)))
-                      (i32.const 2))))
-                (i32.const 1))
-              (then
-                (local.set 19
-                  (i64.load
-                    (i32.wrap_i64
-                      (local.get 3)))))
-              (else
-                (local.set 18
+            (block  ;; label = @5
+              (local.set 10
+                (i32.const 0))
+              (br_if 2 (;@3;)
+                (i64.ne
+                  (i64.and
+                    (local.get 3)
+                    (local.get 16))
+                  (i64.const 0)))
+              (if  ;; label = @6
+                (i32.eq
                   (i32.load
                     (i32.add
                       (local.get 13)
@@ -100,45 +84,268 @@
                           (i64.shr_u
                             (local.get 3)
                             (i64.const 12)))
-                        (i32.const 2)))))
-                (br_if 2 (;@3;)
-                  (i32.eqz
-                    (local.get 18)))
-                (local.set 19
-                  (i64.load
-                    (i32.add
+                        (i32.const 2))))
+                  (i32.const 1))
+                (then
+                  (local.set 19
+                    (i64.load
+                      (i32.wrap_i64
+                        (local.get 3)))))
+                (else
+                  (local.set 18
+                    (i32.load
                       (i32.add
-                        (i32.wrap_i64
-                          (local.get 3))
-                        (local.get 18))
-                      (i32.const -1))))))
-            (local.set 6
-              (local.get 19))
-            (local.set 3
-              (i64.add
-                (local.get 3)
-                (i64.const 8)))
-            (local.set 5
-              (i64.add
-                (local.get 5)
-                (local.get 6)))
-            (if  ;; label = @5
-              (i64.ne
-                (local.get 3)
-                (local.get 4))
-              (then
-                (local.set 7
-                  (i32.sub
-                    (local.get 7)
-                    (i32.const 4)))
-                (br_if 1 (;@4;)
-                  (i32.lt_s
-                    (i32.load offset=640
-                      (local.get 0))
-                    (local.get 7)))
-                (local.set 10
-                  (i32.const 0))
-                (br 3 (;@2;))))
+                        (local.get 13)
+                        (i32.shl
+                          (i32.wrap_i64
+                            (i64.shr_u
+                              (local.get 3)
+                              (i64.const 12)))
+                          (i32.const 2)))))
+                  (br_if 3 (;@3;)
+                    (i32.eqz
+                      (local.get 18)))
+                  (local.set 19
+                    (i64.load
+                      (i32.add
+                        (i32.add
+                          (i32.wrap_i64
+                            (local.get 3))
+                          (local.get 18))
+                        (i32.const -1))))))
+              (local.set 6
+                (local.get 19))
+              (local.set 3
+                (i64.add
+                  (local.get 3)
+                  (i64.const 8)))
+              (local.set 5
+                (i64.add
+                  (local.get 5)
+                  (local.get 6)))
+              (if  ;; label = @6
+                (i64.ne
+                  (local.get 3)
+                  (local.get 4))
+                (then
+                  (local.set 10
+                    (i32.const 4))
+                  (br_if 3 (;@3;)
+                    (i64.ne
+                      (i64.and
+                        (local.get 3)
+                        (local.get 16))
+                      (i64.const 0)))
+                  (if  ;; label = @7
+                    (i32.eq
+                      (i32.load
+                        (i32.add
+                          (local.get 13)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 3)
+                                (i64.const 12)))
+                            (i32.const 2))))
+                      (i32.const 1))
+                    (then
+                      (local.set 19
+                        (i64.load
+                          (i32.wrap_i64
+                            (local.get 3)))))
+                    (else
+                      (local.set 18
+                        (i32.load
+                          (i32.add
+                            (local.get 13)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 3)
+                                  (i64.const 12)))
+                              (i32.const 2)))))
+                      (br_if 4 (;@3;)
+                        (i32.eqz
+                          (local.get 18)))
+                      (local.set 19
+                        (i64.load
+                          (i32.add
+                            (i32.add
+                              (i32.wrap_i64
+                                (local.get 3))
+                              (local.get 18))
+                            (i32.const -1))))))
+                  (local.set 6
+                    (local.get 19))
+                  (local.set 3
+                    (i64.add
+                      (local.get 3)
+                      (i64.const 8)))
+                  (local.set 5
+                    (i64.add
+                      (local.get 5)
+                      (local.get 6)))
+                  (if  ;; label = @7
+                    (i64.ne
+                      (local.get 3)
+                      (local.get 4))
+                    (then
+                      (local.set 10
+                        (i32.const 8))
+                      (br_if 4 (;@3;)
+                        (i64.ne
+                          (i64.and
+                            (local.get 3)
+                            (local.get 16))
+                          (i64.const 0)))
+                      (if  ;; label = @8
+                        (i32.eq
+                          (i32.load
+                            (i32.add
+                              (local.get 13)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 3)
+                                    (i64.const 12)))
+                                (i32.const 2))))
+                          (i32.const 1))
+                        (then
+                          (local.set 19
+                            (i64.load
+                              (i32.wrap_i64
+                                (local.get 3)))))
+                        (else
+                          (local.set 18
+                            (i32.load
+                              (i32.add
+                                (local.get 13)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 3)
+                                      (i64.const 12)))
+                                  (i32.const 2)))))
+                          (br_if 5 (;@3;)
+                            (i32.eqz
+                              (local.get 18)))
+                          (local.set 19
+                            (i64.load
+                              (i32.add
+                                (i32.add
+                                  (i32.wrap_i64
+                                    (local.get 3))
+                                  (local.get 18))
+                                (i32.const -1))))))
+                      (local.set 6
+                        (local.get 19))
+                      (local.set 3
+                        (i64.add
+                          (local.get 3)
+                          (i64.const 8)))
+                      (local.set 5
+                        (i64.add
+                          (local.get 5)
+                          (local.get 6)))
+                      (if  ;; label = @8
+                        (i64.ne
+                          (local.get 3)
+                          (local.get 4))
+                        (then
+                          (local.set 10
+                            (i32.const 12))
+                          (br_if 5 (;@3;)
+                            (i64.ne
+                              (i64.and
+                                (local.get 3)
+                                (local.get 16))
+                              (i64.const 0)))
+                          (if  ;; label = @9
+                            (i32.eq
+                              (i32.load
+                                (i32.add
+                                  (local.get 13)
+                                  (i32.shl
+                                    (i32.wrap_i64
+                                      (i64.shr_u
+                                        (local.get 3)
+                                        (i64.const 12)))
+                                    (i32.const 2))))
+                              (i32.const 1))
+                            (then
+                              (local.set 19
+                                (i64.load
+                                  (i32.wrap_i64
+                                    (local.get 3)))))
+                            (else
+                              (local.set 18
+                                (i32.load
+                                  (i32.add
+                                    (local.get 13)
+                                    (i32.shl
+                                      (i32.wrap_i64
+                                        (i64.shr_u
+                                          (local.get 3)
+                                          (i64.const 12)))
+                                      (i32.const 2)))))
+                              (br_if 6 (;@3;)
+                                (i32.eqz
+                                  (local.get 18)))
+                              (local.set 19
+                                (i64.load
+                                  (i32.add
+                                    (i32.add
+                                      (i32.wrap_i64
+                                        (local.get 3))
+                                      (local.get 18))
+                                    (i32.const -1))))))
+                          (local.set 6
+                            (local.get 19))
+                          (local.set 3
+                            (i64.add
+                              (local.get 3)
+                              (i64.const 8)))
+                          (local.set 5
+                            (i64.add
+                              (local.get 5)
+                              (local.get 6)))
+                          (if  ;; label = @9
+                            (i64.ne
+                              (local.get 3)
+                              (local.get 4))
+                            (then
+                              (local.set 7
+                                (i32.sub
+                                  (local.get 7)
+                                  (i32.const 16)))
+                              (br_if 5 (;@4;)
+                                (i32.lt_s
+                                  (i32.load offset=640
+                                    (local.get 0))
+                                  (local.get 7)))
+                              (local.set 10
+                                (i32.const 0))
+                              (br 7 (;@2;))))
+                          (local.set 7
+                            (i32.sub
+                              (local.get 7)
+                              (i32.const 16)))
+                          (br 3 (;@5;))))
+                      (local.set 7
+                        (i32.sub
+                          (local.get 7)
+                          (i32.const 12)))
+                      (br 2 (;@5;))))
+                  (local.set 7
+                    (i32.sub
+                      (local.get 7)
+                      (i32.const 8)))
+                  (br 1 (;@5;))))
+              (local.set 7
+                (i32.sub
+                  (local.get 7)
+                  (i32.const 4)))
+              (br 0 (;@5;)))
             (local.set 19
               (i64.and
                 (local.get 2)
@@ -146,7 +353,7 @@
             (local.set 7
               (i32.sub
                 (local.get 7)
-                (i32.const 5)))
+                (i32.const 1)))
             (local.set 8
               (local.get 19))
             (br 3 (;@1;))))
