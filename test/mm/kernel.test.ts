@@ -22,8 +22,8 @@ const CALLS = 400;
 const numRuns = Number(process.env.GUESTHOUSE_RUNS ?? 2);
 const seed = Number(process.env.GUESTHOUSE_SEED ?? Date.now() % 1_000_000_007);
 
-/** Every page size of a guest: plausible calls are in units of pages. */
-const options = [[], ['--page-size', '16K'], ['--page-size', '64K']];
+/** Every page size of a guest (plausible calls are in units of pages), and host pages that are smaller. */
+const options = [[], ['--page-size', '16K'], ['--page-size', '64K', '--host-page-size', '16K']];
 
 describe.skipIf(!possible)('memory calls of a guest (needs gcc, riscv64-linux-gnu-gcc and Linux)', () => {
   for (const pageSize of options) {

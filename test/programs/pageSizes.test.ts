@@ -116,12 +116,12 @@ describe('glibc (needs riscv64-linux-gnu-gcc)', () => {
   const dynamic = crossCompiler !== undefined && existsSync(join(root, 'lib/ld-linux-riscv64-lp64d.so.1'));
   const placed = () => {
     const bin = workFolder();
-    copyFileSync(compile('threads', []), join(bin, 'program'));
+    copyFileSync(compile('heap', []), join(bin, 'program'));
     return ['-L', root, '--dir', `${bin}:/programs:ro`];
   };
   for (const host of sizes)
     it.skipIf(!dynamic)(`dynamic, pages of 4K over ${host}`, async () => {
-      await runsWell(['4K', host], '/programs/program', placed(), expectedOf('threads'));
+      await runsWell(['4K', host], '/programs/program', placed(), expectedOf('heap'));
     });
 
   it.skipIf(!dynamic)('says that the dynamic linker is aligned for smaller pages', async () => {
@@ -149,7 +149,7 @@ describe(`musl${noMusl ? ` (${musl.missing})` : ''}`, () => {
     it.skipIf(noMusl)(`static and dynamic, pages of ${pair.join(' over ')}`, async () => {
       await runsWell(pair, compile('heap', [specs, '-static']), [], allRight);
       const bin = workFolder();
-      copyFileSync(compile('threads', [specs]), join(bin, 'program'));
+      copyFileSync(compile('heap', [specs]), join(bin, 'program'));
       const options = ['-L', join(musl as string, 'root'), '--dir', `${bin}:/programs:ro`];
       await runsWell(pair, '/programs/program', options, allRight);
     });
