@@ -169,7 +169,7 @@ export function futexWait(
   for (;;) {
     if (mem.atomicLoad(waiter + FutexWaiter.bucket) === 0) return 0;
     if (t.signalPending()) return withdraw(mem, waiter, thread) ? -ERESTARTSYS : 0;
-    if (!park(mem, thread, ticket, deadline)) return withdraw(mem, waiter, thread) ? -ETIMEDOUT : 0;
+    if (!park(mem, thread, ticket, deadline, true)) return withdraw(mem, waiter, thread) ? -ETIMEDOUT : 0;
     ticket = parkTicket(mem, thread);
   }
 }

@@ -89,7 +89,7 @@ export function waitInQueue(
       const ticket = parkTicket(mem, thread);
       if (ready()) return 'ready';
       if (interrupted()) return 'interrupted';
-      if (!park(mem, thread, ticket, deadline)) return ready() ? 'ready' : 'timed-out';
+      if (!park(mem, thread, ticket, deadline, true)) return ready() ? 'ready' : 'timed-out';
     }
   } finally {
     leaveQueue(mem, node);

@@ -120,6 +120,8 @@ export const Machine = record({
   logFd: i32,
   /** LockHistogram of the mmap mutexes, or 0; constant. */
   lockHistogram: pointer,
+  /** Threads asleep in `park`. Atomic. */
+  threadsAsleep: i32,
 });
 
 /** A thread host: one worker of the pool. */

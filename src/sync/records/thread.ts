@@ -142,6 +142,8 @@ export const Thread = record({
   niceness: i32,
   /** Processors 0 to 63 it may run on; all 0: every one. */
   affinity: array(u32, 2),
+  /** 1 while the thread may be asleep in `park`, so that it takes a notification to wake it. Atomic. */
+  asleep: i32,
 });
 
 export const TIER_INTERPRETER = 0;
