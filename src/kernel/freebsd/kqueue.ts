@@ -1,6 +1,7 @@
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { withMutex } from '../../sync/mutex.js';
 import { monotonicNow } from '../../sync/park.js';
+import { Guest } from '../../sync/records/guest.js';
 import { Knote, Kqueue } from '../../sync/records/kqueue.js';
 import { FILE_KQUEUE, OpenFile } from '../../sync/records/openFile.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
@@ -67,15 +68,18 @@ export interface Kevent {
   udata: bigint;
 }
 
-/** An open file on a new kqueue. */
-export function createKqueue(mem: SharedMemory, owner: number): number {
+/** An open file on a new kqueue of the caller's process. */
+export function createKqueue({ mem, guest, thread: owner }: ThreadContext): number {
   const kqueue = allocateBlock(mem, Kqueue.SIZE, owner);
+  mem.setU32(kqueue + Kqueue.pid, mem.getU32(guest + Guest.pid));
   mem.setU32(kqueue + Kqueue.set, createEpoll(mem, owner));
   return createOpenFile(mem, { kind: FILE_KQUEUE, flags: O_RDWR, path: 'kqueue', object: kqueue }, owner);
 }
 
-export function isKqueue(mem: SharedMemory, file: number): boolean {
-  return mem.getU32(file + OpenFile.kind) === FILE_KQUEUE;
+/** Whether the file is a kqueue of the caller's process; a forked child has none of its parent's. */
+export function isKqueue({ mem, guest }: ThreadContext, file: number): boolean {
+  if (mem.getU32(file + OpenFile.kind) !== FILE_KQUEUE) return false;
+  return mem.getU32(kqueueOf(mem, file) + Kqueue.pid) === mem.getU32(guest + Guest.pid);
 }
 
 function kqueueOf(mem: SharedMemory, file: number): number {
@@ -326,7 +330,9 @@ export function forgetDescriptor(t: ThreadContext, fd: number): void {
   const { mem, thread } = t;
   const file = acquireFile(mem, t.files, fd, thread);
   if (file === 0) return;
-  const watched = mem.getU32(file + OpenFile.epollItems) !== 0;
+  // A file that is always ready is watched by an event of the knote's own.
+  const watched =
+    mem.getU32(file + OpenFile.epollItems) !== 0 || operationsOf(mem, file).eventSource === undefined;
   releaseOpenFile(mem, file, thread);
   if (watched) forgetDescriptors(t, fd, fd);
 }
@@ -337,7 +343,7 @@ export function forgetDescriptors(t: ThreadContext, first: number, last: number)
   for (const fd of listDescriptors(mem, t.files, thread)) {
     const file = acquireFile(mem, t.files, fd, thread);
     if (file === 0) continue;
-    if (isKqueue(mem, file)) forgetIn(t, kqueueOf(mem, file), first, last);
+    if (isKqueue(t, file)) forgetIn(t, kqueueOf(mem, file), first, last);
     releaseOpenFile(mem, file, thread);
   }
 }

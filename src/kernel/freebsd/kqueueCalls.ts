@@ -69,7 +69,7 @@ function kevent(
   const changes = readChanges(t, changesAt, changeCount | 0);
   const room = Math.min(Math.max(eventCount | 0, 0), MOST);
   return withFile(t, fd, (file) => {
-    if (!isKqueue(t.mem, file)) throw new SyscallError(EBADF);
+    if (!isKqueue(t, file)) throw new SyscallError(EBADF);
     const receipts: Kevent[] = [];
     for (const change of changes) {
       const error = tryChange(t, file, change);
@@ -99,6 +99,6 @@ function tryChange(t: ThreadContext, file: number, change: Kevent): number {
 }
 
 export const kqueueCalls: SyscallTable = {
-  [SYS.SYS_kqueue]: syscall('kqueue', [], (t) => newDescriptor(t, createKqueue(t.mem, t.thread), 0)),
+  [SYS.SYS_kqueue]: syscall('kqueue', [], (t) => newDescriptor(t, createKqueue(t), 0)),
   [SYS.SYS_kevent]: syscall('kevent', ['fd', 'pointer', 'int', 'pointer', 'int', 'timespec'], kevent),
 };

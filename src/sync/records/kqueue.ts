@@ -9,6 +9,8 @@ export const Kqueue = record({
   set: pointer,
   /** First knote; lock. */
   knotes: pointer,
+  /** Process that made it: no other may use it, since descriptors mean other files there; constant. */
+  pid: u32,
   /** The last identity given to a knote; lock. */
   lastId: u32,
 });

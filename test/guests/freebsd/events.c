@@ -58,6 +58,36 @@ static void pipes(void) {
   CHECK(change(ends[0], READ, ADD, 0, 0), -EBADF);
 }
 
+/* What closing does to events, in this process and not in its parent. */
+static void closing(void) {
+  int ends[2], status = 0;
+  /* An always-ready file's events go with it; its number's next owner starts anew. */
+  long null = CALL(SYS_open, "/dev/null", O_RDWR);
+  CHECK(change(null, READ, ADD | CLEAR, 0, 0), 0);
+  CHECK(poll_events(), 1);
+  CHECK(CALL(SYS_close, null), 0);
+  CHECK(CALL(SYS_pipe2, ends, O_NONBLOCK), 0);
+  CHECK(ends[0], null);
+  CHECK(change(ends[0], READ, ADD | CLEAR, 0, 0), 0);
+  CHECK(poll_events(), 0);
+  /* A forked child has none of its parent's kqueues, and closes nothing in them. */
+  long child = CALL(SYS_fork);
+  if (child == 0) {
+    CALL(SYS_close, ends[0]);
+    CALL(SYS_close, ends[1]);
+    CALL(SYS_exit, poll_events() == -EBADF ? 7 : 8);
+  }
+  CHECK(CALL(SYS_wait4, child, &status, 0, 0), child);
+  CHECK(status, 7 << 8);
+  CALL(SYS_write, ends[1], "abc", 3);
+  CHECK(poll_events(), 1);
+  CHECK(out[0].data, 3);
+  CHECK(CALL(SYS_close, ends[1]), 0);
+  CHECK(poll_events(), 1);
+  TRUE(out[0].flags & END);
+  CHECK(CALL(SYS_close, ends[0]), 0);
+}
+
 static void late_write(void *argument) {
   timespec t = {0, 20000000};
   CALL(SYS_nanosleep, &t, 0);
@@ -145,6 +175,7 @@ void events(const char *folder) {
   kq = CALL(SYS_kqueue);
   TRUE(kq >= 0);
   pipes();
+  closing();
   waiting();
   errors();
   system_facts();
