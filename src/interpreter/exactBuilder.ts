@@ -55,17 +55,17 @@ export class ExactBuilder extends InterpreterBuilder {
     return place;
   }
   protected atomicReadPlace(address: I64, bytes: number): I32 {
-    this.#mustBeAligned(address, bytes);
+    this.mustBeAligned(address, bytes);
     return this.readPlace(address, bytes);
   }
   protected atomicWritePlace(address: I64, bytes: number): I32 {
     const { f, thread } = this.frame;
-    this.#mustBeAligned(address, bytes);
+    this.mustBeAligned(address, bytes);
     const place = this.hold(call(this.helpers.writeAddress, 'i32', thread, address, i32.const(bytes)));
     f.if(i32.eqz(place), () => f.return(exactExit(EXIT_WRITE_FAULT)));
     return place;
   }
-  #mustBeAligned(address: I64, bytes: number): void {
+  protected override mustBeAligned(address: I64, bytes: number): void {
     const { f, thread } = this.frame;
     f.if(i32.and(i32.wrap_i64(address), i32.const(bytes - 1)), () => {
       f.store('i64.store', thread, address, Thread.exitAddress);

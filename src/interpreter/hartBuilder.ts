@@ -103,6 +103,8 @@ export abstract class HartBuilder implements Builder {
   storeConditional(bits: AtomicBits, address: I64, value: I64): I64 {
     const { f, thread } = this.hart;
     const at = this.hold(address);
+    // Whether it would succeed or not.
+    this.mustBeAligned(at, bits / 8);
     const failed = this.variable('i64');
     f.set(failed, i64.const(1));
     f.if(i64.eq(at, i64.load(thread, Thread.reservationAddress)), () => {
@@ -188,6 +190,10 @@ export abstract class HartBuilder implements Builder {
   /** Machine address for an aligned atomic access; `address` is held. */
   protected abstract atomicReadPlace(address: I64, bytes: number): I32;
   protected abstract atomicWritePlace(address: I64, bytes: number): I32;
+  /** Faults where the address, held, is misaligned; the fast tier gives up. */
+  protected mustBeAligned(address: I64, bytes: number): void {
+    this.require(i32.eqz(i32.and(i32.wrap_i64(address), i32.const(bytes - 1))));
+  }
 
   // --- control transfer ---
 

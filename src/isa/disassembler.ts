@@ -1,4 +1,5 @@
 import { decode } from './decoder.js';
+import { ALL_EXTENSIONS, EXTENSIONS } from './extensions.js';
 import { loadableConstants } from './floatingPointAdditional.js';
 import type { Decoded } from './instruction.js';
 
@@ -26,6 +27,17 @@ export function disassemble(raw: number, pc: number): string {
     return (raw & 3) === 3 ? `.4byte ${hex(raw >>> 0)}` : `.2byte ${hex(raw & 0xffff)}`;
   }
   return pseudo(decoded, pc) ?? plain(decoded, pc);
+}
+
+/**
+ * Names of the extensions that the instruction `raw` needs and a processor with `extensions` does not have; none when it is
+ * legal there, or nowhere.
+ */
+export function missingExtensions(raw: number, extensions: number): string[] {
+  if (decode(raw, extensions) !== undefined || decode(raw) === undefined) return [];
+  return EXTENSIONS.filter(
+    ({ bit }) => decode(raw, ALL_EXTENSIONS & ~bit) === undefined && !(extensions & bit),
+  ).map(({ name }) => name);
 }
 
 const x = (register: number): string => INTEGER_REGISTERS[register];

@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { MapFormat } from '../kernel/guestOptions.js';
 import { signalName, signalNumber } from '../kernel/signals/signalNumbers.js';
 import { killGroup, killGuest, terminateGuest } from '../kernel/spawn.js';
+import { explainInstructions } from '../observe/crashInstruction.js';
 import { mapOfGuest } from '../observe/mapReport.js';
 import { type GuestStatistics, guestStatistics, NOTHING_USED } from '../observe/statistics.js';
 import { COORDINATOR, tryLockMutex, unlockMutex } from '../sync/mutex.js';
@@ -121,7 +122,7 @@ export class GuestProcess {
           code: signal === 0 ? (word >>> 8) & 0xff : null,
           signal: signal === 0 ? null : signalName(signal),
           signalNumber: signal,
-          ...(crashReport !== undefined && { crashReport }),
+          ...(crashReport !== undefined && { crashReport: await explainInstructions(crashReport) }),
         });
     };
   }

@@ -1,8 +1,9 @@
-import { disassemble } from '../isa/disassembler.js';
 import type { Caller } from '../memory/caller.js';
 import { copyIn, UserFault } from '../memory/userAccess.js';
 import { formatMaps } from '../mm/pageDump.js';
+import { Mm } from '../sync/records/mm.js';
 import { Thread } from '../sync/records/thread.js';
+import { instructionMark } from './crashInstruction.js';
 
 /** The signal that ended a guest. */
 export interface FatalSignal {
@@ -33,7 +34,8 @@ const hex16 = (value: bigint): string => value.toString(16).padStart(16, '0');
 
 /**
  * The report on a guest that dies of a fault: why, the instruction, the registers, and the mappings around the address; at
- * most 30 lines, the last one ended. The thread's registers are those of the faulting instruction.
+ * most 31 lines, the last one ended. The thread's registers are those of the faulting instruction. Where the instruction is to
+ * be disassembled there is a mark (crashInstruction.ts).
  */
 export function crashReport(c: Caller, fatal: FatalSignal): string {
   const { mem, thread } = c;
@@ -57,15 +59,17 @@ export function crashReport(c: Caller, fatal: FatalSignal): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-/** The instruction at `pc`, disassembled, or why it cannot be read. */
+/** The instruction at `pc`, with a mark for its text, or why it cannot be read. */
 function instructionAt(c: Caller, pc: number): string {
   const word = readHalf(c, pc);
   if (word === undefined) return 'cannot be read';
-  if ((word & 3) !== 3) return `${word.toString(16).padStart(4, '0')}  ${disassemble(word, pc)}`;
+  const extensions = c.mem.getU32(c.mm + Mm.extensions);
+  if ((word & 3) !== 3)
+    return `${word.toString(16).padStart(4, '0')}  ${instructionMark(word, pc, extensions)}`;
   const upper = readHalf(c, pc + 2);
   if (upper === undefined) return 'cannot be read beyond its first half';
   const whole = ((upper << 16) | word) >>> 0;
-  return `${whole.toString(16).padStart(8, '0')}  ${disassemble(whole, pc)}`;
+  return `${whole.toString(16).padStart(8, '0')}  ${instructionMark(whole, pc, extensions)}`;
 }
 
 function readHalf(c: Caller, va: number): number | undefined {

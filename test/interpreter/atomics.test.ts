@@ -132,6 +132,13 @@ describe.each([
     expect([12, 14, 16, 17].map((n) => machine.x(n))).toEqual([1n, 1n, 0n, 1n]);
   });
 
+  test('a misaligned SC faults, though it would fail anyway', () => {
+    const machine = machineWith(`sc.${size === 4 ? 'w' : 'd'} a2, a0, (a1)\necall`);
+    machine.setX(11, BigInt(DATA + size / 2));
+    expect(machine.run()).toBe(EXIT_MISALIGNED_ATOMIC);
+    expect([machine.pc, machine.exitAddress]).toEqual([CODE, BigInt(DATA + size / 2)]);
+  });
+
   test('faults: misaligned, unmapped, read-only', () => {
     const machine = machineWith(PAIR);
     machine.setX(11, BigInt(DATA + size / 2));

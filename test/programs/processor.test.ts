@@ -32,6 +32,14 @@ describe.skipIf(crossCompiler === undefined)('the processor (needs riscv64-linux
     expect(none.stdout).not.toMatch(/zba|zbb|zbs|zicboz/);
   });
 
+  it('says which extension an illegal instruction needs', async () => {
+    const { code, stderr } = await runGuest(['-cpu', 'rv64,zbb=off'], program, []);
+    expect(code).toBe(128 + 4);
+    expect(stderr).toMatch(
+      /died of SIGILL: illegal instruction\n.*: [0-9a-f]{8} {2}\w+ .* \(needs zbb: see option -cpu\)\n/,
+    );
+  });
+
   it('refuses a processor that there is not, in one line', async () => {
     for (const [model, message] of [
       ['pdp11', "unable to find CPU model 'pdp11'"],

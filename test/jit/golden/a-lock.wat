@@ -291,6 +291,15 @@
               (br 0 (;@5;)))
             (local.set 19
               (local.get 3))
+            (local.set 10
+              (i32.const 8192))
+            (br_if 1 (;@3;)
+              (i32.eqz
+                (i32.eqz
+                  (i32.and
+                    (i32.wrap_i64
+                      (local.get 19))
+                    (i32.const 3)))))
             (local.set 21
               (i64.const 1))
             (if  ;; label = @5
