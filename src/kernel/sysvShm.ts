@@ -237,3 +237,30 @@ export function noteAttachment(t: ThreadContext, segment: number, field: number)
   mem.set64(segment + field, shmTime(mem));
   mem.setU32(segment + ShmSegment.lpid, mem.getU32(t.guest + Guest.pid));
 }
+
+const HEADER =
+  '       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ' +
+  'ctime                   rss                  swap\n';
+
+/** Text of /proc/sysvipc/shm (Linux: sysvipc_shm_proc_show). */
+export function formatSegments(t: ThreadContext): string {
+  const { mem } = t;
+  let text = HEADER;
+  withSegments(t, (table) =>
+    forEachSegment(mem, table, (segment) => {
+      const word = (field: number, width: number): string =>
+        String(mem.getU32(segment + field)).padStart(width);
+      const long = (value: number, width: number): string => String(value).padStart(width);
+      const { attached, resident } = segmentUse(t, segment);
+      const mode = mem.getU32(segment + ShmSegment.mode).toString(8);
+      text +=
+        `${String(mem.getI32(segment + ShmSegment.key)).padStart(10)} ${word(ShmSegment.id, 10)}  ${mode.padStart(4)} ` +
+        `${long(mem.getU64(segment + ShmSegment.size), 21)} ${word(ShmSegment.cpid, 5)} ${word(ShmSegment.lpid, 5)}  ` +
+        `${long(attached, 5)} ${word(ShmSegment.uid, 5)} ${word(ShmSegment.gid, 5)} ${word(ShmSegment.cuid, 5)} ` +
+        `${word(ShmSegment.cgid, 5)} ${long(mem.getU64(segment + ShmSegment.atime), 10)} ` +
+        `${long(mem.getU64(segment + ShmSegment.dtime), 10)} ${long(mem.getU64(segment + ShmSegment.ctime), 10)} ` +
+        `${long(resident * 4096, 21)} ${long(0, 21)}\n`;
+    }),
+  );
+  return text;
+}

@@ -123,10 +123,10 @@ interface Held {
 }
 
 /** Runs `body` with the address space and descriptors of process `pid` held; undefined when it has none any more. */
-function withRecords<T>(t: ThreadContext, pid: number, body: (process: Held) => T): T | undefined {
+export function withProcess<T>(t: ThreadContext, pid: number, body: (process: Held) => T): T | undefined {
   if (pid === ownPid(t)) return body(t);
   const { mem, thread } = t;
-  const held = withGuest(t, pid, (guest): Held | undefined => {
+  const held = withProcessRecord(t, pid, (guest): Held | undefined => {
     for (let o = mem.getU32(guest + Guest.threads); o !== 0; o = mem.getU32(o + Thread.nextInGuest)) {
       const mm = mem.getU32(o + Thread.mm);
       const files = mem.getU32(o + Thread.files);
@@ -151,7 +151,11 @@ function withRecords<T>(t: ThreadContext, pid: number, body: (process: Held) => 
 }
 
 /** Runs `body` on the Guest record of `pid` while it cannot go away; undefined when there is none. */
-function withGuest<T>(t: ThreadContext, pid: number, body: (guest: number) => T): T | undefined {
+export function withProcessRecord<T>(
+  t: ThreadContext,
+  pid: number,
+  body: (guest: number) => T,
+): T | undefined {
   let result: T | undefined;
   visitGuests(t.mem, t.thread, (guest) => {
     if (t.mem.getU32(guest + Guest.pid) !== pid) return false;
@@ -163,7 +167,7 @@ function withGuest<T>(t: ThreadContext, pid: number, body: (guest: number) => T)
 
 function processOf(t: ThreadContext, pid: number): Process {
   const { mem } = t;
-  const found = withGuest(t, pid, (guest): Process => {
+  const found = withProcessRecord(t, pid, (guest): Process => {
     const tids: number[] = [];
     const first = mem.getU32(guest + Guest.threads);
     for (let thread = first; thread !== 0; thread = mem.getU32(thread + Thread.nextInGuest))
@@ -223,7 +227,7 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
   const comm = threadComm(t, pid, tid) ?? p.comm;
   const kib = (name: string, value: number): string =>
     `${name}:\t${String(Math.floor(value)).padStart(8)} kB\n`;
-  const own = withRecords(t, pid, addressSpaceFigures);
+  const own = withProcess(t, pid, addressSpaceFigures);
   const rss =
     own === undefined
       ? residentKib(t.mem, p.resident)
@@ -334,7 +338,7 @@ function renderStat(t: ThreadContext, pid: number, tid: number): string {
 
 function renderStatm(t: ThreadContext, pid: number): string {
   const p = processOf(t, pid);
-  const own = withRecords(t, pid, (c) => {
+  const own = withProcess(t, pid, (c) => {
     const figures = addressSpaceFigures(c);
     const shared = figures.residentFile + figures.residentShared;
     // Seven figures, in pages of the process.
@@ -384,7 +388,7 @@ function ownPid(t: ThreadContext): number {
  * take pages away; its mmap mutex keeps them from unmapping meanwhile.
  */
 function renderMemory(t: ThreadContext, pid: number, from: number, to: number): string {
-  const text = withRecords(t, pid, (process) => {
+  const text = withProcess(t, pid, (process) => {
     const start = t.mem.getU64(process.mm + from);
     const length = Math.min(Math.max(0, t.mem.getU64(process.mm + to) - start), 1 << 21);
     const bytes = Buffer.alloc(length);
@@ -401,7 +405,7 @@ function renderMemory(t: ThreadContext, pid: number, from: number, to: number): 
 
 /** /proc/PID/auxv: as given to the program. */
 function renderAuxv(t: ThreadContext, pid: number): string {
-  const text = withRecords(t, pid, ({ mem, mm }) => {
+  const text = withProcess(t, pid, ({ mem, mm }) => {
     const auxv = mem.getU32(mm + Mm.auxv);
     if (auxv === 0) return '';
     const length = mem.getU32(mm + Mm.auxvLength);
@@ -411,7 +415,7 @@ function renderAuxv(t: ThreadContext, pid: number): string {
 }
 
 function threadComm(t: ThreadContext, pid: number, tid: number): string | undefined {
-  return withGuest(t, pid, (guest) => {
+  return withProcessRecord(t, pid, (guest) => {
     const thread = threadByTidLocked(t.mem, guest, tid);
     return thread === 0 ? undefined : commOf(t.mem, thread);
   });
@@ -419,7 +423,7 @@ function threadComm(t: ThreadContext, pid: number, tid: number): string | undefi
 
 function threadTime(t: ThreadContext, pid: number, tid: number): number {
   return (
-    withGuest(t, pid, (guest) => {
+    withProcessRecord(t, pid, (guest) => {
       const thread = threadByTidLocked(t.mem, guest, tid);
       return thread === 0 ? 0 : threadCpu(t.mem, thread);
     }) ?? 0
@@ -428,7 +432,7 @@ function threadTime(t: ThreadContext, pid: number, tid: number): number {
 
 /** Writing /proc/PID/task/TID/comm names a thread of the own process. */
 function storeComm(t: ThreadContext, pid: number, tid: number, name: string): number {
-  withGuest(t, pid, (guest) => {
+  withProcessRecord(t, pid, (guest) => {
     const thread = threadByTidLocked(t.mem, guest, tid);
     if (thread === 0) throw new SyscallError(ENOENT);
     const bytes = Buffer.alloc(16);
@@ -439,7 +443,7 @@ function storeComm(t: ThreadContext, pid: number, tid: number, name: string): nu
 }
 
 function renderFdInfo(t: ThreadContext, pid: number, fd: number): string {
-  const text = withRecords(t, pid, ({ files }) => fdInfo(t, files, fd));
+  const text = withProcess(t, pid, ({ files }) => fdInfo(t, files, fd));
   if (text === undefined) throw new SyscallError(ENOENT);
   return text;
 }
@@ -460,7 +464,7 @@ function fdInfo(t: ThreadContext, files: number, fd: number): string {
 function descriptorLink(pid: number, fd: number): MadeNode {
   const path = `/proc/${pid}/fd/${fd}`;
   const withFile = <T>(t: ThreadContext, body: (file: number) => T): T => {
-    const file = withRecords(t, pid, ({ files }) => acquireFile(t.mem, files, fd, t.thread)) ?? 0;
+    const file = withProcess(t, pid, ({ files }) => acquireFile(t.mem, files, fd, t.thread)) ?? 0;
     if (file === 0) throw new SyscallError(ENOENT);
     try {
       return body(file);
@@ -503,10 +507,10 @@ function descriptorsDirectory(path: string, pid: number, entry: (fd: number) => 
   return madeDirectory(
     path,
     DEV_PROC,
-    (t) => withRecords(t, pid, ({ files }) => listDescriptors(t.mem, files, t.thread).map(String)) ?? [],
+    (t) => withProcess(t, pid, ({ files }) => listDescriptors(t.mem, files, t.thread).map(String)) ?? [],
     (t, name) => {
       if (!/^\d{1,7}$/.test(name)) return undefined;
-      const file = withRecords(t, pid, ({ files }) => acquireFile(t.mem, files, Number(name), t.thread)) ?? 0;
+      const file = withProcess(t, pid, ({ files }) => acquireFile(t.mem, files, Number(name), t.thread)) ?? 0;
       if (file === 0) return undefined;
       releaseOpenFile(t.mem, file, t.thread);
       return entry(Number(name));
@@ -528,13 +532,13 @@ function taskEntries(path: string, pid: number, tid: number): Record<string, Mad
     },
     maps: text(
       'maps',
-      (t) => withRecords(t, pid, (held) => formatMaps(held, (file) => currentMappedPath(t, file))) ?? '',
+      (t) => withProcess(t, pid, (held) => formatMaps(held, (file) => currentMappedPath(t, file))) ?? '',
     ),
     smaps: text(
       'smaps',
-      (t) => withRecords(t, pid, (held) => formatSmaps(held, (file) => currentMappedPath(t, file))) ?? '',
+      (t) => withProcess(t, pid, (held) => formatSmaps(held, (file) => currentMappedPath(t, file))) ?? '',
     ),
-    smaps_rollup: text('smaps_rollup', (t) => withRecords(t, pid, formatSmapsRollup) ?? ''),
+    smaps_rollup: text('smaps_rollup', (t) => withProcess(t, pid, formatSmapsRollup) ?? ''),
     cmdline: text('cmdline', (t) => renderMemory(t, pid, Mm.argStart, Mm.argEnd)),
     environ: text('environ', (t) => renderMemory(t, pid, Mm.envStart, Mm.envEnd), 0o400),
     auxv: text('auxv', (t) => renderAuxv(t, pid), 0o400),
@@ -549,12 +553,12 @@ function taskEntries(path: string, pid: number, tid: number): Record<string, Mad
     exe: madeLink(
       `${path}/exe`,
       DEV_PROC,
-      (t) => withRecords(t, pid, ({ mem, mm }) => textString(mem, mem.getU32(mm + Mm.exe))) ?? '',
+      (t) => withProcess(t, pid, ({ mem, mm }) => textString(mem, mem.getU32(mm + Mm.exe))) ?? '',
     ),
     cwd: madeLink(
       `${path}/cwd`,
       DEV_PROC,
-      (t) => withRecords(t, pid, ({ mem, fs }) => workingDirectory(mem, fs, t.thread)) ?? '',
+      (t) => withProcess(t, pid, ({ mem, fs }) => workingDirectory(mem, fs, t.thread)) ?? '',
     ),
     root: madeLink(`${path}/root`, DEV_PROC, () => '/'),
     fd: descriptorsDirectory(`${path}/fd`, pid, (fd) => descriptorLink(pid, fd)),
@@ -566,7 +570,7 @@ function taskEntries(path: string, pid: number, tid: number): Record<string, Mad
 
 /** The directory of process `pid`; undefined when there is none. */
 export function processDirectory(t: ThreadContext, pid: number): MadeNode | undefined {
-  if (pid !== ownPid(t) && withGuest(t, pid, () => true) === undefined) return undefined;
+  if (pid !== ownPid(t) && withProcessRecord(t, pid, () => true) === undefined) return undefined;
   const path = `/proc/${pid}`;
   return fixedDirectory(path, DEV_PROC, {
     ...taskEntries(path, pid, pid),

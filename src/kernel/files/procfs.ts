@@ -10,6 +10,7 @@ import { realtimeOffset } from '../clock.js';
 import { defaultGuestOptions } from '../guestOptions.js';
 import { visitGuests } from '../guestRecords.js';
 import { fillRandom } from '../random.js';
+import { formatSegments } from '../sysvShm.js';
 import type { ThreadContext } from '../threadContext.js';
 import { DEV_PROC } from './fileStatus.js';
 import { cpuCount } from './machineFacts.js';
@@ -213,6 +214,7 @@ const machineEntries: Readonly<Record<string, MadeNode>> = {
     (t) => `${t.mem.getU32(t.guest + Guest.pid)}/task/${t.mem.getU32(t.thread + Thread.tid)}`,
   ),
   sys,
+  sysvipc: fixedDirectory('/proc/sysvipc', DEV_PROC, { shm: text('sysvipc/shm', formatSegments) }),
   net: madeLink('/proc/net', DEV_PROC, () => 'self/net'),
 };
 

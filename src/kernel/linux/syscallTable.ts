@@ -5,6 +5,7 @@ import { pathCalls } from './pathCalls.js';
 import { pidFdCalls } from './pidFdCalls.js';
 import { pollCalls } from './pollCalls.js';
 import { processCalls } from './processCalls.js';
+import { processMemoryCalls } from './processMemoryCalls.js';
 import { readWriteCalls } from './readWriteCalls.js';
 import { schedulingCalls } from './schedulingCalls.js';
 import { shmCalls } from './shmCalls.js';
@@ -26,6 +27,7 @@ const topics: readonly SyscallTable[] = [
   processCalls,
   readWriteCalls,
   schedulingCalls,
+  processMemoryCalls,
   shmCalls,
   signalCalls,
   socketCalls,
