@@ -32,9 +32,9 @@ describe.skipIf(!possible)(
       it(probe.replace('.c', ''), async () => {
         const source = join(folder, probe);
         const env = { ...process.env, SCRATCH: scratch } as Record<string, string>;
-        const should = await runProgram(compileNative(source, flags), [], { env });
+        const should = await runProgram(compileNative(source, flags), [], { env, timeout: 100_000 });
         const guest = compileGuest(source, [...flags, '-static']);
-        const is = await runGuest(['--dir', scratch], guest, [], { env });
+        const is = await runGuest(['--dir', scratch], guest, [], { env, timeout: 100_000 });
         expect(is.stderr).toBe('');
         expect(is.stdout.split('\n')).toEqual(should.stdout.split('\n'));
         expect(is.code).toBe(should.code);
