@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
+import * as freebsd from '../kernel/freebsd/syscallNumbers.js';
 import { MAP_FORMATS, type MapFormat } from '../kernel/guestOptions.js';
-import * as SYS from '../kernel/linux/syscallNumbers.js';
+import * as linux from '../kernel/linux/syscallNumbers.js';
 import { UsageError } from './usageError.js';
 
 /** What `guesthouse maps` knows beside the options of `run`. */
@@ -18,7 +19,8 @@ export function parsePoint(text: string): MapsOptions['at'] {
   if (text === 'exit' || text === 'start') return text;
   const [, call] = /^call:(\w+)$/.exec(text) ?? [];
   if (call !== undefined) {
-    if (!Object.hasOwn(SYS, `SYS_${call}`)) throw new UsageError(`option --at: no system call '${call}'`);
+    if (![linux, freebsd].some((numbers) => `SYS_${call}` in numbers))
+      throw new UsageError(`option --at: no system call '${call}'`);
     return { call };
   }
   const [, number, unit] = /^(\d{1,6}(?:\.\d{1,3})?)(ms|s)$/.exec(text) ?? [];

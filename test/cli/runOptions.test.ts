@@ -152,6 +152,7 @@ describe('guesthouse maps', () => {
   it.each([
     ['start', 'start'],
     ['call:mmap', { call: 'mmap' }],
+    ['call:thr_new', { call: 'thr_new' }],
     ['500ms', { milliseconds: 500 }],
     ['1.5s', { milliseconds: 1500 }],
   ])('knows the point %s', (text, at) => {

@@ -1,3 +1,4 @@
+import { reportMapAfterCall } from '../../observe/mapReport.js';
 import { logPageCall } from '../../observe/pageLog.js';
 import { traceCall, traceResult, traceUnknown } from '../../observe/strace.js';
 import { Thread } from '../../sync/records/thread.js';
@@ -55,6 +56,7 @@ export function freebsdSystemCall(t: ThreadContext): void {
     }
     if (strace) traceResult(t, entry, traced, result);
     if (logged) logPageCall(t, entry, traced, result);
+    if (t.options.mapReport?.call === entry.name) reportMapAfterCall(t, entry, result);
   }
   if (t.registersReplaced) {
     t.registersReplaced = false;
