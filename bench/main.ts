@@ -109,7 +109,7 @@ async function printLockTimes(): Promise<void> {
   const system = compileGuest(join(repository, 'bench/guests/system.c'), guestFlags);
   for (const threads of [1, 2, 4]) {
     const { stderr } = await runGuest(['--stats'], system, ['map', '100000', String(threads)]);
-    for (const text of stderr.split('\n'))
+    for (const text of Buffer.from(stderr, 'latin1').toString().split('\n'))
       if (text.includes('mmap mutex')) console.log(`${threads} threads:${text.slice('guesthouse:'.length)}`);
   }
 }
