@@ -10,6 +10,7 @@ import { plot } from './plot.js';
 import { realPrograms } from './realPrograms.js';
 import { head, line, means, meansLine, number, row } from './report.js';
 import { findRunners, type Runner } from './runners.js';
+import { measureStartUp } from './startUp.js';
 import { compiled, measure, type ReadyCase, type Result } from './wholeRuns.js';
 
 /**
@@ -150,7 +151,14 @@ async function main(): Promise<void> {
   if (speeds.length > 0) console.log('\nGuest instructions, in this Node');
   for (const { name, instructions, millionsPerSecond } of speeds)
     console.log(row([name, `${number(instructions / 1e6, 0)} M`, `${number(millionsPerSecond, 0)} M/s`]));
-  const starts = parts.includes('start') && isWanted('start') ? await measureStart(2000) : [];
+  const wantsStart = parts.includes('start') && isWanted('start');
+  const startUps = wantsStart && crossCompiler !== undefined ? await measureStartUp(runners, 2 * runs) : [];
+  if (startUps.length > 0) console.log('\nStarting (whole process, median)');
+  for (const { runner, node, hello } of startUps)
+    console.log(
+      `${runner}: node -e 0 ${number(node, 1)} ms, hello world ${number(hello, 1)} ms: ${number(hello - node, 1)} ms more`,
+    );
+  const starts = wantsStart ? await measureStart(2000) : [];
   if (starts.length > 0) console.log('\nInside one process (median), in this Node');
   for (const { name, milliseconds, samples } of starts)
     console.log(`${name.padEnd(56)}${number(milliseconds, 2)} ms (${samples} samples)`);
@@ -172,7 +180,7 @@ async function main(): Promise<void> {
       .filter(([, found]) => Object.keys(found).length > 0),
   );
   const report = { when: new Date().toISOString(), machine, compiler, runs, runners };
-  const json = JSON.stringify({ ...report, means: byPart, results, speeds, starts }, null, 2);
+  const json = JSON.stringify({ ...report, means: byPart, results, speeds, startUps, starts }, null, 2);
   writeFileSync(join(values.results, 'latest.json'), `${json}\n`);
   const picture = plot(results, runners, subtitle);
   if (picture !== undefined) writeFileSync(join(values.results, 'latest.svg'), picture);
