@@ -4,8 +4,7 @@ import type { Builder, LoadKind, Semantics, StoreBits } from './builder.js';
 /** RV64I and M: arithmetic, memory, control transfer. (Unprivileged ISA manual, chapters 2, 4 and 13.) */
 
 const low = (value: I64): I32 => i32.wrap_i64(value);
-/** The low 32 bits, sign extended: what every W instruction leaves in rd. */
-const word = (value: I64): I64 => i64.extend32_s(value);
+/** What every W instruction leaves in rd: 32 bits, sign extended. */
 const wide = (value: I32): I64 => i64.extend_i32_s(value);
 const flag = (value: I32): I64 => i64.extend_i32_u(value);
 
@@ -32,7 +31,8 @@ const branch =
     b.branch(condition(b.x('rs1'), b.x('rs2')));
 
 const add: Operation = (a, b) => i64.add(a, b);
-const addw: Operation = (a, b) => word(i64.add(a, b));
+// In 32 bits, so that what extends the operands is not needed where nothing else uses it.
+const addw: Operation = (a, b) => wide(i32.add(low(a), low(b)));
 const slt: Operation = (a, b) => flag(i64.lt_s(a, b));
 const sltu: Operation = (a, b) => flag(i64.lt_u(a, b));
 // wasm takes shift amounts modulo the width, as RISC-V does.
@@ -169,7 +169,7 @@ export const integerSemantics: Readonly<Record<string, Semantics>> = {
   or: register(i64.or),
   and: register(i64.and),
   addw: register(addw),
-  subw: register((a, b) => word(i64.sub(a, b))),
+  subw: register((a, b) => wide(i32.sub(low(a), low(b)))),
   sllw: register(sllw),
   srlw: register(srlw),
   sraw: register(sraw),
@@ -178,7 +178,7 @@ export const integerSemantics: Readonly<Record<string, Semantics>> = {
   mulh,
   mulhsu,
   mulhu,
-  mulw: register((a, b) => word(i64.mul(a, b))),
+  mulw: register((a, b) => wide(i32.mul(low(a), low(b)))),
   div: divide64(true, false),
   divu: divide64(false, false),
   rem: divide64(true, true),

@@ -3,6 +3,7 @@ import type { ExitReason, LoadKind, SourceField, StoreBits } from '../isa/builde
 import { Encoding, type F64, f64, type I32, type I64, i32, i64, type Label, Local } from '../wasm/index.js';
 import type { AccessGroup } from './accessGroups.js';
 import type { RegionInstruction } from './regionGraph.js';
+import { isWord, isWordOperation } from './wordRegisters.js';
 
 /** How a region is left: what its function returns. The pc is in Thread.pc. */
 export const LEFT_CONTINUE = 0;
@@ -54,6 +55,8 @@ export class RegionBuilder extends HartBuilder {
     private readonly done: number,
     /** The group that the instruction's access is in, if any. */
     private readonly group: AccessGroup | undefined,
+    /** Registers that hold 32-bit numbers, as a mask. */
+    private readonly words: number,
     private readonly end: BlockEnd,
   ) {
     super(region, at.decoded.instruction.usesRm && at.decoded.rm === 7);
@@ -66,7 +69,15 @@ export class RegionBuilder extends HartBuilder {
   setX(value: I64): void {
     const { rd } = this.at.decoded;
     if (rd === 0) this.region.f.drop(value);
-    else this.region.f.set(this.region.x[rd]!, withoutZero(value));
+    else this.region.f.set(this.region.x[rd]!, withoutZero(this.#narrowed(value)));
+  }
+  /** A bitwise operation of 32-bit numbers, done in 32 bits. */
+  #narrowed(value: I64): I64 {
+    if (!isWordOperation(this.at.decoded, this.words)) return value;
+    const narrow = BITWISE.get(value.opcode);
+    if (narrow === undefined) return value;
+    const [a, b] = value.operands as [I64, I64];
+    return i64.extend_i32_s(narrow(i32.wrap_i64(a), i32.wrap_i64(b)));
   }
   f(field: SourceField): I64 {
     return i64.reinterpret_f64(this.region.fp[this.at.decoded[field]]!);
@@ -125,7 +136,9 @@ export class RegionBuilder extends HartBuilder {
     const double = bits === 64 ? doubleOf(value) : undefined;
     const storeAt = (place: I32, offset: number): void =>
       double === undefined
-        ? f.store(STORES[bits], place, value, offset)
+        ? bits === 64
+          ? f.store('i64.store', place, value, offset)
+          : f.store(STORES[bits], place, i32.wrap_i64(value), offset)
         : f.store('f64.store', place, double, offset);
     const { group } = this;
     if (group !== undefined) storeAt(this.#groupPlace(group), this.at.decoded.immediate - group.lowest);
@@ -243,7 +256,12 @@ export class RegionBuilder extends HartBuilder {
   // --- control transfer ---
 
   branch(condition: I32): void {
-    this.end.branch(condition);
+    const { rs1, rs2 } = this.at.decoded;
+    const narrow = isWord(this.words, rs1) && isWord(this.words, rs2) && COMPARISONS.get(condition.opcode);
+    if (narrow) {
+      const [a, b] = condition.operands as [I64, I64];
+      this.end.branch(narrow(i32.wrap_i64(a), i32.wrap_i64(b)));
+    } else this.end.branch(condition);
     this.ended = true;
   }
   jump(): void {
@@ -316,4 +334,21 @@ function masksIndex(bytes: number): number {
   return 31 - Math.clz32(bytes);
 }
 
-const STORES = { 8: 'i64.store8', 16: 'i64.store16', 32: 'i64.store32', 64: 'i64.store' } as const;
+const STORES = { 8: 'i32.store8', 16: 'i32.store16', 32: 'i32.store' } as const;
+
+type Narrow = (a: I32, b: I32) => I32;
+const zero = i64.const(0);
+/** Operations of 64 bits that give the same of 32-bit numbers, extended, as those of 32 bits; by opcode. */
+const BITWISE: ReadonlyMap<number, Narrow> = new Map([
+  [i64.and(zero, zero).opcode, i32.and],
+  [i64.or(zero, zero).opcode, i32.or],
+  [i64.xor(zero, zero).opcode, i32.xor],
+]);
+const COMPARISONS: ReadonlyMap<number, Narrow> = new Map([
+  [i64.eq(zero, zero).opcode, i32.eq],
+  [i64.ne(zero, zero).opcode, i32.ne],
+  [i64.lt_s(zero, zero).opcode, i32.lt_s],
+  [i64.ge_s(zero, zero).opcode, i32.ge_s],
+  [i64.lt_u(zero, zero).opcode, i32.lt_u],
+  [i64.ge_u(zero, zero).opcode, i32.ge_u],
+]);

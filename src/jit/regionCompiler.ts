@@ -22,6 +22,8 @@ import { LEFT_ASIDE, RegionBuilder, type RegionFrame } from './regionBuilder.js'
 import { type Block, type Edge, MOST_IN_BLOCK, type Region, successors } from './regionGraph.js';
 import { type RegisterSet, type RegisterUse, registersIn, registerUse, union } from './registerUse.js';
 
+import { wordRegisters, wordsAfter } from './wordRegisters.js';
+
 /** A page of code that a region was made from. */
 export interface RegionPage {
   /** Guest address >> 12. */
@@ -194,6 +196,8 @@ class RegionWriter {
   private readonly fp: (Local<'f64'> | undefined)[] = new Array(32).fill(undefined);
   private readonly flow: ControlFlow;
   private readonly use: RegisterUse;
+  /** By block number: registers that hold 32-bit numbers. */
+  private readonly words: readonly number[];
   private readonly frame: RegionFrame;
   /** Budget less the instructions done; where control flow meets, and before it leaves, it is brought up to date. */
   private readonly count: Local<'i32'>;
@@ -224,6 +228,7 @@ class RegionWriter {
     this.depth = f.param('i32', 1);
     this.flow = analyse(region.entry);
     this.use = registerUse(this.flow);
+    this.words = wordRegisters(this.flow);
     const { thread, use } = this;
     for (const r of registersIn(use.used.x)) this.x[r] = f.local('i64');
     for (const r of registersIn(use.used.f)) this.fp[r] = f.local('f64');
@@ -432,6 +437,7 @@ class RegionWriter {
     const total = instructions.length;
     const pending = this.pending[n];
     const groups = accessGroups(instructions);
+    let words = this.words[n];
     let ended = false;
     instructions.forEach((at, i) => {
       const { instruction } = at.decoded;
@@ -439,13 +445,14 @@ class RegionWriter {
       if (i === total - 1 && groups[i] === undefined)
         for (const group of new Set(groups)) if (group?.place) f.release(group.place);
       const fused = options.fused ? fusedSemantics[instruction.mnemonic] : undefined;
-      const builder = new RegionBuilder(this.frame, at, pending + i, groups[i], {
+      const builder = new RegionBuilder(this.frame, at, pending + i, groups[i], words, {
         branch: (condition) => this.branch(n, block, condition),
         jump: () => this.jump(n, block),
         jumpTo: (target) => this.jumpTo(n, block, target),
       });
       (fused ?? instruction.semantics)!(builder);
       builder.finish();
+      words = wordsAfter(at.decoded, words);
       ended = builder.ended;
     });
     if (ended) return;

@@ -56,6 +56,23 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
       fmul.d fa0, fa1, fa2
       fadd.d fa0, fa0, fa3
       ret`,
+  'a rotated word': `
+      slliw a5, a0, 5
+      srliw a0, a0, 27
+      or a0, a0, a5
+      addw a0, a0, a1
+      ret`,
+  'a function of a table': `
+      addi s0, ra, 0
+      auipc a5, 0
+      addi a5, a5, 20
+      jalr ra, 0(a5)
+      jalr zero, 0(s0)
+    none:
+      addi a0, zero, 0
+    leaf:
+      addi a0, a0, 1
+      ret`,
   'a lock': `
     again:
       lr.w.aq a5, (a0)

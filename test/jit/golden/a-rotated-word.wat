@@ -1,0 +1,128 @@
+(module
+  (type (;0;) (func (param i32 i32) (result i32)))
+  (import "engine" "enter" (func (;0;) (type 0)))
+  (import "engine" "memory" (memory (;0;) 1 65536 shared))
+  (func (;1;) (type 0) (param i32 i32) (result i32)
+    (local i32)
+    (local.set 2
+      (i32.load offset=568
+        (local.get 0)))
+    (block  ;; label = @1
+      (br_if 0 (;@1;)
+        (i64.ne
+          (i64.load offset=520
+            (local.get 0))
+          (i64.const 65536)))
+      (br_if 0 (;@1;)
+        (i32.ne
+          (i32.load offset=64
+            (local.get 2))
+          (i32.const 4202496)))
+      (br_if 0 (;@1;)
+        (i32.ne
+          (i32.load offset=8
+            (i32.const 4202496))
+          (i32.const 0)))
+      (return
+        (call 2
+          (local.get 0)
+          (local.get 1))))
+    (return
+      (i32.const 1))
+    (unreachable))
+  (func (;2;) (type 0) (param i32 i32) (result i32)
+    (local i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i32 i64)
+    (local.set 2
+      (i64.load offset=8
+        (local.get 0)))
+    (local.set 3
+      (i64.load offset=80
+        (local.get 0)))
+    (local.set 4
+      (i64.load offset=88
+        (local.get 0)))
+    (local.set 5
+      (i64.load offset=120
+        (local.get 0)))
+    (local.set 6
+      (i32.const 1000))
+    (block  ;; label = @1
+      (block  ;; label = @2
+        (block  ;; label = @3
+          (local.set 5
+            (i64.extend_i32_s
+              (i32.shl
+                (i32.wrap_i64
+                  (local.get 3))
+                (i32.wrap_i64
+                  (i64.const 5)))))
+          (local.set 3
+            (i64.extend_i32_s
+              (i32.shr_u
+                (i32.wrap_i64
+                  (local.get 3))
+                (i32.wrap_i64
+                  (i64.const 27)))))
+          (local.set 3
+            (i64.extend_i32_s
+              (i32.or
+                (i32.wrap_i64
+                  (local.get 3))
+                (i32.wrap_i64
+                  (local.get 5)))))
+          (local.set 3
+            (i64.extend_i32_s
+              (i32.add
+                (i32.wrap_i64
+                  (local.get 3))
+                (i32.wrap_i64
+                  (local.get 4)))))
+          (local.set 16
+            (i64.and
+              (local.get 2)
+              (i64.const -2)))
+          (local.set 6
+            (i32.sub
+              (local.get 6)
+              (i32.const 5)))
+          (local.set 7
+            (local.get 16))
+          (br 2 (;@1;)))
+        (local.set 8
+          (i32.const 1)))
+      (local.set 7
+        (i64.add
+          (i64.const 65536)
+          (i64.extend_i32_s
+            (i32.shr_s
+              (local.get 9)
+              (i32.const 10)))))
+      (local.set 6
+        (i32.sub
+          (local.get 6)
+          (i32.and
+            (local.get 9)
+            (i32.const 1023)))))
+    (i64.store offset=80
+      (local.get 0)
+      (local.get 3))
+    (i64.store offset=120
+      (local.get 0)
+      (local.get 5))
+    (i64.store offset=520
+      (local.get 0)
+      (local.get 7))
+    (i64.store offset=552
+      (local.get 0)
+      (i64.add
+        (i64.load offset=552
+          (local.get 0))
+        (i64.extend_i32_s
+          (i32.sub
+            (i32.const 1000)
+            (local.get 6)))))
+    (return
+      (local.get 8))
+    (unreachable))
+  (export "r0" (func 1))
+  (export "b0" (func 2)))
