@@ -24,7 +24,7 @@ import { Thread } from '../sync/records/thread.js';
 import { LOG_EXEC, LOG_IN_ASM, LOG_OUT_WASM, OBSERVE_EXITS } from '../sync/records/translation.js';
 import { Tty } from '../sync/records/tty.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { initTranslation, type TranslationPolicy } from '../sync/translationQueue.js';
+import { claimTranslator, initTranslation, type TranslationPolicy } from '../sync/translationQueue.js';
 import { Coordinator } from './coordinator.js';
 import { GuestProcess } from './guestProcess.js';
 import { loadInterpreter } from './interpreterModule.js';
@@ -119,6 +119,11 @@ export class Machine {
     this.hosts = new ThreadHosts(
       this.mem,
       {
+        onStarted: () => {
+          // Whoever asks for translation gets the translator before the first hot place, but not before the first guest.
+          if (options.jit !== undefined && options.jit !== false && claimTranslator(this.mem, COORDINATOR))
+            this.hosts.startTranslator(options.hostPageSize ?? 4096);
+        },
         onDoorbell: () => this.coordinator.answer(),
         onFailure: (error, thread) => this.hostFailed(error, thread),
         onTranslatorFailure: (error) => {

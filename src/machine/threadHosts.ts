@@ -12,6 +12,8 @@ import { translatorFile } from './packageFiles.js';
 
 /** What the pool tells the coordinator. */
 export interface ThreadHostEvents {
+  /** A host is ready to run threads. */
+  onStarted(): void;
   /** A host has rung: there are requests in the ring. */
   onDoorbell(): void;
   /** A host's code threw while it ran `thread` (0: none): an error of ours. */
@@ -80,6 +82,7 @@ export class ThreadHosts {
 
   /** Starts the machine's translator. */
   startTranslator(hostPageSize: number): void {
+    if (this.closing) return;
     const translator = this.translator(hostPageSize)
       .catch((error: Error) => {
         if (this.closing) return;
@@ -123,6 +126,7 @@ export class ThreadHosts {
       hostStarted: (_index, milliseconds) => {
         this.started++;
         this.startMilliseconds += milliseconds;
+        this.events.onStarted();
       },
       hostEnding: () => {},
     };

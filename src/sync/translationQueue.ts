@@ -1,5 +1,5 @@
 import { allocateBlock } from './heap.js';
-import { lockMutex, unlockMutex } from './mutex.js';
+import { lockMutex, unlockMutex, withMutex } from './mutex.js';
 import { MACHINE, Machine } from './records/machine.js';
 import { Thread } from './records/thread.js';
 import {
@@ -78,14 +78,25 @@ export function requestTranslation(mem: SharedMemory, thread: number, times: num
     mem.u8.copyWithin(request + TranslationRequest.x, thread + Thread.x, thread + Thread.x + 32 * 8);
     mem.setU32(translation + Translation.written, written + 1);
   }
-  const first = mem.getU32(translation + Translation.wanted) === 0;
-  mem.setU32(translation + Translation.wanted, 1);
+  const first = claimTranslatorLocked(mem, translation);
   unlockMutex(mem, translation + Translation.lock, thread);
   if (first) {
     while (!pushRequest(mem, thread, RequestKind.TranslatorWanted)) ring();
     ring();
   }
   wakeTranslator(mem);
+}
+
+/** Whether the caller is the one that has the translator started. `owner` is its lock token. */
+export function claimTranslator(mem: SharedMemory, owner: number): boolean {
+  const translation = translationOf(mem);
+  return withMutex(mem, translation + Translation.lock, owner, () => claimTranslatorLocked(mem, translation));
+}
+
+function claimTranslatorLocked(mem: SharedMemory, translation: number): boolean {
+  const first = mem.getU32(translation + Translation.wanted) === 0;
+  mem.setU32(translation + Translation.wanted, 1);
+  return first;
 }
 
 /** Wakes the translator: there is a request, or the machine closes. */
