@@ -54,6 +54,8 @@ const DEFAULT_MAX_THREADS = 512;
 /** What `dumpMaps: true` means. */
 const REPORT_AT_EXIT: MapReport = { at: 'exit', format: 'maps', children: true, header: true };
 const EAGAIN = 11;
+/** Milliseconds that guests get to end when the machine closes; on a busy computer a worker may not even have started. */
+const END_TIMEOUT = 10_000;
 const PAGE_SIZES = [4096, 16384, 65536];
 const SMALLEST_VA = 16 * 2 ** 20;
 
@@ -259,7 +261,7 @@ export class Machine {
     terminateAllGuests(this.mem, COORDINATOR);
     for (const guest of running) guest.terminate();
     const ended = Promise.allSettled(running.map((guest) => guest.exited));
-    const timeout = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
+    const timeout = new Promise<void>((resolve) => setTimeout(resolve, END_TIMEOUT).unref());
     await Promise.race([ended, timeout]);
     this.coordinator.close();
     this.sampler?.stop();
