@@ -1,6 +1,5 @@
-import { ACCESS_READ, ACCESS_WRITE, type Caller, FAULT_HANDLED } from '../memory/caller.js';
+import type { Caller } from '../memory/caller.js';
 import { tbInvalidatePhysRange } from '../memory/codePages.js';
-import { resolveFault } from '../memory/faults.js';
 import { hostPageSize } from '../memory/frames.js';
 import { hotPaths } from '../memory/hotPaths/hotPaths.js';
 import {
@@ -307,16 +306,6 @@ export function mappedPages(c: Caller, from: number, to: number): number {
     mapping = mem.getU32(mapping + Mapping.next);
   }
   return pages;
-}
-
-/** Brings the pages of a new mapping in, as far as that works (mm_populate). KERNEL mode, no lock held. */
-export function populate(c: Caller, address: number, size: number, prot: number): void {
-  if ((prot & (PROT_READ | PROT_WRITE)) === 0) return;
-  const access = prot & PROT_WRITE ? ACCESS_WRITE : ACCESS_READ;
-  const page = 1 << c.mem.getU32(MACHINE + Machine.hostPageShift);
-  for (let at = address; at < address + size; at = Math.floor(at / page) * page + page) {
-    if (resolveFault(c, at, access) !== FAULT_HANDLED) return;
-  }
 }
 
 /**

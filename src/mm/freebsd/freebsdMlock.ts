@@ -6,7 +6,7 @@ import { OutOfKernelMemory } from '../../sync/heap.js';
 import { MAPPING_LOCKED, Mapping } from '../../sync/records/mapping.js';
 import { Mm } from '../../sync/records/mm.js';
 import { mmapLock, mmapUnlock } from '../mmapLock.js';
-import { populate } from '../targetMmap.js';
+import { populateMapped } from '../populate.js';
 import { clampToMap, enclosingPages } from './enclosingPages.js';
 import { MCL_CURRENT, MCL_FUTURE } from './freebsdMemory.js';
 import { forEachMapping, isMappedThroughout } from './mappingRuns.js';
@@ -31,7 +31,7 @@ export function freebsdMlock(c: Caller, start: number, length: number): number {
     if (refused === 0) changeRange(c, first, end, LOCK);
     return refused;
   });
-  if (result === 0) populate(c, first * MIN_PAGE_SIZE, (end - first) * MIN_PAGE_SIZE, PROT_READ);
+  if (result === 0) populateMapped(c, first, end, true);
   return result;
 }
 
@@ -60,12 +60,12 @@ export function freebsdMlockall(c: Caller, how: number): number {
     if (!(how & MCL_CURRENT)) return 0;
     return forEachMapping(c, 0, endOfMappings(c), (m, from, to) => {
       if (!isTouchable(c, m)) return 0;
-      ranges.push([from * MIN_PAGE_SIZE, (to - from) * MIN_PAGE_SIZE]);
+      ranges.push([from, to]);
       changeRange(c, from, to, LOCK);
       return 0;
     });
   });
-  if (result === 0) for (const [from, size] of ranges) populate(c, from, size, PROT_READ);
+  if (result === 0) for (const [from, to] of ranges) populateMapped(c, from, to, true);
   return result;
 }
 

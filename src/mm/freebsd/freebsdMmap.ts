@@ -34,7 +34,8 @@ import { Mm } from '../../sync/records/mm.js';
 import { NO_PLACE } from '../findVma.js';
 import { mmapLock, mmapUnlock } from '../mmapLock.js';
 import { targetPageSize, unsigned } from '../pageRange.js';
-import { type MappedFile, populate } from '../targetMmap.js';
+import { populateMapped } from '../populate.js';
+import type { MappedFile } from '../targetMmap.js';
 import { isRangeValid, pageOffset, roundPages } from './enclosingPages.js';
 import {
   MAP_32BIT,
@@ -182,7 +183,7 @@ function mapFile(c: Caller, request: Request, file: MappedFile): number {
 /** vm_mmap_object, and what of vm_map_find and vm_map_fixed concerns all kinds of mappings. */
 function mapObject(c: Caller, request: Request, file: MappedFile | null): number {
   const { mem, mm } = c;
-  const { size, prot, flags } = request;
+  const { size, flags } = request;
   mmapLock(c);
   let address: number;
   try {
@@ -204,7 +205,11 @@ function mapObject(c: Caller, request: Request, file: MappedFile | null): number
   } finally {
     mmapUnlock(c);
   }
-  if (!(flags & (MAP_GUARD | MAP_STACK))) populate(c, address, size, prot);
+  if (!(flags & (MAP_GUARD | MAP_STACK))) {
+    // What is there of a file that begins inside a page begins with that page.
+    const first = Math.floor(address / MIN_PAGE_SIZE);
+    populateMapped(c, first, Math.ceil((address + size) / MIN_PAGE_SIZE), true);
+  }
   return address;
 }
 
