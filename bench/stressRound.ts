@@ -31,7 +31,7 @@ export interface StressOptions {
   /** Where the file goes that is mapped. */
   readonly directory: string;
   readonly hostPageSize?: number;
-  /** PLACE_* of mm/findVma.ts, but for PLACE_RANDOM, which would place mappings where others map over them. */
+  /** PLACE_TOP_DOWN or PLACE_FIRST_FIT of mm/findVma.ts: the others come to place mappings where threads map over them. */
   readonly placement?: number;
   /** Milliseconds after which threads that have not ended count as deadlocked. */
   readonly patience: number;
