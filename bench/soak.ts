@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { PLACE_FIRST_FIT, PLACE_TOP_DOWN } from '../src/mm/findVma.js';
 import { crossCompiler } from './compileGuest.js';
 import { type GuestRoundOptions, guestRound } from './guestRound.js';
@@ -37,6 +39,9 @@ const programs: Omit<GuestRoundOptions, 'seed' | 'directory' | 'patience'>[] = [
   { steps: 3000, threads: 8, pageSize: 65536 },
   { steps: 3000, threads: 4, hostPageSize: 16384, pageSize: 16384, jit: { threshold: 2 } },
 ];
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 if (crossCompiler === undefined) process.stdout.write('no riscv64-linux-gnu-gcc: no rounds of programs\n');
 const directory = mkdtempSync(join(tmpdir(), 'guesthouse-soak-'));
@@ -75,6 +80,8 @@ while (performance.now() < end && !failed) {
   }
   rounds++;
   const seconds = ((performance.now() - from) / 1000).toFixed(1);
+  // The memory of machines that have gone goes with the garbage.
+  collectGarbage();
   const { rss } = process.memoryUsage();
   most = Math.max(most, rss);
   if (rounds <= ROUNDS_TO_SETTLE) settled = Math.max(settled, rss);
