@@ -32,8 +32,9 @@ export function mapStressProgram(): string {
   return compileGuest(source, ['-O2', '-pthread', '-static', '-Wl,-z,max-page-size=65536']);
 }
 
-/** Bytes of records that a machine may keep from one generation of programs to the next: pools that have grown. */
-const KERNEL_SLACK = 256 * 1024;
+/** Bytes of records that a machine may keep from one generation of programs to the next: what each further worker takes, and pools. */
+const KERNEL_PER_HOST = 80 * 1024;
+const KERNEL_SLACK = 32 * 1024;
 
 /**
  * One round of mapStress in a machine of its own. Returns what went wrong, one line each: what the programs printed, how
@@ -77,6 +78,7 @@ export async function guestRound(options: GuestRoundOptions): Promise<string[]> 
   };
   const all = async () => {
     let kernel = Infinity;
+    let hosts = 0;
     for (let i = 0; i < (options.repetitions ?? 2); i++) {
       await Promise.all(Array.from({ length: options.guests ?? 1 }, (_, k) => run(i * 100 + k)));
       // Orphans may still be on their way out when a guest's end is told.
@@ -88,7 +90,10 @@ export async function guestRound(options: GuestRoundOptions): Promise<string[]> 
       }
       problems.push(...found);
       const now = machine.memory().kernel;
-      if (now > kernel + KERNEL_SLACK) problems.push(`records have grown from ${kernel} to ${now} bytes`);
+      const started = machine.statistics().hosts;
+      if (now > kernel + (started - hosts) * KERNEL_PER_HOST + KERNEL_SLACK)
+        problems.push(`records have grown from ${kernel} to ${now} bytes, hosts from ${hosts} to ${started}`);
+      hosts = started;
       kernel = now;
     }
   };
