@@ -3,11 +3,14 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { transformSync } from 'esbuild';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { compileGuest, crossCompiler, nativeCompiler } from '../../bench/compileGuest.js';
 import { guestEsbuild } from '../../bench/demo/guestProgram.js';
 import { repository, runGuest, runProgram } from '../../bench/hostProgram.js';
 import { findMusl } from './musl.js';
+
+// Several runs a test, each with a limit of its own.
+vi.setConfig({ testTimeout: 180_000 });
 
 /** Every combination of the page size that the program believes in (target) and the one below it (host). */
 const sizes = ['4K', '16K', '64K'];
