@@ -32,9 +32,12 @@ export function mapStressProgram(): string {
   return compileGuest(source, ['-O2', '-pthread', '-static', '-Wl,-z,max-page-size=65536']);
 }
 
-/** Bytes of records that a machine may keep from one generation of programs to the next: what each further worker takes, and pools. */
+/**
+ * Bytes of records that a machine may keep from one generation of programs to the next: what each further worker takes when
+ * it runs its first thread (some had been started without running one), and pools.
+ */
 const KERNEL_PER_HOST = 80 * 1024;
-const KERNEL_SLACK = 32 * 1024;
+const KERNEL_SLACK = 4 * KERNEL_PER_HOST;
 
 /**
  * One round of mapStress in a machine of its own. Returns what went wrong, one line each: what the programs printed, how
