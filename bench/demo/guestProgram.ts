@@ -12,14 +12,14 @@ interface PinnedPackage {
   readonly integrity: string;
 }
 
-/** The registry the user's npm is configured for. */
-function registry(): string {
+/** The registry the user's npm is configured for; without one, the library uses npm's own. */
+function registry(): { readonly registry?: string } {
   const configured = process.env.npm_config_registry;
-  if (configured) return configured;
+  if (configured) return { registry: configured };
   try {
-    return execFileSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).trim();
+    return { registry: execFileSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).trim() };
   } catch {
-    return 'https://registry.npmjs.org/';
+    return {};
   }
 }
 
@@ -49,7 +49,7 @@ export async function guestEsbuild(
   if (!downloaded && existsSync(path)) return { path, version: pinned.version, downloaded };
 
   const { default: pacote } = await import('pacote');
-  const options = { registry: registry(), integrity: pinned.integrity, cache: join(cache, 'npm') };
+  const options = { ...registry(), integrity: pinned.integrity, cache: join(cache, 'npm') };
   if (downloaded) {
     const part = `${tarball}.part`;
     await pacote.tarball.stream(
