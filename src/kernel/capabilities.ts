@@ -17,6 +17,11 @@ export interface Capabilities {
   readonly inheritable: CapabilitySet;
 }
 
+/** Says whether a guest may do what takes privileges: its effective user is 0. */
+export function privileged(t: { readonly mem: SharedMemory; readonly guest: number }): boolean {
+  return t.mem.getU32(t.guest + Guest.uids + 4) === 0;
+}
+
 /** The sets of a guest. */
 export function capabilitiesOf(mem: SharedMemory, guest: number): Capabilities {
   const set = (index: number): CapabilitySet => [

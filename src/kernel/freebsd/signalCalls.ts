@@ -1,31 +1,26 @@
 import { copyIn, copyOut, writeI32 } from '../../memory/userAccess.js';
 import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
-import { monotonicNow, park, parkTicket } from '../../sync/park.js';
+import { monotonicNow } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
-import {
-  GuestSignals,
-  PendingSignals,
-  Sighand,
-  SignalAction,
-  ThreadSignals,
-} from '../../sync/records/signals.js';
+import { Sighand, SignalAction, ThreadSignals } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
-import { EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOHAND, ERESTARTSYS, SyscallError } from '../errno.js';
+import { EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTSYS, SyscallError } from '../errno.js';
 import { readTimespec } from '../linux/structsTime.js';
 import { type SyscallTable, syscall } from '../linux/syscall.js';
 import { SYS_kill, SYS_tgkill } from '../linux/syscallNumbers.js';
+import { awaitSignal, suspendUntilSignal } from '../signals/awaitSignal.js';
 import {
   actionOf,
   dropIgnoredLocked,
+  pendingLocked,
   recalculateAttention,
   setBlocked,
-  takeSignalLocked,
+  type TakenSignal,
 } from '../signals/pendingSignals.js';
 import { onAltStack } from '../signals/signalFrame.js';
 import { SIGKILL, SIGSTOP, UNBLOCKABLE_LOW } from '../signals/signalNumbers.js';
-import { replaceMask } from '../signals/temporaryMask.js';
 import type { ThreadContext } from '../threadContext.js';
-import { fillTimerInfo, forgetTimerSignals } from '../timers.js';
+import { forgetTimerSignals } from '../timers.js';
 import { linuxCall } from './linuxCall.js';
 import { freebsdAltStack, popFreebsdContext } from './signalFrame.js';
 import { freebsdSignal, linuxSet, linuxSignal, MAX_SIGNAL, putFreebsdSet } from './signalNumbers.js';
@@ -125,61 +120,23 @@ function sigprocmask(t: ThreadContext, how: number, set: number, old: number): n
 }
 
 function sigpending(t: ThreadContext, set: number): number {
-  const { mem, signals, sighand, thread, guest } = t;
-  const own = signals + ThreadSignals.pending;
-  const all = mem.getU32(guest + Guest.signals) + GuestSignals.pending;
-  const [low, high] = withMutex(mem, sighand + Sighand.lock, thread, () => [
-    mem.getU32(own + PendingSignals.low) | mem.getU32(all + PendingSignals.low),
-    mem.getU32(own + PendingSignals.high) | mem.getU32(all + PendingSignals.high),
-  ]);
+  const { mem, sighand, thread } = t;
+  const [low, high] = withMutex(mem, sighand + Sighand.lock, thread, () => pendingLocked(mem, thread));
   writeSet(t, set, low, high);
   return 0;
 }
 
 function sigsuspend(t: ThreadContext, set: number): number {
-  const { mem, thread } = t;
   const mask = readSet(t, set);
-  replaceMask(t, mask.low, mask.high);
-  for (;;) {
-    const ticket = parkTicket(mem, thread);
-    if (t.signalPending()) return -ERESTARTNOHAND;
-    park(mem, thread, ticket);
-  }
+  return suspendUntilSignal(t, mask.low, mask.high);
 }
 
 /** Waits for a signal of the set; the signal it has taken (Linux's), with its siginfo, or −errno. */
-function takeSignal(
-  t: ThreadContext,
-  set: number,
-  deadline: number,
-): { signal: number; info: Uint8Array } | number {
-  const wanted = readSet(t, set);
-  const low = wanted.low & ~UNBLOCKABLE_LOW;
-  const { mem, thread, signals, sighand } = t;
-  const take = (waiting: boolean) =>
-    withMutex(mem, sighand + Sighand.lock, thread, () => {
-      const taken = takeSignalLocked(mem, thread, low, wanted.high, thread);
-      const wait = taken === undefined && waiting;
-      mem.setU32(signals + ThreadSignals.waitingLow, wait ? low : 0);
-      mem.setU32(signals + ThreadSignals.waitingHigh, wait ? wanted.high : 0);
-      recalculateAttention(mem, thread);
-      return taken;
-    });
-  for (;;) {
-    const ticket = parkTicket(mem, thread);
-    let taken = take(true);
-    if (taken === undefined) {
-      if (t.signalPending()) {
-        taken = take(false);
-        if (taken === undefined) return -ERESTARTSYS;
-      } else if (!park(mem, thread, ticket, deadline)) {
-        taken = take(false);
-        if (taken === undefined) return -EAGAIN;
-      } else continue;
-    }
-    if (taken.timer !== 0) fillTimerInfo(t, taken);
-    return taken;
-  }
+function takeSignal(t: ThreadContext, set: number, deadline: number): TakenSignal | number {
+  const { low, high } = readSet(t, set);
+  const taken = awaitSignal(t, low, high, deadline);
+  if (taken === 'interrupted') return -ERESTARTSYS;
+  return taken === 'late' ? -EAGAIN : taken;
 }
 
 /** sigwait gives its error as its result and is not interrupted by handlers. */

@@ -1,11 +1,9 @@
 import { copyIn, writeU32 } from '../../memory/userAccess.js';
-import { withMutex } from '../../sync/mutex.js';
-import { Guest } from '../../sync/records/guest.js';
-import { MACHINE, Machine } from '../../sync/records/machine.js';
+import { Thread } from '../../sync/records/thread.js';
 import { type CapabilitySet, capabilitiesOf, isSubset, setCapabilities, unionOf } from '../capabilities.js';
-import { EFAULT, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
-import { threadByTidLocked } from '../guestRecords.js';
+import { EFAULT, EINVAL, EPERM } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
+import { withThread } from '../withThread.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
@@ -31,24 +29,13 @@ function readHeader(t: ThreadContext, header: number): { words: number; pid: num
   return { words: version === CAPABILITY_VERSION_1 ? 1 : 2, pid: view.getInt32(4, true) };
 }
 
-/** Runs `visit` with the guest that thread `tid` is in (0: the caller's). Throws ESRCH. */
-function withGuestOf<T>(t: ThreadContext, tid: number, visit: (guest: number) => T): T {
-  const { mem, thread, guest } = t;
-  const has = (g: number): boolean =>
-    withMutex(mem, g + Guest.threadsLock, thread, () => threadByTidLocked(mem, g, tid) !== 0);
-  if (tid === 0 || has(guest)) return visit(guest);
-  return withMutex(mem, MACHINE + Machine.guestsLock, thread, () => {
-    for (let g = mem.getU32(MACHINE + Machine.guests); g !== 0; g = mem.getU32(g + Guest.nextGuest))
-      if (g !== guest && has(g)) return visit(g);
-    throw new SyscallError(ESRCH);
-  });
-}
-
 function capget(t: ThreadContext, headerPointer: number, data: number): number {
   const header = readHeader(t, headerPointer);
   if (header === undefined) return data === 0 ? 0 : -EINVAL;
   if (header.pid < 0) return -EINVAL;
-  const sets = withGuestOf(t, header.pid, (guest) => capabilitiesOf(t.mem, guest));
+  const sets = withThread(t, header.pid, (thread) =>
+    capabilitiesOf(t.mem, t.mem.getU32(thread + Thread.guest)),
+  );
   if (data === 0) return 0;
   for (let word = 0; word < header.words; word++) {
     writeU32(t, data + word * DATA_SIZE, sets.effective[word]);

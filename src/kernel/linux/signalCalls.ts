@@ -1,12 +1,13 @@
 import { copyIn, copyOut, readU32 } from '../../memory/userAccess.js';
 import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
-import { monotonicNow, park, parkTicket } from '../../sync/park.js';
+import { monotonicNow } from '../../sync/park.js';
 import { GUEST_ZOMBIE, Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Sighand, SignalAction, ThreadSignals } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
-import { EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOHAND, ESRCH, SyscallError } from '../errno.js';
+import { EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { threadByTidLocked } from '../guestRecords.js';
+import { awaitSignal, suspendUntilSignal } from '../signals/awaitSignal.js';
 import {
   actionOf,
   dropIgnoredLocked,
@@ -16,7 +17,6 @@ import {
   sendSignal,
   sendSignalLocked,
   setBlocked,
-  takeSignalLocked,
 } from '../signals/pendingSignals.js';
 import { infoCode, SI_SIGNO, SIGINFO_SIZE, type SigInfo, sentInfo } from '../signals/sigInfo.js';
 import { altStackBytes, onAltStack, popFrame } from '../signals/signalFrame.js';
@@ -30,9 +30,8 @@ import {
   SIGSTOP,
   UNBLOCKABLE_LOW,
 } from '../signals/signalNumbers.js';
-import { replaceMask } from '../signals/temporaryMask.js';
 import type { ThreadContext } from '../threadContext.js';
-import { fillTimerInfo, forgetTimerSignals } from '../timers.js';
+import { forgetTimerSignals } from '../timers.js';
 import {
   KernelSigaction,
   MINSIGSTKSZ,
@@ -133,46 +132,19 @@ function rtSigpending(t: ThreadContext, set: number, size: number): number {
 
 function rtSigsuspend(t: ThreadContext, set: number, size: number): number {
   if (size !== SIGSET_SIZE) return -EINVAL;
-  const { mem, thread } = t;
-  replaceMask(t, readU32(t, set), readU32(t, set + 4));
-  for (;;) {
-    const ticket = parkTicket(mem, thread);
-    if (t.signalPending()) return -ERESTARTNOHAND;
-    park(mem, thread, ticket);
-  }
+  return suspendUntilSignal(t, readU32(t, set), readU32(t, set + 4));
 }
 
 function rtSigtimedwait(t: ThreadContext, set: number, info: number, timeout: number, size: number): number {
   if (size !== SIGSET_SIZE) return -EINVAL;
-  const low = readU32(t, set) & ~UNBLOCKABLE_LOW;
+  const low = readU32(t, set);
   const high = readU32(t, set + 4);
   const deadline = timeout === 0 ? Infinity : monotonicNow() + readTimespec(t, timeout);
-  const { mem, thread, signals, sighand } = t;
-  const take = (waiting: boolean) =>
-    withMutex(mem, sighand + Sighand.lock, thread, () => {
-      const taken = takeSignalLocked(mem, thread, low, high, thread);
-      const wait = taken === undefined && waiting;
-      mem.setU32(signals + ThreadSignals.waitingLow, wait ? low : 0);
-      mem.setU32(signals + ThreadSignals.waitingHigh, wait ? high : 0);
-      recalculateAttention(mem, thread);
-      return taken;
-    });
-  for (;;) {
-    const ticket = parkTicket(mem, thread);
-    let taken = take(true);
-    if (taken === undefined) {
-      if (t.signalPending()) {
-        taken = take(false);
-        if (taken === undefined) return -EINTR;
-      } else if (!park(mem, thread, ticket, deadline)) {
-        taken = take(false);
-        if (taken === undefined) return -EAGAIN;
-      } else continue;
-    }
-    if (taken.timer !== 0) fillTimerInfo(t, taken);
-    if (info !== 0) copyOut(t, info, taken.info);
-    return taken.signal;
-  }
+  const taken = awaitSignal(t, low, high, deadline);
+  if (taken === 'interrupted') return -EINTR;
+  if (taken === 'late') return -EAGAIN;
+  if (info !== 0) copyOut(t, info, taken.info);
+  return taken.signal;
 }
 
 /** Puts back what the frame at the stack pointer holds; a broken frame is a SIGSEGV. */

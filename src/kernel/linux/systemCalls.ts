@@ -8,7 +8,7 @@ import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Mm } from '../../sync/records/mm.js';
 import { Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { followUserIds } from '../capabilities.js';
+import { followUserIds, privileged } from '../capabilities.js';
 import { EFAULT, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import {
   getLimit,
@@ -41,11 +41,6 @@ function id(t: ThreadContext, field: number, which: number): number {
 
 function setId(t: ThreadContext, field: number, which: number, value: number): void {
   t.mem.setU32(t.guest + field + which * 4, value);
-}
-
-/** Effective user 0 may become anybody. */
-function privileged(t: ThreadContext): boolean {
-  return id(t, Guest.uids, EFFECTIVE) === 0;
 }
 
 /** Whether an unprivileged guest may take the id: it is one of those it has. */
