@@ -22,6 +22,7 @@ export async function run(options: RunOptions): Promise<void> {
     ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     verbose: options.verbose || process.env.GUESTHOUSE_DEBUG !== undefined,
     ...(options.jit !== undefined && { jit: options.jit }),
+    ...(options.translationBytes !== undefined && { translationBytes: options.translationBytes }),
     log: options.log,
     profile: options.perfMap !== undefined,
     statistics: options.stats,

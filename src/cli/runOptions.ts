@@ -28,6 +28,7 @@ export interface RunOptions {
   /** A CPU model that parseCpuModel takes. */
   readonly cpu?: string;
   readonly jit?: boolean | { readonly threshold: number };
+  readonly translationBytes?: number;
   readonly placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
   readonly logPage: boolean;
   readonly log: readonly TranslationLogItem[];
@@ -61,6 +62,7 @@ interface Parsed extends MapsOptions {
   uname?: string;
   cpu?: string;
   jit?: boolean | { readonly threshold: number };
+  tbSize?: number;
   placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
   d: readonly LogItem[];
   D?: string;
@@ -95,6 +97,14 @@ function parseJit(text: string): boolean | { readonly threshold: number } {
   if (threshold === undefined || Number(threshold) > 65535)
     throw new UsageError(`option --jit: must be on, off or threshold=1 to 65535, not '${text}'`);
   return { threshold: Number(threshold) };
+}
+
+/** Bytes; as QEMU's -tb-size, a number alone stands for MiB. */
+function parseTranslationBytes(text: string): number {
+  const bytes = parseSize(/^\d+$/.test(text) ? `${text}M` : text, '--tb-size');
+  if (bytes < 65536 || bytes > 2 ** 31)
+    throw new UsageError(`option --tb-size: must be from 64K to 2G, not '${text}'`);
+  return bytes;
 }
 
 /** `POLICY` or `random:SEED`. */
@@ -162,7 +172,7 @@ function parseCpu(text: string): string {
 }
 
 /** QEMU's options of several letters behind one dash, which commander does not take. */
-const LONG_NAMES: Readonly<Record<string, string>> = { '-cpu': '--cpu' };
+const LONG_NAMES: Readonly<Record<string, string>> = { '-cpu': '--cpu', '-tb-size': '--tb-size' };
 
 /** `args` with QEMU's long options spelt with two dashes, up to the program's name. */
 function withLongNames(args: readonly string[], command: Command): string[] {
@@ -246,6 +256,11 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
         parseJit,
       )
       .option(
+        '--tb-size <size>',
+        'translated modules to keep, the oldest give way (default 48M); a number alone is MiB, as in QEMU',
+        parseTranslationBytes,
+      )
+      .option(
         '--placement <policy[:seed]>',
         'where mappings go: top-down (default), qemu, first-fit or random',
         parsePlacement,
@@ -299,6 +314,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
             ...(o.perfMap !== undefined && { perfMap: o.perfMap }),
             ...(o.cpu !== undefined && { cpu: o.cpu }),
             ...(o.jit !== undefined && { jit: o.jit }),
+            ...(o.tbSize !== undefined && { translationBytes: o.tbSize }),
           },
         };
       });

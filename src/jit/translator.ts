@@ -1,16 +1,13 @@
 import { OP_REGION } from '../interpreter/handlers.js';
 import { OPCODE_SHIFT } from '../interpreter/slot.js';
-import { allocateBlock, blockFootprint, OutOfKernelMemory } from '../sync/heap.js';
+import { OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { CodePage } from '../sync/records/codePage.js';
-import { FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import {
   HOT_COUNTERS,
   LOG_EXEC,
-  MOST_REGIONS,
   OBSERVE_EXITS,
-  RegionEntry,
   RegionProfile,
   SIDE_EXIT_ELSEWHERE,
   Translation,
@@ -25,15 +22,15 @@ import {
 import type { RegionOptions, RegionPage } from './regionCompiler.js';
 import { formRegion } from './regionGraph.js';
 import { compileRegions, type FormedRegion, type ObservedModule } from './regionModule.js';
+import { RegionSpace, regionSlot } from './regionSpace.js';
 import { Worth } from './worth.js';
 
 /**
  * Milliseconds that the translator waits for more requests when there is one: little at first, so that the guest has what it
- * needs soon, then more with every module, for V8 cannot bear many of them: 2,000 take half an hour at least.
+ * needs soon, then more with every module, for V8 cannot bear many of them.
  */
 const GATHER = 2;
 const GATHER_A_MODULE = 1;
-const MOST_MODULES = 2000;
 /**
  * Regions in a module, with the callees that are translated along: few in the first ones, which the guest gets soon, then
  * more, for a few large modules are better than many small ones.
@@ -73,8 +70,7 @@ export interface ModuleCompiler {
  * hung into its CodePage only when the code is certain to be what was read: still there, write protected, and the same.
  */
 export class Translator {
-  /** Keeps V8's copy of the code alive: the workers' compilation of the same bytes then costs next to nothing. */
-  private readonly modules: WebAssembly.Module[] = [];
+  private readonly space: RegionSpace;
   /** Slots of blocks inside of regions, by machine address. */
   private readonly covered = new Set<number>();
   private readonly worth: Worth;
@@ -86,6 +82,7 @@ export class Translator {
     private readonly compiler: ModuleCompiler,
     private readonly listener?: TranslationListener,
   ) {
+    this.space = new RegionSpace(mem, owner);
     const translation = translationOf(mem);
     this.worth = new Worth(
       mem.getU32(translation + Translation.threshold),
@@ -93,20 +90,18 @@ export class Translator {
     );
   }
 
-  /** Translates until the machine closes, or there is no room for more: then translation is ended, not the guests. */
+  /** Translates until the machine closes, or memory cannot be had: then translation is ended, not the guests. */
   run(): void {
-    const { mem } = this;
-    const translation = translationOf(mem);
-    const most = mem.getU32(translation + Translation.mostBytes);
+    const { mem, space } = this;
     try {
       for (;;) {
-        const gather = GATHER + this.modules.length * GATHER_A_MODULE;
-        const places = takeRequests(mem, gather, this.owner);
+        const places = takeRequests(mem, GATHER + space.modules * GATHER_A_MODULE, this.owner);
         if (places.length === 0) return;
-        this.translate(places);
-        if (mem.getI32(translation + Translation.regionCount) >= MOST_REGIONS) break;
-        if (this.modules.length >= MOST_MODULES) break;
-        if (mem.getU32(translation + Translation.moduleBytes) >= most) break;
+        try {
+          this.translate(places);
+        } catch (error) {
+          if (!(error instanceof OutOfKernelMemory) || !space.shrink()) throw error;
+        }
       }
     } catch (error) {
       if (!(error instanceof OutOfKernelMemory)) throw error;
@@ -119,35 +114,22 @@ export class Translator {
 
   /** Translates a batch of places into one module and publishes it. */
   translate(places: readonly PlaceToTranslate[]): void {
-    const { mem } = this;
+    const { mem, space } = this;
     const started = performance.now();
     const translation = translationOf(mem);
-    const first = mem.getI32(translation + Translation.regionCount);
-    const most = Math.min(FIRST_IN_MODULE * (this.modules.length + 1), MOST_IN_MODULE);
-    const formed = this.formAll(places, Math.min(most, MOST_REGIONS - first));
+    const formed = this.formAll(places, Math.min(FIRST_IN_MODULE * (space.modules + 1), MOST_IN_MODULE));
     if (formed.length === 0) return;
+    const first = space.reserve(formed.length);
+    if (first === undefined) return;
     const bytes = compileRegions(formed, this.options, this.observed(first));
-    this.modules.push(this.compile(bytes, formed.length));
-
-    const address = allocateBlock(mem, bytes.length, this.owner);
-    mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, address));
-    mem.u8.set(bytes, address);
-    formed.forEach((_, i) => {
-      const entry = mem.getU32(translation + Translation.regions) + (first + i) * RegionEntry.SIZE;
-      mem.setU32(entry + RegionEntry.module, address);
-      mem.setU32(entry + RegionEntry.length, bytes.length);
-      mem.setU32(entry + RegionEntry.first, first);
-      mem.setU32(entry + RegionEntry.count, formed.length);
-    });
+    const module = this.compile(bytes, formed.length);
     this.listener?.translated(first, formed, bytes);
-    mem.atomicStore(translation + Translation.regionCount, first + formed.length);
+    space.publish(formed, bytes, module);
     formed.forEach((one, i) => {
       this.install(one, first + i);
     });
     const count = (field: number, by: number): void =>
       mem.setU32(translation + field, mem.getU32(translation + field) + by);
-    count(Translation.modules, 1);
-    count(Translation.moduleBytes, bytes.length);
     for (const { region } of formed) count(Translation.instructions, region.size);
     count(Translation.microseconds, Math.round((performance.now() - started) * 1000));
   }
@@ -298,26 +280,11 @@ export class Translator {
     const { mem, owner } = this;
     lockMutex(mem, MACHINE + Machine.framesLock, owner);
     try {
-      if (!one.pages.every((page) => this.isInUseLocked(page)) || !this.isUnchanged(one)) return;
-      const value = (BigInt(index) << 32n) | BigInt((OP_REGION << OPCODE_SHIFT) >>> 0);
-      Atomics.store(mem.u64, one.slot >>> 3, value);
+      if (!one.pages.every((page) => this.space.isInUseLocked(page)) || !this.isUnchanged(one)) return;
+      Atomics.store(mem.u64, one.slot >>> 3, regionSlot(index));
     } finally {
       unlockMutex(mem, MACHINE + Machine.framesLock, owner);
     }
-  }
-
-  /** Whether the CodePage still is one, of the same generation. CodePages come and go under Machine.framesLock. */
-  private isInUseLocked({ codePage, generation }: RegionPage): boolean {
-    const { mem } = this;
-    const source = mem.getU32(codePage + CodePage.source);
-    const frame =
-      (source - mem.getU32(MACHINE + Machine.framesBase)) / 2 ** mem.getU32(MACHINE + Machine.hostPageShift);
-    if (!(frame >= 0 && frame < mem.getU32(MACHINE + Machine.frameCount))) return false;
-    const descriptor =
-      mem.getU32(MACHINE + Machine.frameDescriptors) + Math.floor(frame) * FrameDescriptor.SIZE;
-    let page = mem.getU32(descriptor + FrameDescriptor.code);
-    while (page !== 0 && page !== codePage) page = mem.getU32(page + CodePage.next);
-    return page !== 0 && mem.getU32(page + CodePage.generation) === generation;
   }
 
   /**

@@ -97,7 +97,7 @@ export class Machine {
       ...(options.memory !== undefined && { bytes: options.memory }),
       ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     });
-    initTranslation(this.mem, translationPolicy(options.jit), COORDINATOR);
+    initTranslation(this.mem, translationPolicy(options), COORDINATOR);
     if (options.logFile !== undefined)
       this.mem.setI32(MACHINE + MachineRecord.logFd, openSync(options.logFile, 'w'));
     const logged = (options.log ?? []).reduce((bits, item) => bits | LOG_ITEMS[item], 0);
@@ -382,12 +382,13 @@ const DEFAULT_PATIENCE = 48;
 /** Percent of what a place's translation costs that it has to cost in the interpreter before. */
 const DEFAULT_SHARE = 100;
 
-function translationPolicy(jit: MachineOptions['jit']): TranslationPolicy {
+function translationPolicy({ jit, translationBytes }: MachineOptions): TranslationPolicy {
+  const mostBytes = translationBytes === undefined ? {} : { mostBytes: translationBytes };
   if (jit === undefined)
-    return { threshold: DEFAULT_THRESHOLD, patience: DEFAULT_PATIENCE, share: DEFAULT_SHARE };
+    return { threshold: DEFAULT_THRESHOLD, patience: DEFAULT_PATIENCE, share: DEFAULT_SHARE, ...mostBytes };
   if (jit === false) return { threshold: 0, patience: 0, share: 0 };
   const threshold = jit === true ? DEFAULT_THRESHOLD : Math.min(65535, Math.max(1, jit.threshold));
-  return { threshold, patience: 0, share: 0 };
+  return { threshold, patience: 0, share: 0, ...mostBytes };
 }
 
 /** Whether a descriptor never makes its reader wait: a regular file or /dev/null. */

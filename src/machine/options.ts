@@ -23,6 +23,8 @@ export interface MachineOptions {
    * run for a second or two.
    */
   readonly jit?: boolean | { readonly threshold: number };
+  /** Bytes of translated modules to keep, the oldest give way; at least 64 KiB; default 48 MiB, or a quarter of the kernel's memory. */
+  readonly translationBytes?: number;
   /** Have translated regions count what they do, for Machine.translatedRegions. */
   readonly profile?: boolean;
   /** Watch where the time of guest threads goes and why translated regions are left, for Machine.activity, and how long memory maps are locked, for Machine.lockTimes. */

@@ -54,8 +54,9 @@ export interface MachineMemory {
   readonly kernelLimit: number;
   /** Page tables of all guests. */
   readonly pageTables: number;
-  /** Regions translated, the modules they are in, the modules' bytes, and the time it took, milliseconds. */
+  /** Regions translated, and given up since; the modules translated, the bytes of those there are, and the time it took, milliseconds. */
   readonly regions: number;
+  readonly evicted: number;
   readonly modules: number;
   readonly moduleBytes: number;
   readonly translating: number;
@@ -90,7 +91,8 @@ export function machineMemory(mem: SharedMemory): MachineMemory {
     kernel: mem.getU64(MACHINE + Machine.heapUsed) - mem.atomicLoad(translation + Translation.heapBytes),
     kernelLimit: mem.getU32(MACHINE + Machine.heapEnd) - mem.getU32(MACHINE + Machine.heapBegin),
     pageTables: sum((one) => one.pageTables),
-    regions: mem.getU32(translation + Translation.regionCount),
+    regions: mem.getU32(translation + Translation.translated),
+    evicted: mem.getU32(translation + Translation.evicted),
     modules: mem.getU32(translation + Translation.modules),
     moduleBytes: mem.getU32(translation + Translation.moduleBytes),
     translating: mem.getU32(translation + Translation.microseconds) / 1000,

@@ -117,7 +117,7 @@ export function formatStatistics(
     ['kernel memory', formatBytes(memory.kernel)],
     [
       'translated',
-      `${memory.regions} regions in ${memory.modules} modules (${formatBytes(memory.moduleBytes)}), ${memory.translating.toFixed(0)} ms`,
+      `${memory.regions} regions in ${memory.modules} modules (${memory.evicted > 0 ? `${memory.evicted} regions evicted, ` : ''}${formatBytes(memory.moduleBytes)}), ${memory.translating.toFixed(0)} ms`,
     ],
     ...(activity === undefined ? [] : formatActivity(activity)),
     ['time', `${seconds.toFixed(3)} s`],

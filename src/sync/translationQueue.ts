@@ -12,7 +12,7 @@ import {
 import { pushRequest, RequestKind } from './ring.js';
 import type { SharedMemory } from './sharedMemory.js';
 
-/** Bytes of modules that a machine translates at most: V8's code for them takes several times as much. */
+/** Bytes of modules that a machine keeps at most: V8's code for them takes several times as much. */
 const MOST_MODULE_BYTES = 48 * 2 ** 20;
 
 /** The way from a guest thread that finds a hot place to the translator. Translation.lock is a leaf. */
@@ -25,12 +25,14 @@ export interface TranslationPolicy {
   readonly patience: number;
   /** Percent of what a translation costs that a place must have cost in the interpreter before; 0: no matter what. */
   readonly share: number;
+  /** Bytes of modules that are kept; those of a quarter of the kernel's memory, if that is less. Default 48 MiB. */
+  readonly mostBytes?: number;
 }
 
 /** Makes the machine's Translation record. */
 export function initTranslation(
   mem: SharedMemory,
-  { threshold, patience, share }: TranslationPolicy,
+  { threshold, patience, share, mostBytes = MOST_MODULE_BYTES }: TranslationPolicy,
   owner: number,
 ): void {
   const translation = allocateBlock(mem, Translation.SIZE, owner);
@@ -38,7 +40,7 @@ export function initTranslation(
   mem.setU32(translation + Translation.patience, patience);
   mem.setU32(translation + Translation.share, share);
   const heap = mem.getU32(MACHINE + Machine.heapEnd) - mem.getU32(MACHINE + Machine.heapNext);
-  mem.setU32(translation + Translation.mostBytes, Math.min(MOST_MODULE_BYTES, Math.floor(heap / 4)));
+  mem.setU32(translation + Translation.mostBytes, Math.min(mostBytes, Math.floor(heap / 4)));
   if (threshold !== 0) {
     const regions = allocateBlock(mem, MOST_REGIONS * RegionEntry.SIZE, owner);
     mem.setU32(translation + Translation.regions, regions);

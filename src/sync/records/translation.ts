@@ -14,12 +14,16 @@ export const HOT_COUNTERS = 32768;
 export const Translation = record({
   /** Jumps to a place after which it is translated; 0: never, or no more. Atomic. */
   threshold: u32,
-  /** RegionEntry[MOST_REGIONS]; an entry is constant once regionCount is above it. */
+  /** RegionEntry[MOST_REGIONS]. */
   regions: pointer,
-  /** Regions published. Atomic; written by the translator only. */
+  /** Entries that have been in use: all below this. Atomic; written by the translator only. */
   regionCount: i32,
+  /** Rounds of eviction so far: engines that see it change give up what is gone. Atomic; written by the translator only. */
+  evictions: i32,
 
   lock: embedded(Mutex),
+  /** The workers' engines, a list by Engine.next that only grows; lock. */
+  engines: pointer,
   /** TranslationRequest[MOST_REQUESTS], and how many were ever written and read; lock. */
   requests: pointer,
   written: u32,
@@ -30,7 +34,11 @@ export const Translation = record({
   arrived: i32,
 
   // --- statistics; written by the translator only ---
+  /** Regions and modules translated, and those of the regions that were given up for others. */
+  translated: u32,
   modules: u32,
+  evicted: u32,
+  /** Bytes of the modules there are. */
   moduleBytes: u32,
   microseconds: u32,
   /** Instructions in all regions, copies counted. */
@@ -41,7 +49,7 @@ export const Translation = record({
   found: i32,
   /** Bytes of the kernel's memory that modules and the workers' maps of regions take. Atomic. */
   heapBytes: i32,
-  /** Bytes of modules after which nothing more is translated. Constant. */
+  /** Bytes of modules that are kept. Constant. */
   mostBytes: u32,
   /** TranslationPolicy.share. Constant. */
   share: u32,
@@ -102,12 +110,27 @@ export const TranslationRequest = record({
   mm: pointer,
 });
 
-/** One published region. */
+/**
+ * One published region. Constant from before its index is in a slot until every engine has followed the round in which it was
+ * evicted, so whoever has read the index while running may read this.
+ */
 export const RegionEntry = record({
+  /** Tells the regions that have had this index in turn from each other; 0: none has it now. Atomic. */
+  version: u32,
   /** Bytes of the module that has it, and their number. */
   module: pointer,
   length: u32,
   /** Index of the module's first region, and how many it has. */
   first: u32,
   count: u32,
+});
+
+/** The engine of a worker. */
+export const Engine = record({
+  /** 1 while it runs guest code and may be inside of regions. Atomic; written by its worker. */
+  running: i32,
+  /** Translation.evictions, of which it has given up everything. Atomic; written by its worker. */
+  followed: i32,
+  /** Next in Translation.engines. Constant. */
+  next: pointer,
 });

@@ -1,0 +1,199 @@
+import { OP_REGION } from '../interpreter/handlers.js';
+import { OPCODE_SHIFT } from '../interpreter/slot.js';
+import { allocateBlock, blockFootprint, freeBlock } from '../sync/heap.js';
+import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
+import { CodePage } from '../sync/records/codePage.js';
+import { FrameDescriptor } from '../sync/records/frame.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import { Engine, MOST_REGIONS, RegionEntry, Translation } from '../sync/records/translation.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { translationOf } from '../sync/translationQueue.js';
+import type { RegionPage } from './regionCompiler.js';
+
+/** Modules that are kept: V8 cannot bear many of them. */
+const MOST_MODULES = 2000;
+/** The share of what is kept that is left when something has to go: rounds of eviction are to be rare. */
+const KEPT = 3 / 4;
+
+/** Where a region is entered: the slot, and the CodePage that it is in. */
+export interface RegionPlace {
+  readonly slot: number;
+  readonly entryPage: RegionPage;
+}
+
+interface PublishedModule {
+  readonly first: number;
+  readonly places: readonly RegionPlace[];
+  readonly address: number;
+  readonly length: number;
+  /** Keeps V8's code alive: the workers' compilation of the same bytes then costs next to nothing. */
+  readonly module: WebAssembly.Module;
+  /** The round in which it was evicted. */
+  round: number;
+}
+
+/** The slot that leads into a region. */
+export function regionSlot(index: number): bigint {
+  return (BigInt(index) << 32n) | BigInt((OP_REGION << OPCODE_SHIFT) >>> 0);
+}
+
+/**
+ * The regions that the machine keeps: their indexes and the memory of their modules, which are bounded. What is oldest is evicted
+ * when there is no room: its slots are emptied (what is still hot will be found again), then every engine has to have run out of
+ * regions and given the evicted ones up, and only then indexes and memory are used again. The translator does not wait for
+ * that: as long as it is so, nothing more is translated.
+ */
+export class RegionSpace {
+  /** In the order of their publication, which is that of their indexes, modulo MOST_REGIONS. */
+  private readonly kept: PublishedModule[] = [];
+  private readonly evicted: PublishedModule[] = [];
+  private next = 0;
+  private version = 0;
+  /** Bytes of all modules, evicted ones too until they are gone. */
+  private bytes = 0;
+
+  /** `owner` is the translator's lock token. */
+  constructor(
+    private readonly mem: SharedMemory,
+    private readonly owner: number,
+  ) {}
+
+  /** Modules that are kept. */
+  get modules(): number {
+    return this.kept.length;
+  }
+
+  /** The first of `count` indexes in a row, or undefined as long as those that could be had may still be in use. */
+  reserve(count: number): number | undefined {
+    const most = this.mem.getU32(translationOf(this.mem) + Translation.mostBytes);
+    this.reclaim();
+    if (this.next + count > MOST_REGIONS) this.next = 0;
+    const full = () => this.bytes >= most || this.kept.length >= MOST_MODULES;
+    if (full() || this.overlaps(this.kept, count)) {
+      const keptBytes = () => this.kept.reduce((sum, { length }) => sum + length, 0);
+      const keptRegions = () => this.kept.reduce((sum, { places }) => sum + places.length, 0);
+      this.evict(
+        () =>
+          keptBytes() > most * KEPT ||
+          this.kept.length > MOST_MODULES * KEPT ||
+          keptRegions() > MOST_REGIONS * KEPT ||
+          this.overlaps(this.kept, count),
+      );
+      this.reclaim();
+    }
+    return full() || this.overlaps(this.evicted, count) ? undefined : this.next;
+  }
+
+  /** Evicts part of what is kept, for want of memory. Says whether there was anything. */
+  shrink(): boolean {
+    const before = this.kept.length;
+    this.evict(() => this.kept.length > before * KEPT);
+    this.reclaim();
+    return before > 0;
+  }
+
+  /** Publishes a module of the regions at `places`, with the indexes that were just reserved. Throws OutOfKernelMemory. */
+  publish(places: readonly RegionPlace[], bytes: Uint8Array, module: WebAssembly.Module): void {
+    const { mem, owner, next: first } = this;
+    const translation = translationOf(mem);
+    const address = allocateBlock(mem, bytes.length, owner);
+    mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, address));
+    mem.u8.set(bytes, address);
+    this.version++;
+    for (let i = first; i < first + places.length; i++) {
+      const entry = this.entry(i);
+      mem.setU32(entry + RegionEntry.module, address);
+      mem.setU32(entry + RegionEntry.length, bytes.length);
+      mem.setU32(entry + RegionEntry.first, first);
+      mem.setU32(entry + RegionEntry.count, places.length);
+      mem.atomicStore(entry + RegionEntry.version, this.version);
+    }
+    this.kept.push({ first, places, address, length: bytes.length, module, round: 0 });
+    this.next += places.length;
+    this.bytes += bytes.length;
+    const used = Math.max(mem.atomicLoad(translation + Translation.regionCount), this.next);
+    mem.atomicStore(translation + Translation.regionCount, used);
+    this.count(Translation.translated, places.length);
+    this.count(Translation.modules, 1);
+    this.count(Translation.moduleBytes, bytes.length);
+  }
+
+  /** Whether the CodePage still is one, of the same generation. CodePages come and go under Machine.framesLock. */
+  isInUseLocked({ codePage, generation }: RegionPage): boolean {
+    const { mem } = this;
+    const source = mem.getU32(codePage + CodePage.source);
+    const frame =
+      (source - mem.getU32(MACHINE + Machine.framesBase)) / 2 ** mem.getU32(MACHINE + Machine.hostPageShift);
+    if (!(frame >= 0 && frame < mem.getU32(MACHINE + Machine.frameCount))) return false;
+    const descriptor =
+      mem.getU32(MACHINE + Machine.frameDescriptors) + Math.floor(frame) * FrameDescriptor.SIZE;
+    let page = mem.getU32(descriptor + FrameDescriptor.code);
+    while (page !== 0 && page !== codePage) page = mem.getU32(page + CodePage.next);
+    return page !== 0 && mem.getU32(page + CodePage.generation) === generation;
+  }
+
+  /** Evicts the oldest module as long as `wanted` says so, all of them in one round. */
+  private evict(wanted: () => boolean): void {
+    const { mem, owner, kept } = this;
+    const evictions = translationOf(mem) + Translation.evictions;
+    const round = (mem.atomicLoad(evictions) + 1) | 0;
+    let some = false;
+    while (kept.length > 0 && wanted()) {
+      const module = kept.shift()!;
+      module.round = round;
+      lockMutex(mem, MACHINE + Machine.framesLock, owner);
+      module.places.forEach((place, i) => {
+        this.uninstallLocked(place, module.first + i);
+      });
+      unlockMutex(mem, MACHINE + Machine.framesLock, owner);
+      this.evicted.push(module);
+      this.count(Translation.evicted, module.places.length);
+      some = true;
+    }
+    if (some) mem.atomicStore(evictions, round);
+  }
+
+  /** Empties the slot of region `index`, if that still leads there, and marks the region. */
+  private uninstallLocked({ slot, entryPage }: RegionPlace, index: number): void {
+    const { mem } = this;
+    mem.atomicStore(this.entry(index) + RegionEntry.version, 0);
+    if (this.isInUseLocked(entryPage)) Atomics.compareExchange(mem.u64, slot >>> 3, regionSlot(index), 0n);
+  }
+
+  /** Frees the evicted modules that no engine can be using any more. */
+  private reclaim(): void {
+    const { mem, owner, evicted } = this;
+    if (evicted.length === 0) return;
+    const translation = translationOf(mem);
+    const engines = withMutex(mem, translation + Translation.lock, owner, () => {
+      const all: number[] = [];
+      for (let e = mem.getU32(translation + Translation.engines); e !== 0; e = mem.getU32(e + Engine.next))
+        all.push(e);
+      return all;
+    });
+    const busy = engines.filter((engine) => mem.atomicLoad(engine + Engine.running) !== 0);
+    const followed = (round: number): boolean =>
+      busy.every((engine) => ((mem.atomicLoad(engine + Engine.followed) - round) | 0) >= 0);
+    while (evicted.length > 0 && followed(evicted[0].round)) {
+      const { address, length } = evicted.shift()!;
+      mem.atomicAdd(translation + Translation.heapBytes, -blockFootprint(mem, address));
+      freeBlock(mem, address, owner);
+      this.bytes -= length;
+      this.count(Translation.moduleBytes, -length);
+    }
+  }
+
+  private overlaps(modules: readonly PublishedModule[], count: number): boolean {
+    const { next } = this;
+    return modules.some(({ first, places }) => first < next + count && next < first + places.length);
+  }
+
+  private count(field: number, by: number): void {
+    const at = translationOf(this.mem) + field;
+    this.mem.setU32(at, this.mem.getU32(at) + by);
+  }
+
+  private entry(index: number): number {
+    return this.mem.getU32(translationOf(this.mem) + Translation.regions) + index * RegionEntry.SIZE;
+  }
+}

@@ -1,0 +1,95 @@
+import { allocateBlock, blockFootprint } from '../sync/heap.js';
+import { withMutex } from '../sync/mutex.js';
+import { Engine, MOST_REGIONS, RegionEntry, Translation } from '../sync/records/translation.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { endTranslation, translationOf } from '../sync/translationQueue.js';
+
+/** Entries by which the table of regions grows. */
+const TABLE_STEP = 256;
+
+/**
+ * The regions that a worker can enter: its table of functions, by region index. It fills as the worker meets regions, and gives
+ * up those that were evicted before the worker runs guest code again.
+ */
+export class RegionTable {
+  readonly functions = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
+  /** Address of a byte a region: 1 when the table has it. Read by the interpreter. */
+  readonly ready: number;
+  private readonly engine: number;
+  /** RegionEntry.version of what is in the table. */
+  private readonly versions = new Map<number, number>();
+
+  /** `owner` is the worker's lock token. */
+  constructor(
+    private readonly mem: SharedMemory,
+    owner: number,
+  ) {
+    const translation = translationOf(mem);
+    this.ready = allocateBlock(mem, MOST_REGIONS, owner);
+    mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, this.ready));
+    this.engine = allocateBlock(mem, Engine.SIZE, owner);
+    mem.setI32(this.engine + Engine.followed, mem.atomicLoad(translation + Translation.evictions));
+    withMutex(mem, translation + Translation.lock, owner, () => {
+      mem.setU32(this.engine + Engine.next, mem.getU32(translation + Translation.engines));
+      mem.setU32(translation + Translation.engines, this.engine);
+    });
+  }
+
+  /** From here on regions may be entered. */
+  beginRun(): void {
+    // First this, then the look at the evictions: the translator does it the other way round.
+    Atomics.store(this.mem.i32, (this.engine + Engine.running) >>> 2, 1);
+    this.follow();
+  }
+
+  /** From here on no region is entered, and none is being run. */
+  endRun(): void {
+    Atomics.store(this.mem.i32, (this.engine + Engine.running) >>> 2, 0);
+  }
+
+  /** Gives up what was evicted. No region is being run. */
+  follow(): void {
+    const { mem, engine } = this;
+    const round = mem.atomicLoad(translationOf(mem) + Translation.evictions);
+    if (round === mem.getI32(engine + Engine.followed)) return;
+    for (const [index, version] of this.versions) {
+      if (mem.atomicLoad(this.entry(index) + RegionEntry.version) === version) continue;
+      mem.u8[this.ready + index] = 0;
+      this.functions.set(index, null);
+      this.versions.delete(index);
+    }
+    mem.atomicStore(engine + Engine.followed, round);
+  }
+
+  /**
+   * Puts the regions of the module that has region `index` into the table, unless it has been evicted since its index was read.
+   * `otherwise` stands in for regions that V8 has no room for.
+   */
+  instantiate(index: number, imports: WebAssembly.Imports, otherwise: WebAssembly.ExportValue): void {
+    const { mem, functions } = this;
+    const entry = this.entry(index);
+    if (mem.atomicLoad(entry + RegionEntry.version) === 0) return;
+    const address = mem.getU32(entry + RegionEntry.module);
+    const first = mem.getU32(entry + RegionEntry.first);
+    const count = mem.getU32(entry + RegionEntry.count);
+    let regions: WebAssembly.Exports = {};
+    try {
+      const bytes = mem.u8.slice(address, address + mem.getU32(entry + RegionEntry.length));
+      regions = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports).exports;
+    } catch (error) {
+      if (!(error instanceof WebAssembly.CompileError || error instanceof RangeError)) throw error;
+      endTranslation(mem);
+    }
+    if (first + count > functions.length) functions.grow(first + count + TABLE_STEP - functions.length);
+    for (let i = first; i < first + count; i++) {
+      functions.set(i, regions[`r${i - first}`] ?? otherwise);
+      // Evicted meanwhile: the round that says so is still to be followed.
+      this.versions.set(i, mem.atomicLoad(this.entry(i) + RegionEntry.version) || -1);
+      mem.u8[this.ready + i] = 1;
+    }
+  }
+
+  private entry(index: number): number {
+    return this.mem.getU32(translationOf(this.mem) + Translation.regions) + index * RegionEntry.SIZE;
+  }
+}
