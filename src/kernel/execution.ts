@@ -11,9 +11,6 @@ import {
 import { fetchFault, flushCode } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
 import { forgetKeptFiles } from '../memory/keptFiles.js';
-import { reportMapAfterCall } from '../observe/mapReport.js';
-import { logPageCall } from '../observe/pageLog.js';
-import { traceCall, traceResult, traceUnknown } from '../observe/strace.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import { Guest } from '../sync/records/guest.js';
 import {
@@ -36,17 +33,15 @@ import { enterGuest, leaveGuest } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { beginCpuTime, closeClock, hostThreadId } from './clock.js';
 import type { Engine } from './engine.js';
-import { ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTSYS } from './errno.js';
 import { startProgram } from './exec.js';
 import { endThread, setGuestText } from './exit.js';
 import { storeChildTid } from './fork.js';
 import { freebsdSystemCall } from './freebsd/systemCall.js';
-import { linuxSyscalls } from './linux/syscallTable.js';
+import { linuxSystemCall } from './linux/systemCall.js';
 import { deliverSignals, forceSignal } from './signals/deliverSignals.js';
 import { faultInfo } from './signals/sigInfo.js';
 import { BUS_ADRALN, ILL_ILLOPC, SIGBUS, SIGILL, SIGTRAP, TRAP_BRKPT } from './signals/signalNumbers.js';
 import { ThreadContext } from './threadContext.js';
-import { errnoOf } from './thrownErrno.js';
 
 /** What a worker gives the kernel. */
 export interface RunnerEnvironment {
@@ -106,7 +101,7 @@ export function runThread(t: ThreadContext, engine: Engine): void {
     switch (reason) {
       case EXIT_ECALL:
         if (t.freebsd) freebsdSystemCall(t);
-        else systemCall(t);
+        else linuxSystemCall(t);
         break;
       case EXIT_READ_FAULT:
         if (!pageFault(t, ACCESS_READ)) return;
@@ -178,63 +173,4 @@ function noteOutOfMemory(t: ThreadContext): void {
 /** A synchronous signal; false: the thread must end. */
 function trap(t: ThreadContext, signal: number, code: number, address: bigint): boolean {
   return forceSignal(t, signal, faultInfo(signal, code, address));
-}
-
-/** Makes the system call that the registers ask for: a7 the number, a0 … a5 the arguments, a0 the result. */
-export function systemCall(t: ThreadContext): void {
-  const { mem, thread } = t;
-  const { u32, i32 } = mem;
-  const x = (thread + Thread.x) >>> 2;
-  const number = u32[x + 35] === 0 ? u32[x + 34] : 0xffff_ffff;
-  t.originalA0Low = u32[x + 20];
-  t.originalA0High = u32[x + 21];
-  const pc = (thread + Thread.pc) >>> 2;
-  const low = u32[pc] + 4;
-  u32[pc] = low;
-  if (low > 0xffff_ffff) u32[pc + 1]++;
-  u32[(thread + Thread.syscallCount) >>> 2]++;
-  i32[(thread + Thread.syscall) >>> 2] = number;
-
-  const entry = linuxSyscalls[number];
-  const strace = t.options.strace;
-  let result: number;
-  if (entry === undefined) {
-    if (strace || t.options.verbose) traceUnknown(t, number);
-    result = -ENOSYS;
-  } else {
-    const a0 = argument(u32[x + 20], i32[x + 21]);
-    const a1 = argument(u32[x + 22], i32[x + 23]);
-    const a2 = argument(u32[x + 24], i32[x + 25]);
-    const a3 = argument(u32[x + 26], i32[x + 27]);
-    const a4 = argument(u32[x + 28], i32[x + 29]);
-    const a5 = argument(u32[x + 30], i32[x + 31]);
-    const logged = t.options.logPage && entry.changesMap === true;
-    const traced = strace || logged ? traceCall(t, entry, [a0, a1, a2, a3, a4, a5]) : '';
-    try {
-      result = entry.handler(t, a0, a1, a2, a3, a4, a5);
-    } catch (error) {
-      result = -errnoOf(error);
-    }
-    if (strace) traceResult(t, entry, traced, result);
-    if (logged) logPageCall(t, entry, traced, result);
-    if (t.options.mapReport?.call === entry.name) reportMapAfterCall(t, entry, result);
-  }
-  if (t.registersReplaced) {
-    t.registersReplaced = false;
-    return;
-  }
-  i32[(thread + Thread.syscall) >>> 2] = -1;
-  u32[x + 20] = result;
-  i32[x + 21] = Math.floor(result / 0x1_0000_0000);
-  if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK) t.restart = -result;
-}
-
-/**
- * A register as a number. One of 2^53 and more, which is at best an address where nothing is, keeps what matters of it: its
- * page, and whether it is the page's first byte.
- */
-function argument(low: number, high: number): number {
-  if (high >= -0x20_0000 && high < 0x20_0000) return high * 0x1_0000_0000 + low;
-  const within = low & 0xfff;
-  return high * 0x1_0000_0000 + (low - within) + (within === 0 ? 0 : 0x800);
 }

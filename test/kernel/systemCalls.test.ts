@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { ENOSYS } from '../../src/kernel/errno.js';
-import { systemCall } from '../../src/kernel/execution.js';
 import * as SYS from '../../src/kernel/linux/syscallNumbers.js';
 import { linuxSyscalls } from '../../src/kernel/linux/syscallTable.js';
+import { linuxSystemCall } from '../../src/kernel/linux/systemCall.js';
 import type { ThreadContext } from '../../src/kernel/threadContext.js';
 import { fireTimers, nextTimerDeadline } from '../../src/kernel/timers.js';
 import { COORDINATOR } from '../../src/sync/mutex.js';
@@ -31,7 +31,7 @@ function ecall(number: number, ...args: number[]): number {
   const { mem } = machine;
   mem.set64(t.thread + Thread.x + 17 * 8, number);
   for (let i = 0; i < 6; i++) mem.set64(t.thread + Thread.x + (10 + i) * 8, args[i] ?? 0);
-  systemCall(t);
+  linuxSystemCall(t);
   return mem.getI64(t.thread + Thread.x + 80);
 }
 
@@ -63,7 +63,7 @@ describe('dispatch', () => {
     let best = Infinity;
     for (let run = 0; run < 10; run++) {
       const from = performance.now();
-      for (let i = 0; i < 20_000; i++) systemCall(t);
+      for (let i = 0; i < 20_000; i++) linuxSystemCall(t);
       best = Math.min(best, performance.now() - from);
     }
     expect((best / 20_000) * 1000).toBeLessThan(1);
