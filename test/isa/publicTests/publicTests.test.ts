@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CodePage } from '../../../src/sync/records/codePage.js';
-import { EXIT_ECALL, EXIT_FENCE_I, Thread } from '../../../src/sync/records/thread.js';
-import { BareMachine } from '../../interpreter/bareMachine.js';
+import { EXIT_ECALL, EXIT_FENCE_I } from '../../../src/sync/records/thread.js';
+import type { BareMachine } from '../../interpreter/bareMachine.js';
+import { TranslatedMachine } from '../../jit/translatedMachine.js';
 
 /**
  * The public ISA tests (riscv-software-src/riscv-tests, with riscv-test-env in its `env` folder), run in user mode by the
- * interpreter alone. They are not part of this repository: GUESTHOUSE_RISCV_TESTS names a checkout.
+ * interpreter, and then, in the same memory, as translated regions: one at the entry, and one at each test case. They are not part of this repository: GUESTHOUSE_RISCV_TESTS names a checkout.
  */
 const checkout = process.env.GUESTHOUSE_RISCV_TESTS;
 /** The suites and what they are assembled for. Binutils 2.40 does not know Zicond: its macros are given to it (riscv_test.h). */
@@ -66,27 +66,26 @@ function load(machine: BareMachine, program: string, pages: Set<number>): number
   return Number(file.readBigUInt64LE(24));
 }
 
-/** Forgets what was decoded, as the kernel does after FENCE.I. */
-function dropCode(machine: BareMachine, pages: Set<number>): void {
-  const { mem } = machine;
-  const codeTable = mem.getU32(machine.thread + Thread.codeTable);
-  for (const page of pages)
-    mem.zero(mem.getU32(codeTable + page * 4) + CodePage.slots, CodePage.SIZE - CodePage.slots);
-}
-
-function runProgram(program: string): bigint {
-  const machine = new BareMachine();
-  const pages = new Set<number>();
-  machine.pc = load(machine, program, pages);
+/** Runs what is loaded from its entry to its end, and returns what it says. */
+function runLoaded(machine: TranslatedMachine, pages: Set<number>): bigint {
+  for (let i = 1; i < 32; i++) machine.setX(i, 0n);
   let exit = machine.run();
   while (exit === EXIT_FENCE_I) {
-    dropCode(machine, pages);
+    for (const page of pages) machine.forgetCode(page << 12);
     exit = machine.run();
   }
   if (exit !== EXIT_ECALL)
     throw new Error(`exit ${exit} at ${machine.pc.toString(16)}, case ${machine.x(3)}`);
   expect(machine.x(17)).toBe(94n);
   return machine.x(10);
+}
+
+/** Addresses of the test cases (test_2, …). */
+function testCases(program: string): number[] {
+  const symbols = execFileSync('riscv64-linux-gnu-nm', [program], { encoding: 'utf8' });
+  return [...symbols.matchAll(/^([0-9a-f]+) . test_\d+$/gm)].map(([, address]) =>
+    Number.parseInt(address, 16),
+  );
 }
 
 describe.skipIf(!present)('riscv-tests', () => {
@@ -100,6 +99,16 @@ describe.skipIf(!present)('riscv-tests', () => {
     : [];
   beforeAll(() => expect(programs.length).toBeGreaterThan(100));
   it.each(programs)('%s %s', (suite, name) => {
-    expect(runProgram(build(suite, name))).toBe(0n);
+    const program = build(suite, name);
+    const machine = new TranslatedMachine();
+    const pages = new Set<number>();
+    machine.pc = load(machine, program, pages);
+    expect(runLoaded(machine, pages)).toBe(0n);
+
+    machine.pc = load(machine, program, pages);
+    const places = [machine.pc, ...testCases(program)];
+    const translated = places.filter((place) => machine.translate(place)).length;
+    expect(translated).toBeGreaterThan(places.length / 2);
+    expect(runLoaded(machine, pages)).toBe(0n);
   });
 });
