@@ -38,6 +38,7 @@ import { type ExecutableFile, openExecutable, setExecutablePath } from './files/
 import { filesForExec } from './files/filesTable.js';
 import { FREEBSD_SIGCODE } from './freebsd/signalFrame.js';
 import { OSRELDATE } from './freebsd/version.js';
+import { ownLocksAgain } from './futexPi.js';
 import {
   getLimit,
   orderExitLocked,
@@ -263,6 +264,7 @@ function renewProcess(t: ThreadContext): void {
   deleteTimers(mem, guest, thread, true);
   mem.set64(thread + Thread.robustList, 0);
   mem.set64(thread + Thread.clearChildTid, 0);
+  ownLocksAgain(t);
   mem.setU32(guest + Guest.exitSignal, SIGCHLD);
   mem.setU32(guest + Guest.hasExeced, 1);
 }

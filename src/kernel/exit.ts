@@ -18,6 +18,7 @@ import { releaseFiles } from './files/filesTable.js';
 import { releaseFs } from './files/fsRecord.js';
 import { releaseVforkParent } from './fork.js';
 import { futexWake } from './futex.js';
+import { beginLeaving, leaveLocks } from './futexPi.js';
 import { orderExitLocked } from './guestRecords.js';
 import { walkRobustList } from './robustList.js';
 import { retargetLocked } from './signals/pendingSignals.js';
@@ -145,7 +146,9 @@ export function endThread(t: ThreadContext): void {
  * address space back.
  */
 export function leaveAddressSpace(t: ThreadContext): void {
+  beginLeaving(t);
   walkRobustList(t);
+  leaveLocks(t);
   clearChildTid(t);
   releaseVforkParent(t);
 }

@@ -1,132 +1,29 @@
-import { FAULT_MAPERR, UserFault } from '../memory/caller.js';
-import { MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
-import { type MappingSnapshot, snapshotMapping } from '../memory/mappingTree.js';
 import { atomicUpdateU32, loadU32 } from '../memory/userAccess.js';
-import { allocateBlock } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
-import { park, parkTicket, unpark } from '../sync/park.js';
-import { FutexBucket, FutexWaiter } from '../sync/records/futex.js';
-import { MACHINE, Machine } from '../sync/records/machine.js';
-import { MAPPING_SHARED } from '../sync/records/mapping.js';
+import { park, parkTicket } from '../sync/park.js';
+import { FUTEX_PLAIN, FutexBucket, FutexWaiter } from '../sync/records/futex.js';
 import { Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { EAGAIN, EINVAL, ENOSYS, ERESTARTSYS, ETIMEDOUT, SyscallError } from './errno.js';
+import {
+  appendLocked,
+  type FutexKey,
+  firstKey,
+  keyOf,
+  lockTwo,
+  matches,
+  moveLocked,
+  releaseLocked,
+  secondKey,
+  setWaiterKey,
+  unlockTwo,
+  waiterPriority,
+  wakeDue,
+  withdraw,
+} from './futexQueue.js';
 import type { ThreadContext } from './threadContext.js';
 
-/**
- * Futexes: futex(2). Waiters queue in hash buckets in shared memory, keyed by address space and address (private) or
- * by mapped object and place in it (shared). A bucket's lock is held over the look at the futex word; reading the word
- * enters GUEST mode, which is allowed because no thread in GUEST mode ever needs a bucket. Lock order: buckets by
- * ascending address, page-table and frame locks below them.
- */
-const BUCKETS = 1024;
-
-/** Makes the machine's buckets. */
-export function initFutexes(mem: SharedMemory, owner: number): void {
-  mem.setU32(MACHINE + Machine.futexBuckets, allocateBlock(mem, BUCKETS * FutexBucket.SIZE, owner));
-  mem.setU32(MACHINE + Machine.futexBucketCount, BUCKETS);
-}
-
-/** Makes the waiter record of a new thread. */
-export function createFutexWaiter(mem: SharedMemory, thread: number, owner: number): number {
-  const waiter = allocateBlock(mem, FutexWaiter.SIZE, owner);
-  mem.setU32(waiter + FutexWaiter.thread, thread);
-  return waiter;
-}
-
-/** What a futex word is known by. */
-export interface FutexKey {
-  space: number;
-  low: number;
-  high: number;
-  bucket: number;
-}
-
-/** One key a worker for each of the two addresses of an operation, so that no call allocates. */
-const firstKey: FutexKey = { space: 0, low: 0, high: 0, bucket: 0 };
-const secondKey: FutexKey = { space: 0, low: 0, high: 0, bucket: 0 };
-
-/**
- * The key of the futex word at `va`. Throws SyscallError EINVAL for a misaligned address, UserFault for a shared one that
- * cannot be read.
- */
-function keyOf(t: ThreadContext, va: number, shared: boolean, key: FutexKey): FutexKey {
-  if (va % 4 !== 0) throw new SyscallError(EINVAL);
-  if (!shared) {
-    key.space = t.mm;
-    key.low = va >>> 0;
-    key.high = Math.floor(va / 0x1_0000_0000) | 0;
-  } else sharedKey(t, va, key);
-  const hash = Math.imul((key.low >>> 2) ^ Math.imul(key.high, 0x85ebca6b) ^ key.space, 0x9e3779b1);
-  key.bucket = t.mem.getU32(MACHINE + Machine.futexBuckets) + (hash >>> 22) * FutexBucket.SIZE;
-  return key;
-}
-
-const mapping: MappingSnapshot = { start: 0, end: 0, prot: 0, flags: 0, file: 0, object: 0, offset: 0 };
-
-/**
- * A shared futex: the object mapped there and the place in it. In a private mapping it is the address space's own, but
- * other than a private futex at the same address (as in Linux, FUT_OFF_MMSHARED).
- */
-function sharedKey(t: ThreadContext, va: number, key: FutexKey): void {
-  const page = Math.floor(va / MIN_PAGE_SIZE);
-  if (!(va >= 0) || !snapshotMapping(t.mem, t.mm, page, mapping)) throw new UserFault(va, FAULT_MAPERR);
-  let place = va;
-  if ((mapping.flags & MAPPING_SHARED) !== 0 && mapping.object !== 0) {
-    key.space = mapping.object;
-    place = (mapping.offset + page - mapping.start) * MIN_PAGE_SIZE + (va % MIN_PAGE_SIZE);
-  } else key.space = t.mm + 1;
-  key.low = place >>> 0;
-  key.high = Math.floor(place / 0x1_0000_0000) | 0;
-}
-
-function matches(mem: SharedMemory, waiter: number, key: FutexKey): boolean {
-  return (
-    mem.getU32(waiter + FutexWaiter.low) === key.low &&
-    mem.getU32(waiter + FutexWaiter.space) === key.space &&
-    mem.getI32(waiter + FutexWaiter.high) === key.high
-  );
-}
-
-function appendLocked(mem: SharedMemory, bucket: number, waiter: number): void {
-  const last = mem.getU32(bucket + FutexBucket.last);
-  mem.setU32(waiter + FutexWaiter.next, 0);
-  mem.setU32(waiter + FutexWaiter.previous, last);
-  if (last !== 0) mem.setU32(last + FutexWaiter.next, waiter);
-  else mem.setU32(bucket + FutexBucket.first, waiter);
-  mem.setU32(bucket + FutexBucket.last, waiter);
-  mem.atomicStore(waiter + FutexWaiter.bucket, bucket);
-}
-
-/** Takes a waiter out of its bucket's list; FutexWaiter.bucket is the caller's to set. */
-function unlinkLocked(mem: SharedMemory, bucket: number, waiter: number): void {
-  const next = mem.getU32(waiter + FutexWaiter.next);
-  const previous = mem.getU32(waiter + FutexWaiter.previous);
-  if (next !== 0) mem.setU32(next + FutexWaiter.previous, previous);
-  else mem.setU32(bucket + FutexBucket.last, previous);
-  if (previous !== 0) mem.setU32(previous + FutexWaiter.next, next);
-  else mem.setU32(bucket + FutexBucket.first, next);
-}
-
-/**
- * Takes the thread's waiter out of whatever bucket it is in by now (requeue may have moved it). Returns false when it
- * had been woken.
- */
-function withdraw(mem: SharedMemory, waiter: number, owner: number): boolean {
-  for (;;) {
-    const bucket = mem.atomicLoad(waiter + FutexWaiter.bucket) >>> 0;
-    if (bucket === 0) return false;
-    lockMutex(mem, bucket + FutexBucket.lock, owner);
-    if (mem.atomicLoad(waiter + FutexWaiter.bucket) >>> 0 === bucket) {
-      unlinkLocked(mem, bucket, waiter);
-      mem.atomicStore(waiter + FutexWaiter.bucket, 0);
-      mem.atomicAdd(bucket + FutexBucket.waiters, -1);
-      unlockMutex(mem, bucket + FutexBucket.lock, owner);
-      return true;
-    }
-    unlockMutex(mem, bucket + FutexBucket.lock, owner);
-  }
-}
+/** futex(2): waiting for a word, and waking. The operations on locks with an owner are in futexPi.ts. */
 
 /**
  * FUTEX_WAIT and FUTEX_WAIT_BITSET: waits while the word at `va` is `expected`, until woken or `deadline` (monotonic
@@ -154,10 +51,10 @@ export function futexWait(
   lockMutex(mem, lock, thread);
   try {
     if (loadU32(t, va) !== expected >>> 0) return -EAGAIN;
-    mem.setU32(waiter + FutexWaiter.space, key.space);
-    mem.setU32(waiter + FutexWaiter.low, key.low);
-    mem.setI32(waiter + FutexWaiter.high, key.high);
+    setWaiterKey(mem, waiter, key);
     mem.setU32(waiter + FutexWaiter.bitset, bitset);
+    mem.setU32(waiter + FutexWaiter.kind, FUTEX_PLAIN);
+    mem.setU32(waiter + FutexWaiter.priority, waiterPriority(t));
     ticket = parkTicket(mem, thread);
     appendLocked(mem, bucket, waiter);
     queued = true;
@@ -174,33 +71,23 @@ export function futexWait(
   }
 }
 
-/** Threads taken out of their queues whose wake-up is due once the bucket's lock has been given back. */
-const due: number[] = [];
-
-/** Takes up to `count` waiters of `key` whose bitset meets `bitset` off the queue; the bucket's lock is held. */
+/**
+ * Takes up to `count` waiters of `key` whose bitset meets `bitset` off the queue; the bucket's lock is held. −EINVAL when it
+ * comes upon one that waits for a lock (FUTEX_LOCK_PI and its like).
+ */
 function takeLocked(mem: SharedMemory, key: FutexKey, count: number, bitset: number): number {
   const { bucket } = key;
   let taken = 0;
   let next = 0;
   for (let w = mem.getU32(bucket + FutexBucket.first); w !== 0 && taken < count; w = next) {
     next = mem.getU32(w + FutexWaiter.next);
-    if (!matches(mem, w, key) || (mem.getU32(w + FutexWaiter.bitset) & bitset) === 0) continue;
-    due.push(mem.getU32(w + FutexWaiter.thread));
-    unlinkLocked(mem, bucket, w);
-    mem.atomicAdd(bucket + FutexBucket.waiters, -1);
-    mem.atomicStore(w + FutexWaiter.bucket, 0);
+    if (!matches(mem, w, key)) continue;
+    if (mem.getU32(w + FutexWaiter.kind) !== FUTEX_PLAIN) return -EINVAL;
+    if ((mem.getU32(w + FutexWaiter.bitset) & bitset) === 0) continue;
+    releaseLocked(mem, bucket, w);
     taken++;
   }
   return taken;
-}
-
-/**
- * Wakes the threads taken, with no bucket locked: a wake-up takes longer than all the rest. A thread may be gone by now;
- * its record is never anything but a Thread, so a late unpark does no harm.
- */
-function wakeDue(mem: SharedMemory): void {
-  for (const thread of due) unpark(mem, thread);
-  due.length = 0;
 }
 
 /** FUTEX_WAKE and FUTEX_WAKE_BITSET. Returns how many were woken. */
@@ -221,16 +108,6 @@ export function futexWake(
   unlockMutex(mem, lock, t.thread);
   wakeDue(mem);
   return woken;
-}
-
-function lockTwo(mem: SharedMemory, a: number, b: number, owner: number): void {
-  lockMutex(mem, Math.min(a, b) + FutexBucket.lock, owner);
-  if (a !== b) lockMutex(mem, Math.max(a, b) + FutexBucket.lock, owner);
-}
-
-function unlockTwo(mem: SharedMemory, a: number, b: number, owner: number): void {
-  unlockMutex(mem, a + FutexBucket.lock, owner);
-  if (a !== b) unlockMutex(mem, b + FutexBucket.lock, owner);
 }
 
 /**
@@ -254,20 +131,15 @@ export function futexRequeue(
   lockTwo(mem, from.bucket, to.bucket, thread);
   try {
     if (expected !== undefined && loadU32(t, va) !== expected >>> 0) return -EAGAIN;
-    const woken = wakeCount === 0 ? 0 : takeLocked(mem, from, wakeCount, ~0);
+    const woken = takeLocked(mem, from, wakeCount, ~0);
+    if (woken < 0) return woken;
     let next = 0;
     for (let w = mem.getU32(from.bucket + FutexBucket.first); w !== 0 && moved < requeueCount; w = next) {
       next = mem.getU32(w + FutexWaiter.next);
       if (!matches(mem, w, from)) continue;
+      if (mem.getU32(w + FutexWaiter.kind) !== FUTEX_PLAIN) return -EINVAL;
       moved++;
-      mem.setU32(w + FutexWaiter.space, to.space);
-      mem.setU32(w + FutexWaiter.low, to.low);
-      mem.setI32(w + FutexWaiter.high, to.high);
-      if (from.bucket === to.bucket) continue;
-      unlinkLocked(mem, from.bucket, w);
-      mem.atomicAdd(to.bucket + FutexBucket.waiters, 1);
-      mem.atomicAdd(from.bucket + FutexBucket.waiters, -1);
-      appendLocked(mem, to.bucket, w);
+      moveLocked(mem, from, to, w);
     }
     return woken + moved;
   } finally {
@@ -337,10 +209,10 @@ export function futexWakeOp(
     wakeOpCompares(comparison, 0, 0);
     wakeOpResult(op, 0, 0);
     const old = atomicUpdateU32(t, second, (word) => wakeOpResult(op, operand, word | 0)) | 0;
-    let woken = takeLocked(mem, key, Math.max(wakeCount, 1), ~0);
-    if (wakeOpCompares(comparison, old, compareWith))
-      woken += takeLocked(mem, key2, Math.max(wakeCount2, 1), ~0);
-    return woken;
+    const woken = takeLocked(mem, key, Math.max(wakeCount, 1), ~0);
+    if (woken < 0 || !wakeOpCompares(comparison, old, compareWith)) return woken;
+    const more = takeLocked(mem, key2, Math.max(wakeCount2, 1), ~0);
+    return more < 0 ? more : woken + more;
   } finally {
     unlockTwo(mem, key.bucket, key2.bucket, thread);
     wakeDue(mem);

@@ -3,7 +3,7 @@ import { initMutex } from '../sync/mutex.js';
 import { monotonicNow } from '../sync/park.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { initFutexes } from './futex.js';
+import { initFutexes } from './futexQueue.js';
 import { FIRST_TID } from './threadRecords.js';
 import { initTimers } from './timers.js';
 

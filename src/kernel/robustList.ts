@@ -3,12 +3,10 @@ import { compareExchangeU32, loadU32, readI64, readU64 } from '../memory/userAcc
 import { Thread } from '../sync/records/thread.js';
 import { SyscallError } from './errno.js';
 import { futexWake } from './futex.js';
+import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS } from './futexPi.js';
 import type { ThreadContext } from './threadContext.js';
 
 /** Robust futexes: set_robust_list(2), Documentation/locking/robust-futexes; exit_robust_list of kernel/futex/core.c. */
-const FUTEX_WAITERS = 0x8000_0000;
-const FUTEX_OWNER_DIED = 0x4000_0000;
-const FUTEX_TID_MASK = 0x3fff_ffff;
 /** Entries walked at most: the list is the guest's and may be a circle. */
 const ROBUST_LIST_LIMIT = 2048;
 

@@ -6,7 +6,7 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import { SIGNAL_COUNT, Sighand, SignalAction, ThreadSignals } from '../sync/records/signals.js';
 import { NO_RESERVATION, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { createFutexWaiter } from './futex.js';
+import { createFutexWaiter } from './futexQueue.js';
 import { discardSignals } from './signals/pendingSignals.js';
 
 /**

@@ -19,6 +19,7 @@ const programs: [string, string][] = [
   ['mutexes', 'mutexes.c'],
   ['conditions', 'conditions.c'],
   ['threads', 'threads.c'],
+  ['futexes', 'futexes.c'],
   ['signals', 'signals.c'],
   ['numbers', 'numbers.c'],
   ['heap', 'heap.c'],

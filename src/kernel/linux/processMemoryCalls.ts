@@ -50,7 +50,7 @@ function copyRemote(c: Caller, va: number, bytes: Uint8Array, write: boolean): b
 }
 
 /** Whether the caller may read and write the memory of process `pid` (ptrace(2): PTRACE_MODE_ATTACH_REALCREDS). */
-function mayAccess(t: ThreadContext, pid: number): boolean {
+export function mayAccessProcess(t: ThreadContext, pid: number): boolean {
   const { mem } = t;
   if (pid === mem.getU32(t.guest + Guest.pid)) return true;
   const user = mem.getU32(t.guest + Guest.uids);
@@ -76,7 +76,7 @@ function transfer(
   const theirs = vectorAt(t, remote, remoteCount).filter(({ length }) => length > 0);
   if (theirs.length === 0) return 0;
   const result = withProcess(t, pid, (process) =>
-    mayAccess(t, pid) ? copyVectors(t, process, mine, theirs, write) : -EPERM,
+    mayAccessProcess(t, pid) ? copyVectors(t, process, mine, theirs, write) : -EPERM,
   );
   return result ?? -ESRCH;
 }

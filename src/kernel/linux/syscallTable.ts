@@ -1,5 +1,6 @@
 import { capabilityCalls } from './capabilityCalls.js';
 import { fileCalls } from './fileCalls.js';
+import { futexCalls } from './futexCalls.js';
 import { memoryCalls } from './memoryCalls.js';
 import { pathCalls } from './pathCalls.js';
 import { pidFdCalls } from './pidFdCalls.js';
@@ -20,6 +21,7 @@ import { timeCalls } from './timeCalls.js';
 const topics: readonly SyscallTable[] = [
   capabilityCalls,
   fileCalls,
+  futexCalls,
   memoryCalls,
   pathCalls,
   pidFdCalls,

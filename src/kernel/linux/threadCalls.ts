@@ -1,46 +1,15 @@
-import { copyIn, write64 } from '../../memory/userAccess.js';
-import { withMutex } from '../../sync/mutex.js';
-import { monotonicNow } from '../../sync/park.js';
-import { Guest } from '../../sync/records/guest.js';
+import { copyIn } from '../../memory/userAccess.js';
 import { Mm } from '../../sync/records/mm.js';
 import { ATTENTION_EXIT, Thread } from '../../sync/records/thread.js';
 import { quiesceOthers } from '../../sync/safepoint.js';
-import { realtimeOffset } from '../clock.js';
 import { CLONE_PARENT_SETTID, CLONE_PIDFD, cloneThread } from '../clone.js';
-import {
-  E2BIG,
-  EINVAL,
-  ENOSYS,
-  EPERM,
-  ERESTART_RESTARTBLOCK,
-  ERESTARTSYS,
-  ESRCH,
-  SyscallError,
-} from '../errno.js';
+import { E2BIG, EINVAL, EPERM } from '../errno.js';
 import { exitGroup } from '../exit.js';
-import { futexRequeue, futexWait, futexWake, futexWakeOp } from '../futex.js';
-import { threadByTidLocked } from '../guestRecords.js';
 import type { ThreadContext } from '../threadContext.js';
-import { readTimespec } from './structsTime.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
-/** Threads: clone, exit, futex, robust lists, ids, membarrier. */
-const FUTEX_PRIVATE_FLAG = 128;
-const FUTEX_CLOCK_REALTIME = 256;
-const FUTEX_CMD_MASK = ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
-const FUTEX_WAIT = 0;
-const FUTEX_WAKE = 1;
-const FUTEX_REQUEUE = 3;
-const FUTEX_CMP_REQUEUE = 4;
-const FUTEX_WAKE_OP = 5;
-const FUTEX_WAIT_BITSET = 9;
-const FUTEX_WAKE_BITSET = 10;
-const ANY = 0xffff_ffff | 0;
-
-/** Value of Thread.restartKind: a futex wait with a deadline. (RESTART_SLEEP of timeCalls.ts is 1.) */
-export const RESTART_FUTEX = 2;
-
+/** Threads: clone, exit, ids, membarrier. */
 /** clone(flags, stack, parent_tid, tls, child_tid): RISC-V has CLONE_BACKWARDS. */
 function clone(
   t: ThreadContext,
@@ -121,109 +90,9 @@ function exitGroupCall(t: ThreadContext, code: number): number {
   return 0;
 }
 
-/** FUTEX_WAIT and FUTEX_WAIT_BITSET: with a deadline, a call that a signal interrupts keeps it when it goes on. */
-function waitOrRestart(
-  t: ThreadContext,
-  va: number,
-  op: number,
-  value: number,
-  value3: number,
-  deadline: number,
-): number {
-  const bitset = (op & FUTEX_CMD_MASK) === FUTEX_WAIT ? ANY : value3 | 0;
-  const result = futexWait(t, va, value | 0, deadline, bitset, (op & FUTEX_PRIVATE_FLAG) === 0);
-  if (result !== -ERESTARTSYS || deadline === Infinity) return result;
-  const { mem, thread } = t;
-  mem.setU32(thread + Thread.restartKind, RESTART_FUTEX);
-  mem.f64[(thread + Thread.restartDeadline) >>> 3] = deadline;
-  return -ERESTART_RESTARTBLOCK;
-}
-
-/** restart_syscall of a futex wait: the argument registers are still those of the futex call. */
-export function restartFutexWait(
-  t: ThreadContext,
-  va: number,
-  operation: number,
-  value: number,
-  value3: number,
-): number {
-  const deadline = t.mem.f64[(t.thread + Thread.restartDeadline) >>> 3];
-  return waitOrRestart(t, va, operation | 0, value, value3, deadline);
-}
-
-function futex(
-  t: ThreadContext,
-  va: number,
-  operation: number,
-  value: number,
-  timeout: number,
-  second: number,
-  value3: number,
-): number {
-  const op = operation | 0;
-  const shared = (op & FUTEX_PRIVATE_FLAG) === 0;
-  const command = op & FUTEX_CMD_MASK;
-  if (
-    (op & FUTEX_CLOCK_REALTIME) !== 0 &&
-    command !== FUTEX_WAIT_BITSET &&
-    command !== FUTEX_WAIT &&
-    command !== 11 &&
-    command !== 13
-  )
-    return -ENOSYS;
-  switch (command) {
-    case FUTEX_WAIT:
-    case FUTEX_WAIT_BITSET: {
-      let deadline = Infinity;
-      if (timeout !== 0) {
-        deadline = readTimespec(t, timeout);
-        if (command === FUTEX_WAIT) deadline += monotonicNow();
-        else if ((op & FUTEX_CLOCK_REALTIME) !== 0) deadline -= realtimeOffset(t.mem);
-      }
-      return waitOrRestart(t, va, op, value, value3, deadline);
-    }
-    case FUTEX_WAKE:
-      return futexWake(t, va, value | 0, ANY, shared);
-    case FUTEX_WAKE_BITSET:
-      return futexWake(t, va, value | 0, value3 | 0, shared);
-    // The fourth argument is a count here (val2), not a pointer.
-    case FUTEX_REQUEUE:
-      return futexRequeue(t, va, value | 0, timeout | 0, second, undefined, shared);
-    case FUTEX_CMP_REQUEUE:
-      return futexRequeue(t, va, value | 0, timeout | 0, second, value3 | 0, shared);
-    case FUTEX_WAKE_OP:
-      return futexWakeOp(t, va, value | 0, timeout | 0, second, value3 | 0, shared);
-    default:
-      return -ENOSYS;
-  }
-}
-
 function setTidAddress(t: ThreadContext, va: number): number {
   t.mem.set64(t.thread + Thread.clearChildTid, va);
   return t.tid;
-}
-
-const ROBUST_LIST_HEAD_SIZE = 24;
-
-function setRobustList(t: ThreadContext, head: number, size: number): number {
-  if (size !== ROBUST_LIST_HEAD_SIZE) return -EINVAL;
-  t.mem.set64(t.thread + Thread.robustList, head);
-  return 0;
-}
-
-function getRobustList(t: ThreadContext, pid: number, headPointer: number, sizePointer: number): number {
-  const { mem, guest } = t;
-  let head = mem.getU64(t.thread + Thread.robustList);
-  if ((pid | 0) !== 0) {
-    head = withMutex(mem, guest + Guest.threadsLock, t.thread, () => {
-      const target = threadByTidLocked(mem, guest, pid | 0);
-      if (target === 0) throw new SyscallError(ESRCH);
-      return mem.getU64(target + Thread.robustList);
-    });
-  }
-  write64(t, sizePointer, ROBUST_LIST_HEAD_SIZE);
-  write64(t, headPointer, head);
-  return 0;
 }
 
 // --- membarrier(2) ---
@@ -267,10 +136,7 @@ export const threadCalls: SyscallTable = {
   [SYS.SYS_clone3]: syscall('clone3', ['pointer', 'size'], clone3),
   [SYS.SYS_exit]: syscall('exit', ['int'], exit),
   [SYS.SYS_exit_group]: syscall('exit_group', ['int'], exitGroupCall),
-  [SYS.SYS_futex]: syscall('futex', ['pointer', 'futexOp', 'int', 'pointer', 'pointer', 'hex'], futex),
   [SYS.SYS_set_tid_address]: syscall('set_tid_address', ['pointer'], setTidAddress),
-  [SYS.SYS_set_robust_list]: syscall('set_robust_list', ['pointer', 'size'], setRobustList),
-  [SYS.SYS_get_robust_list]: syscall('get_robust_list', ['int', 'pointer', 'pointer'], getRobustList),
   [SYS.SYS_gettid]: syscall('gettid', [], (t) => t.tid),
   [SYS.SYS_membarrier]: syscall('membarrier', ['int', 'hex', 'int'], membarrier),
 };

@@ -46,6 +46,7 @@ import {
   timerStateLocked,
   withTimers,
 } from '../timers.js';
+import { RESTART_FUTEX, restartFutexWait } from './futexCalls.js';
 import { SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, Sigevent } from './structsSignal.js';
 import {
   ItimerSpec,
@@ -57,7 +58,6 @@ import {
 } from './structsTime.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
-import { RESTART_FUTEX, restartFutexWait } from './threadCalls.js';
 
 /** Clocks, sleeping and timers. */
 const TIMER_ABSTIME = 1;

@@ -23,4 +23,26 @@ export const FutexWaiter = record({
   low: u32,
   high: u32,
   bitset: u32,
+
+  // --- Under the bucket's lock while it is queued, else the waiting thread's own. ---
+  /** FUTEX_PLAIN … FUTEX_INHERITED. */
+  kind: u32,
+  /** Real-time priority of the thread when it began to wait. */
+  priority: u32,
+  /** FUTEX_LOCK: who holds the lock: its id, and its record, which may be another thread's by now. */
+  ownerTid: u32,
+  ownerThread: pointer,
+  /** FUTEX_REQUEUE_LOCK: the lock that the waiter is to be moved to, as `space`, `low` and `high` name a word. */
+  targetSpace: u32,
+  targetLow: u32,
+  targetHigh: u32,
 });
+
+/** Waits for the word to change. */
+export const FUTEX_PLAIN = 0;
+/** Waits for a priority-inheritance lock, which it is given by FUTEX_UNLOCK_PI. */
+export const FUTEX_LOCK = 1;
+/** Waits for the word, and will be moved to a lock (FUTEX_WAIT_REQUEUE_PI). */
+export const FUTEX_REQUEUE_LOCK = 2;
+/** Was FUTEX_LOCK, and the owner has died: has the lock, and is still queued until it has written that into the word. */
+export const FUTEX_INHERITED = 3;

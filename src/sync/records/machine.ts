@@ -122,6 +122,8 @@ export const Machine = record({
   lockHistogram: pointer,
   /** Threads asleep in `park`. Atomic. */
   threadsAsleep: i32,
+  /** Threads that wait for a lock with an owner (kernel/futexPi.ts), counted before they are queued. Atomic. */
+  lockWaiters: i32,
 });
 
 /** A thread host: one worker of the pool. */

@@ -144,7 +144,14 @@ export const Thread = record({
   affinity: array(u32, 2),
   /** 1 while the thread may be asleep in `park`, so that it takes a notification to wake it. Atomic. */
   asleep: i32,
+  /** FUTEXES_*: whether the thread may still own locks that others wait for (kernel/futexPi.ts). Atomic. */
+  futexState: i32,
 });
+
+/** The thread runs; it gives its locks up (exit, exec); it has done so. */
+export const FUTEXES_OWNED = 0;
+export const FUTEXES_LEAVING = 1;
+export const FUTEXES_LEFT = 2;
 
 export const TIER_INTERPRETER = 0;
 export const TIER_TRANSLATED = 1;
