@@ -1,4 +1,5 @@
 import { COMPRESSED_BUCKETS, type CompressedRow } from '../isa/compressed.js';
+import { WITHOUT_C } from '../isa/extensions.js';
 import type { ImmediateKind, Instruction } from '../isa/instruction.js';
 import { INSTRUCTIONS } from '../isa/instructions.js';
 import { CODE_SLOTS, CodePage } from '../sync/records/codePage.js';
@@ -100,6 +101,7 @@ function where(condition: I32, needed: number, available: I32): I32 {
 function writeExpand(f: FunctionBuilder): void {
   const half = f.param('i32', 0);
   const extensions = f.param('i32', 1);
+  f.if(i32.and(extensions, c(WITHOUT_C)), () => f.return(c(0)));
   const bucket = i32.or(i32.and(i32.shr_u(half, c(11)), c(0x1c)), i32.and(half, c(3)));
   dispatch(f, bucket, COMPRESSED_BUCKETS, (row: CompressedRow) => {
     f.if(where(i32.eq(i32.and(half, c(row.mask)), c(row.match)), row.extensions, extensions), () => {

@@ -1,4 +1,4 @@
-import { ALL_EXTENSIONS, NO_EXTENSIONS, ZCB } from './extensions.js';
+import { ALL_EXTENSIONS, NO_EXTENSIONS, WITHOUT_C, ZCB } from './extensions.js';
 
 /**
  * The C extension of RV64, and Zcb, as a table: each compressed instruction is some fixed bits of the 32-bit instruction it stands
@@ -313,6 +313,7 @@ export const COMPRESSED_BUCKETS: readonly (readonly CompressedRow[])[] = buckets
  * reserved by a processor with `extensions`. HINTs expand to instructions that write x0.
  */
 export function expandCompressed(half: number, available = ALL_EXTENSIONS): number {
+  if (available & WITHOUT_C) return 0;
   for (const { mask, match, base, moves, sign, extensions } of buckets[compressedBucket(half)]) {
     if ((half & mask) !== match || (extensions & ~available) !== 0) continue;
     let word = base;

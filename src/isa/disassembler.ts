@@ -1,5 +1,5 @@
 import { decode } from './decoder.js';
-import { ALL_EXTENSIONS, EXTENSIONS } from './extensions.js';
+import { ALL_EXTENSIONS, EXTENSIONS, withImplied } from './extensions.js';
 import { loadableConstants } from './floatingPointAdditional.js';
 import type { Decoded } from './instruction.js';
 
@@ -30,11 +30,13 @@ export function disassemble(raw: number, pc: number): string {
 }
 
 /**
- * Names of the extensions that the instruction `raw` needs and a processor with `extensions` does not have; none when it is
- * legal there, or nowhere.
+ * Names of the extensions that the instruction `raw` needs and a processor with `extensions` does not have, one where any of several
+ * will do; none when it is legal there, or nowhere.
  */
 export function missingExtensions(raw: number, extensions: number): string[] {
   if (decode(raw, extensions) !== undefined || decode(raw) === undefined) return [];
+  const one = EXTENSIONS.find(({ bit }) => decode(raw, withImplied(extensions | bit)) !== undefined);
+  if (one !== undefined) return [one.name];
   return EXTENSIONS.filter(
     ({ bit }) => decode(raw, ALL_EXTENSIONS & ~bit) === undefined && !(extensions & bit),
   ).map(({ name }) => name);
@@ -88,6 +90,8 @@ function operand(kind: string, decoded: Decoded, pc: number, csr: string | undef
     case '>':
     case '<':
       return hex(immediate);
+    case 'Y':
+      return hex(immediate & 15);
     case 'u':
       return hex((immediate >>> 12) & 0xfffff);
     case 'V':

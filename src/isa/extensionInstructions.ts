@@ -5,6 +5,7 @@ import {
   F4,
   FUNCT3,
   FUNCT6,
+  FUNCT7,
   I,
   LOAD_FP,
   MADD,
@@ -25,7 +26,27 @@ import {
   STORE_FP,
   SYSTEM,
 } from './encodings.js';
-import { ZAWRS, ZBA, ZBB, ZBC, ZBS, ZFA, ZFH, ZFHMIN, ZICBOM, ZICBOZ, ZICOND } from './extensions.js';
+import {
+  ZAWRS,
+  ZBA,
+  ZBB,
+  ZBB_ZBKB,
+  ZBC,
+  ZBC_ZBKC,
+  ZBKB,
+  ZBKX,
+  ZBS,
+  ZFA,
+  ZFH,
+  ZFHMIN,
+  ZICBOM,
+  ZICBOZ,
+  ZICOND,
+  ZKND,
+  ZKND_ZKNE,
+  ZKNE,
+  ZKNH,
+} from './extensions.js';
 
 /** Rows of the extensions beyond RV64GC, each with the extensions it needs. */
 
@@ -65,9 +86,6 @@ const BIT_MANIPULATION: readonly Row[] = [
     ['slli.uw', 'd,s,>', MAJOR | FUNCT3 | FUNCT6, OP_IMM_32 | (1 << 12) | (0x02 << 26)],
   ]),
   ...needing(ZBB, [
-    R('andn', 'd,s,t', OP, 7, 0x20),
-    R('orn', 'd,s,t', OP, 6, 0x20),
-    R('xnor', 'd,s,t', OP, 4, 0x20),
     unary('clz', OP_IMM, 1, 0x600),
     unary('ctz', OP_IMM, 1, 0x601),
     unary('cpop', OP_IMM, 1, 0x602),
@@ -81,20 +99,22 @@ const BIT_MANIPULATION: readonly Row[] = [
     R('minu', 'd,s,t', OP, 5, 0x05),
     R('max', 'd,s,t', OP, 6, 0x05),
     R('maxu', 'd,s,t', OP, 7, 0x05),
+    unary('orc.b', OP_IMM, 5, 0x287),
+  ]),
+  ...needing(ZBB_ZBKB, [
+    R('andn', 'd,s,t', OP, 7, 0x20),
+    R('orn', 'd,s,t', OP, 6, 0x20),
+    R('xnor', 'd,s,t', OP, 4, 0x20),
     R('rol', 'd,s,t', OP, 1, 0x30),
     R('ror', 'd,s,t', OP, 5, 0x30),
     SHIFT('rori', 5, 0x18),
     R('rolw', 'd,s,t', OP_32, 1, 0x30),
     R('rorw', 'd,s,t', OP_32, 5, 0x30),
     R('roriw', 'd,s,<', OP_IMM_32, 5, 0x30),
-    unary('orc.b', OP_IMM, 5, 0x287),
     unary('rev8', OP_IMM, 5, 0x6b8),
   ]),
-  ...needing(ZBC, [
-    R('clmul', 'd,s,t', OP, 1, 0x05),
-    R('clmulr', 'd,s,t', OP, 2, 0x05),
-    R('clmulh', 'd,s,t', OP, 3, 0x05),
-  ]),
+  ...needing(ZBC, [R('clmulr', 'd,s,t', OP, 2, 0x05)]),
+  ...needing(ZBC_ZBKC, [R('clmul', 'd,s,t', OP, 1, 0x05), R('clmulh', 'd,s,t', OP, 3, 0x05)]),
   ...needing(ZBS, [
     R('bclr', 'd,s,t', OP, 1, 0x24),
     SHIFT('bclri', 1, 0x12),
@@ -106,6 +126,47 @@ const BIT_MANIPULATION: readonly Row[] = [
     SHIFT('bseti', 1, 0x0a),
   ]),
   ...needing(ZICOND, [R('czero.eqz', 'd,s,t', OP, 5, 0x07), R('czero.nez', 'd,s,t', OP, 7, 0x07)]),
+];
+
+/** aes64ks1i: the round's number in the low bits of rs2; those above 10 are illegal, so there are three rows. */
+const keySchedule = (mask: number, round: number): Row => [
+  'aes64ks1i',
+  'd,s,Y',
+  MAJOR | FUNCT3 | FUNCT7 | ((0x10 | mask) << 20),
+  OP_IMM | (1 << 12) | (0x18 << 25) | ((0x10 | round) << 20),
+];
+
+const CRYPTOGRAPHY: readonly Row[] = [
+  // Behind Zbb's zext.h, which is a packw with x0.
+  ...needing(ZBKB, [
+    R('pack', 'd,s,t', OP, 4, 0x04),
+    R('packh', 'd,s,t', OP, 7, 0x04),
+    R('packw', 'd,s,t', OP_32, 4, 0x04),
+    unary('brev8', OP_IMM, 5, 0x687),
+  ]),
+  ...needing(ZBKX, [R('xperm4', 'd,s,t', OP, 2, 0x14), R('xperm8', 'd,s,t', OP, 4, 0x14)]),
+  ...needing(ZKNE, [R('aes64es', 'd,s,t', OP, 0, 0x19), R('aes64esm', 'd,s,t', OP, 0, 0x1b)]),
+  ...needing(ZKND, [
+    R('aes64ds', 'd,s,t', OP, 0, 0x1d),
+    R('aes64dsm', 'd,s,t', OP, 0, 0x1f),
+    unary('aes64im', OP_IMM, 1, 0x300),
+  ]),
+  ...needing(ZKND_ZKNE, [
+    keySchedule(0x8, 0),
+    keySchedule(0xe, 8),
+    keySchedule(0xf, 10),
+    R('aes64ks2', 'd,s,t', OP, 0, 0x3f),
+  ]),
+  ...needing(ZKNH, [
+    unary('sha256sum0', OP_IMM, 1, 0x100),
+    unary('sha256sum1', OP_IMM, 1, 0x101),
+    unary('sha256sig0', OP_IMM, 1, 0x102),
+    unary('sha256sig1', OP_IMM, 1, 0x103),
+    unary('sha512sum0', OP_IMM, 1, 0x104),
+    unary('sha512sum1', OP_IMM, 1, 0x105),
+    unary('sha512sig0', OP_IMM, 1, 0x106),
+    unary('sha512sig1', OP_IMM, 1, 0x107),
+  ]),
 ];
 
 const CACHE_BLOCKS: readonly Row[] = [
@@ -183,6 +244,7 @@ const HALF: readonly Row[] = [
 /** The rows, in the order they are put behind those of RV64GC. */
 export const EXTENSION_ROWS: readonly Row[] = [
   ...BIT_MANIPULATION,
+  ...CRYPTOGRAPHY,
   ...CACHE_BLOCKS,
   ...ADDITIONAL_FLOAT,
   ...HALF,

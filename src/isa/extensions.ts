@@ -1,5 +1,6 @@
 /**
- * The extensions beyond RV64GC that this processor may have. RV64GC itself (with Zicsr, Zifencei, Zicntr) is always there. A set
+ * The extensions beyond RV64GC that this processor may have. RV64GC itself (with Zicsr, Zifencei, Zicntr) is always
+ * there, but for C where it is switched off. A set
  * of extensions is a bit mask, so that it fits into a record and into a test of the predecoder.
  */
 
@@ -16,6 +17,19 @@ export const ZICBOP = 1 << 9;
 export const ZICBOZ = 1 << 10;
 export const ZAWRS = 1 << 11;
 export const ZCB = 1 << 12;
+export const ZBKB = 1 << 13;
+export const ZBKC = 1 << 14;
+export const ZBKX = 1 << 15;
+export const ZKND = 1 << 16;
+export const ZKNE = 1 << 17;
+export const ZKNH = 1 << 18;
+/** What two extensions have in common, either of which brings it: rotations and logic, products without carry, the key schedule. */
+export const ZBB_ZBKB = 1 << 19;
+export const ZBC_ZBKC = 1 << 20;
+export const ZKND_ZKNE = 1 << 21;
+/** The one thing of RV64GC that a processor can lack: compressed instructions. */
+export const WITHOUT_C = 1 << 22;
+const SHARED = ZBB_ZBKB | ZBC_ZBKC | ZKND_ZKNE;
 
 /** RV64GC alone. */
 export const NO_EXTENSIONS = 0;
@@ -56,20 +70,32 @@ export const EXTENSIONS: readonly Extension[] = [
   extension('zfhmin', ZFHMIN, false, 28),
   extension('zcb', ZCB, false, 44),
   extension('zba', ZBA, true, 3),
-  extension('zbb', ZBB, true, 4),
-  extension('zbc', ZBC, true, 7),
+  extension('zbb', ZBB, true, 4, ZBB_ZBKB),
+  extension('zbc', ZBC, true, 7, ZBC_ZBKC),
+  extension('zbkb', ZBKB, false, 8, ZBB_ZBKB),
+  extension('zbkc', ZBKC, false, 9, ZBC_ZBKC),
+  extension('zbkx', ZBKX, false, 10),
   extension('zbs', ZBS, true, 5),
+  extension('zknd', ZKND, false, 11, ZKND_ZKNE),
+  extension('zkne', ZKNE, false, 12, ZKND_ZKNE),
+  extension('zknh', ZKNH, false, 13),
 ];
 
 /** Every extension there is. */
-export const ALL_EXTENSIONS = EXTENSIONS.reduce((all, { bit }) => all | bit, 0);
-/** The extensions of the processor `rv64`. */
-export const USUAL_EXTENSIONS = EXTENSIONS.reduce((all, { bit, usual }) => (usual ? all | bit : all), 0);
+export const ALL_EXTENSIONS = EXTENSIONS.reduce((all, { bit }) => all | bit, SHARED);
 
 /** `extensions` with those that they bring along. */
 export function withImplied(extensions: number): number {
-  return EXTENSIONS.reduce((all, { bit, implies }) => (all & bit ? all | implies : all), extensions);
+  return EXTENSIONS.reduce(
+    (all, { bit, implies }) => (all & bit ? all | implies : all),
+    extensions & ~SHARED,
+  );
 }
+
+/** The extensions of the processor `rv64`. */
+export const USUAL_EXTENSIONS = withImplied(
+  EXTENSIONS.reduce((all, { bit, usual }) => (usual ? all | bit : all), 0),
+);
 
 /** The ISA string of a processor, as /proc/cpuinfo has it. */
 export function isaString(extensions: number): string {
@@ -78,5 +104,6 @@ export function isaString(extensions: number): string {
   const control = EXTENSIONS.filter(({ name }) => name.startsWith('zi'));
   const others = EXTENSIONS.filter(({ name }) => !name.startsWith('zi'));
   const always = ['zicntr', 'zicsr', 'zifencei', 'zihintntl', 'zihintpause'];
-  return ['rv64imafdc', ...[...has(control), ...always].sort(), ...has(others)].join('_');
+  const base = extensions & WITHOUT_C ? 'rv64imafd' : 'rv64imafdc';
+  return [base, ...[...has(control), ...always].sort(), ...has(others)].join('_');
 }

@@ -10,7 +10,7 @@ import type { Semantics } from './builder.js';
  * p a     branch and jump target            m        rounding mode (5 and 6 are illegal)
  * 0(s)    base without offset               E Z      CSR number, 5-bit CSR immediate
  * P Q     fence predecessor, successor      A        aq/rl suffix of the mnemonic
- * V       number of a constant of Zfa's fli
+ * V       number of a constant of Zfa's fli    Y    round of aes64ks1i
  */
 export interface Instruction {
   readonly mnemonic: string;

@@ -37,12 +37,29 @@ import {
   SYSTEM,
 } from './encodings.js';
 import { EXTENSION_ROWS } from './extensionInstructions.js';
-import { NO_EXTENSIONS, ZAWRS, ZBC, ZFA, ZFH, ZFHMIN, ZICBOM, ZICBOZ } from './extensions.js';
+import {
+  NO_EXTENSIONS,
+  ZAWRS,
+  ZBC,
+  ZBC_ZBKC,
+  ZBKB,
+  ZBKX,
+  ZFA,
+  ZFH,
+  ZFHMIN,
+  ZICBOM,
+  ZICBOZ,
+  ZKND,
+  ZKND_ZKNE,
+  ZKNE,
+  ZKNH,
+} from './extensions.js';
 import { floatingPointSemantics } from './floatingPoint.js';
 import { additionalFloatSemantics } from './floatingPointAdditional.js';
 import { halfSemantics } from './floatingPointHalf.js';
 import type { Flow, ImmediateKind, Instruction } from './instruction.js';
 import { integerSemantics } from './integer.js';
+import { scalarCryptographySemantics } from './scalarCryptography.js';
 
 /**
  * Every 32-bit instruction, one row each: RV64IMAFD_Zicsr_Zifencei here (unprivileged ISA manual, "RV32/64G Instruction Set
@@ -226,13 +243,28 @@ const SEMANTICS: Readonly<Record<string, Semantics>> = {
   ...atomicAndSystemSemantics,
   ...floatingPointSemantics,
   ...bitManipulationSemantics,
+  ...scalarCryptographySemantics,
   ...cacheBlockSemantics,
   ...additionalFloatSemantics,
   ...halfSemantics,
 };
 
 /** Extensions whose instructions are seldom executed even by programs that use them. */
-const RARE = ZBC | ZFA | ZFH | ZFHMIN | ZICBOM | ZICBOZ | ZAWRS;
+const RARE =
+  ZBC |
+  ZBC_ZBKC |
+  ZBKB |
+  ZBKX |
+  ZKND |
+  ZKNE |
+  ZKND_ZKNE |
+  ZKNH |
+  ZFA |
+  ZFH |
+  ZFHMIN |
+  ZICBOM |
+  ZICBOZ |
+  ZAWRS;
 
 const EXITS = new Set(['ecall', 'ebreak', 'fence.i']);
 
@@ -250,7 +282,7 @@ function immediateOf(operands: string): ImmediateKind {
   if (operands.includes('u')) return 'U';
   if (operands.includes('a')) return 'J';
   if (operands.includes('>')) return 'shift6';
-  if (operands.includes('<')) return 'shift5';
+  if (/[<Y]/.test(operands)) return 'shift5';
   if (/[ZV]/.test(operands)) return 'csrImmediate';
   return 'none';
 }

@@ -1,7 +1,8 @@
 import type { Caller } from '../memory/caller.js';
 import { copyOut } from '../memory/userAccess.js';
 import { targetPageSize } from '../mm/pageRange.js';
-import { checkArguments, HWCAP, mapStack, noteStack, type StackRequest } from './initialStack.js';
+import { Mm } from '../sync/records/mm.js';
+import { checkArguments, hwcap, mapStack, noteStack, type StackRequest } from './initialStack.js';
 
 /**
  * The stack a FreeBSD program starts on, as exec_copyout_strings and elf64_freebsd_copyout_auxargs lay it out: at the top
@@ -96,7 +97,7 @@ export function buildFreebsdStack(c: Caller, request: FreebsdStackRequest): Free
     [AT_PAGESIZES, pageSizes],
     [AT_PAGESIZESLEN, PAGE_SIZES_SIZE],
     [AT_STACKPROT, prot],
-    [AT_HWCAP, HWCAP],
+    [AT_HWCAP, hwcap(c.mem.getU32(c.mm + Mm.extensions))],
     [AT_ARGC, argv.length],
     [AT_ARGV, argvAt],
     [AT_ENVC, envp.length],

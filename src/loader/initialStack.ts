@@ -1,3 +1,4 @@
+import { WITHOUT_C } from '../isa/extensions.js';
 import type { Caller } from '../memory/caller.js';
 import {
   MAP_ANONYMOUS,
@@ -60,8 +61,11 @@ const AT_RANDOM = 25;
 const AT_EXECFN = 31;
 const AT_SYSINFO_EHDR = 33;
 
-/** One bit a letter of the ISA string: I, M, A, F, D, C (asm/hwcap.h). */
-export const HWCAP = [...'IMAFDC'].reduce((bits, c) => bits | (1 << (c.charCodeAt(0) - 65)), 0);
+/** One bit a letter of the ISA string of a processor with `extensions`: I, M, A, F, D, C (asm/hwcap.h). */
+export function hwcap(extensions: number): number {
+  const letters = extensions & WITHOUT_C ? 'IMAFD' : 'IMAFDC';
+  return [...letters].reduce((bits, c) => bits | (1 << (c.charCodeAt(0) - 65)), 0);
+}
 
 export interface StackRequest {
   readonly program: LoadedProgram;
@@ -131,7 +135,7 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
   const auxv: [number, number][] = [];
   if (request.sysinfoEhdr !== undefined) auxv.push([AT_SYSINFO_EHDR, request.sysinfoEhdr]);
   auxv.push(
-    [AT_HWCAP, HWCAP],
+    [AT_HWCAP, hwcap(c.mem.getU32(c.mm + Mm.extensions))],
     [AT_PAGESZ, targetPageSize(c)],
     [AT_CLKTCK, 100],
     [AT_PHDR, program.phdr],

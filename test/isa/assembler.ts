@@ -159,6 +159,7 @@ function encode(
         break;
       case '>':
       case '<':
+      case 'Y':
         word |= number(text) << 20;
         break;
       case 'u':

@@ -1,9 +1,21 @@
 import { describe, expect, test } from 'vitest';
 import { expandCompressed } from '../../src/isa/compressed.js';
 import { decode } from '../../src/isa/decoder.js';
-import { NO_EXTENSIONS } from '../../src/isa/extensions.js';
+import {
+  ALL_EXTENSIONS,
+  NO_EXTENSIONS,
+  USUAL_EXTENSIONS,
+  WITHOUT_C,
+  withImplied,
+  ZBB,
+  ZBKB,
+} from '../../src/isa/extensions.js';
+import type { Instruction } from '../../src/isa/instruction.js';
 import { INSTRUCTIONS } from '../../src/isa/instructions.js';
 import { assemble } from './assembler.js';
+
+/** Zbb's zext.h is Zbkb's packw with x0. */
+const isPack = ({ mnemonic }: Instruction): boolean => mnemonic === 'packw' || mnemonic === 'zext.h';
 
 const mnemonicOf = (raw: number): string | undefined => decode(raw)?.instruction.mnemonic;
 
@@ -16,7 +28,7 @@ describe('the instruction table', () => {
     for (const a of INSTRUCTIONS) {
       expect((a.match & ~a.mask) >>> 0, a.mnemonic).toBe(0);
       for (const b of INSTRUCTIONS) {
-        if (a === b) continue;
+        if (a === b || (isPack(a) && isPack(b))) continue;
         const common = a.mask & b.mask;
         expect(((a.match ^ b.match) & common) === 0, `${a.mnemonic} and ${b.mnemonic}`).toBe(false);
       }
@@ -28,10 +40,33 @@ describe('the instruction table', () => {
       for (const fill of [0x0000_0000, 0xffff_ffff, 0x5555_5555, 0xaaaa_aaaa, 0x1234_5678]) {
         const word = ((fill & ~row.mask) | row.match) >>> 0;
         const rm = (word >>> 12) & 7;
-        const expected = row.usesRm && (rm === 5 || rm === 6) ? undefined : row.mnemonic;
+        const named = isPack(row) && ((word >>> 20) & 31) === 0 ? 'zext.h' : row.mnemonic;
+        const expected = row.usesRm && (rm === 5 || rm === 6) ? undefined : named;
         expect(mnemonicOf(word), word.toString(16)).toBe(expected);
       }
     }
+  });
+});
+
+describe('extensions that share instructions', () => {
+  const decoded = (text: string, extensions: number): boolean =>
+    decode(new DataView(assemble(text).bytes.buffer).getUint32(0, true), extensions) !== undefined;
+
+  test('either brings them', () => {
+    for (const text of ['rol a0, a1, a2', 'andn a0, a1, a2', 'rev8 a0, a1']) {
+      expect(decoded(text, withImplied(ZBB)), text).toBe(true);
+      expect(decoded(text, withImplied(ZBKB)), text).toBe(true);
+      expect(decoded(text, withImplied(USUAL_EXTENSIONS & ~ZBB)), text).toBe(false);
+    }
+    expect(decoded('pack a0, a1, a2', withImplied(ZBB))).toBe(false);
+    expect(decoded('max a0, a1, a2', withImplied(ZBKB))).toBe(false);
+  });
+
+  test('without C, no halfword is an instruction', () => {
+    for (let half = 0; half < 0x1_0000; half++)
+      if ((half & 3) !== 3 && decode(half, ALL_EXTENSIONS | WITHOUT_C) !== undefined)
+        throw new Error(half.toString(16));
+    expect(decoded('addi a0, a1, 1', WITHOUT_C)).toBe(true);
   });
 });
 

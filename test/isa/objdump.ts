@@ -10,7 +10,7 @@ const GCC = 'riscv64-linux-gnu-gcc';
 export const hasObjdump = [OBJDUMP, GCC].every((tool) => spawnSync(tool, ['--version']).status === 0);
 
 /** What binutils 2.40 knows of the extensions. */
-const ARCHITECTURE = 'rv64gc_zicbom_zicbop_zicboz_zawrs_zfh_zba_zbb_zbc_zbs';
+const ARCHITECTURE = 'rv64gc_zicbom_zicbop_zicboz_zawrs_zfh_zba_zbb_zbc_zbs_zbkb_zbkc_zbkx_zknd_zkne_zknh';
 
 /** One line of a disassembly. */
 export interface DumpLine {

@@ -2,7 +2,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { buildInitialStack, HWCAP } from '../../src/loader/initialStack.js';
+import { buildInitialStack, hwcap } from '../../src/loader/initialStack.js';
 import { E2BIG, ELIBBAD, ENOMEM, LoadError } from '../../src/loader/loadError.js';
 import { mapProgram, PIE_BASE, type PreparedProgram, prepareProgram } from '../../src/loader/loadProgram.js';
 import type { ProgramFile } from '../../src/loader/programFile.js';
@@ -175,11 +175,11 @@ describe('the initial stack', () => {
       12: 2,
       13: 3,
       14: 4,
-      16: HWCAP,
+      16: hwcap(0),
       17: 100,
       23: 0,
     });
-    expect(HWCAP).toBe(0x112d);
+    expect(hwcap(0)).toBe(0x112d);
     expect(decode(auxv.get(31) as number)).toBe('/bin/program');
     expect(bytesAt(auxv.get(25) as number, 16)).toEqual(Uint8Array.from({ length: 16 }, (_, i) => i + 1));
     const strings = (from: number, to: number) =>

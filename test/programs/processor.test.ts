@@ -25,7 +25,12 @@ describe.skipIf(crossCompiler === undefined)('the processor (needs riscv64-linux
     expect(stdout).toContain('hwcap 112d\n');
     expect(stdout).toMatch(/^isa\t\t: rv64imafdc_zicbom_.*_zba_zbb_zbc_zbs$/m);
     const max = await runGuest(['-cpu', 'max'], program, ['show']);
-    expect(max.stdout).toMatch(/^isa\t\t: rv64imafdc_.*_zicond_.*_zfh_zfhmin_zcb_zba_zbb_zbc_zbs$/m);
+    expect(max.stdout).toMatch(
+      /^isa\t\t: rv64imafdc_.*_zicond_.*_zfh_zfhmin_zcb_zba_zbb_zbc_zbkb_zbkc_zbkx_zbs_zknd_zkne_zknh$/m,
+    );
+    const cryptography = await runGuest(['-cpu', 'rv64,zk=on,zknh=off'], program, ['show']);
+    expect(cryptography.stdout).toMatch(/_zbc_zbkb_zbkc_zbkx_zbs_zknd_zkne$/m);
+    expect(cryptography.stdout).toContain('extensions 385281120001ffb ');
     const none = await runGuest(['-cpu', 'rv64,zba=off,zbb=no,zbs=false,zicboz=n'], plain, ['show']);
     expect(none.stdout).toContain('extensions 385281120000083 ');
     expect(none.stdout).toContain('block 0');
@@ -47,7 +52,8 @@ describe.skipIf(crossCompiler === undefined)('the processor (needs riscv64-linux
       ['rv64,zba', "CPU model: expected key=value format, found 'zba'"],
       ['rv64,zba=perhaps', "CPU model: parameter 'zba' expects 'on' or 'off', not 'perhaps'"],
       ['rv64,v=on', "CPU model: extension 'v' cannot be turned on"],
-      ['rv64,c=off', "CPU model: extension 'c' cannot be turned off"],
+      ['rv64,m=off', "CPU model: extension 'm' cannot be turned off"],
+      ['rv64,zkr=on', "CPU model: extension 'zkr' cannot be turned on"],
     ])
       expect(await runGuest(['-cpu', model], plain, [])).toMatchObject({
         code: 1,

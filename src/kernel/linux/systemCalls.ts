@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { CACHE_BLOCK, EXTENSIONS, ZICBOM, ZICBOZ } from '../../isa/extensions.js';
+import { CACHE_BLOCK, EXTENSIONS, WITHOUT_C, ZICBOM, ZICBOZ } from '../../isa/extensions.js';
 import { copyIn, copyOut, readU64, readU64Big, writeU32, writeU64Big } from '../../memory/userAccess.js';
 import { withMutex } from '../../sync/mutex.js';
 import { monotonicNow } from '../../sync/park.js';
@@ -270,6 +270,9 @@ const ALWAYS_PROBED = [0, 1, 29, 36, 43, 45, 50, 56, 57].reduce(
   0n,
 );
 
+/** Those of them that are C: C, Zca, Zcd. */
+const COMPRESSED_PROBED = (1n << 1n) | (1n << 43n) | (1n << 45n);
+
 const TIME_FREQUENCY = 10_000_000n;
 
 /** riscv_hwprobe(2): what the processor answers for a key (asm/hwprobe.h); undefined for one that is not known. */
@@ -286,7 +289,7 @@ function probe(key: bigint, extensions: number, taskSize: number): bigint | unde
       return EXTENSIONS.reduce(
         (bits, { bit, probeBit }) =>
           extensions & bit && probeBit !== undefined ? bits | (1n << BigInt(probeBit)) : bits,
-        ALWAYS_PROBED,
+        extensions & WITHOUT_C ? ALWAYS_PROBED & ~COMPRESSED_PROBED : ALWAYS_PROBED,
       );
     case 5n: // CPUPERF_0 and
     case 9n: // MISALIGNED_SCALAR_PERF: slow

@@ -3,7 +3,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { EXTENSIONS, NO_EXTENSIONS } from '../../../src/isa/extensions.js';
+import { EXTENSIONS, NO_EXTENSIONS, withImplied } from '../../../src/isa/extensions.js';
 
 /**
  * Executes single instructions under qemu-riscv64, through the guest program executor.S: the reference that the
@@ -68,7 +68,7 @@ export function fullProcessor(): { readonly cpu: string; readonly extensions: nu
     extensions |= bit;
     switches.push(`${known}=true`);
   }
-  return { cpu: switches.join(), extensions };
+  return { cpu: switches.join(), extensions: withImplied(extensions) };
 }
 
 /** Builds executor.S once a process and returns the program's path. */
