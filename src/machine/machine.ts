@@ -172,7 +172,7 @@ export class Machine {
       const encoder = new TextEncoder();
       record = spawnGuest(mem, COORDINATOR, {
         path: encoder.encode(sandbox.program),
-        argv: [options.argv0 ?? program, ...(options.args ?? [])].map((s) => encoder.encode(s)),
+        argv: [options.argv0 ?? sandbox.name, ...(options.args ?? [])].map((s) => encoder.encode(s)),
         envp: Object.entries(options.env ?? {})
           .filter(([, value]) => value !== undefined)
           .map(([name, value]) => encoder.encode(`${name}=${value}`)),

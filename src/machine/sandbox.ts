@@ -23,6 +23,8 @@ export interface Sandbox {
   readonly mounts: readonly Mount[];
   /** Guest path of the program. */
   readonly program: string;
+  /** What argv[0] names it unless the embedder says otherwise: as it was asked for, or its path in the root it was found in. */
+  readonly name: string;
   /** Guest path of the working directory. */
   readonly cwd: string;
 }
@@ -74,7 +76,9 @@ export function planSandbox(program: string, options: SpawnOptions, temporary: T
   let guestProgram: string | undefined;
   const hostProgram = resolve(program);
   const stat = statSync(hostProgram, { throwIfNoEntry: false });
-  const inRoot = root === null ? undefined : below(root, hostProgram);
+  // The root may be named by a symbolic link.
+  const inRoot =
+    root === null ? undefined : (below(root, hostProgram) ?? below(resolve(options.root!), hostProgram));
   if (stat?.isDirectory()) throw new SpawnError(EACCES, 'is a directory');
   if (stat !== undefined && inRoot !== undefined) guestProgram = `/${inRoot}`;
   else if (root !== null && program.startsWith('/') && exists(join(root, program))) guestProgram = program;
@@ -90,7 +94,8 @@ export function planSandbox(program: string, options: SpawnOptions, temporary: T
     guestProgram = program;
   }
   if (guestProgram === undefined) throw new SpawnError(ENOENT, 'not found');
-  return { root, mounts, program: guestProgram, cwd: options.cwd ?? defaultCwd(root, mounts) };
+  const name = inRoot === undefined ? program : guestProgram;
+  return { root, mounts, program: guestProgram, name, cwd: options.cwd ?? defaultCwd(root, mounts) };
 }
 
 /** The host's working directory as the guest sees it, or "/". */

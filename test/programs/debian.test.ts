@@ -118,7 +118,8 @@ const scripts: readonly Script[] = [
     program: 'python3.13',
     option: '-c',
     script: `
-import subprocess, threading, queue
+import subprocess, sys, threading, queue
+print(sys.executable)
 q = queue.Queue()
 threads = [threading.Thread(target=lambda i=i: q.put(i * i)) for i in range(8)]
 [t.start() for t in threads]; [t.join() for t in threads]
@@ -134,7 +135,7 @@ threads = [threading.Thread(target=add) for _ in range(4)]
 [t.start() for t in threads]; [t.join() for t in threads]
 print(n)
 `,
-    expected: "[0, 1, 4, 9, 16, 25, 36, 49]\nb'SUB'\n5\n8000\n",
+    expected: "/usr/bin/python3.13\n[0, 1, 4, 9, 16, 25, 36, 49]\nb'SUB'\n5\n8000\n",
   },
   {
     name: 'python: processes',
