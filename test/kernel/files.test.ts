@@ -410,6 +410,25 @@ describe('directories', () => {
     expect(Number(statx.readBigInt64LE(112))).toBe(1_500_000_000);
     expect(statx.readUInt32LE(120)).toBe(500_000_000);
     expect(Number(statx.readBigInt64LE(64))).toBeGreaterThan(1_600_000_000);
+    // No microsecond is lost to a double's rounding, before 1970 neither.
+    for (const [seconds, microseconds] of [
+      [4, 5006],
+      [1_700_000_000, 1],
+      [1_700_000_001, 999_999],
+      [1_700_000_002, 123_457],
+      [-2, 500_000],
+      [-3, 0],
+    ]) {
+      times.writeBigInt64LE(BigInt(seconds), 16);
+      times.writeBigInt64LE(BigInt(microseconds * 1000), 24);
+      expect(c.call('utimensat', AT_FDCWD, '/a', times, 0)).toBe(0);
+      expect(c.call('statx', AT_FDCWD, '/a', 0, 0x7ff, at)).toBe(0);
+      const { mtime, nanoseconds } = {
+        mtime: c.bytes(at, 256).readBigInt64LE(112),
+        nanoseconds: c.bytes(at, 256).readUInt32LE(120),
+      };
+      expect([Number(mtime), nanoseconds]).toEqual([seconds, microseconds * 1000]);
+    }
     expect(c.call('fchmodat', AT_FDCWD, '/a', 0o4751)).toBe(0);
     expect(c.stat('/a')).toMatchObject({ mode: 0o104751 });
     expect(c.call('faccessat', AT_FDCWD, '/a', 0)).toBe(0);

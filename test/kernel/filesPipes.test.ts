@@ -198,6 +198,13 @@ describe('pipes', () => {
     expect(c.open('/fifo', 1 | O_NONBLOCK)).toBe(-6);
     const r = c.open('/fifo', O_NONBLOCK);
     const w = c.open('/fifo', 1);
+    // The open file is the one that has the name.
+    const [named, opened] = [c.buffer(256), c.buffer(256)];
+    expect(c.call('newfstatat', AT_FDCWD, '/fifo', named, 0)).toBe(0);
+    expect(c.call('fstat', r, opened)).toBe(0);
+    expect(c.bytes(opened, 128)).toEqual(c.bytes(named, 128));
+    expect(c.call('fchmod', w, 0o600)).toBe(0);
+    expect(c.stat('/fifo')).toMatchObject({ mode: 0o010600 });
     expect(c.write(w, 'through the name')).toBe(16);
     expect(c.read(r)).toBe('through the name');
     c.call('close', w);

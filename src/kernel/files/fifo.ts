@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { closeSync } from 'node:fs';
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
 import { EventSource } from '../../sync/records/events.js';
@@ -67,11 +68,15 @@ function sweep(mem: SharedMemory, global: number, owner: number): void {
   }
 }
 
-/** open(2) of a FIFO: waits for the other side as fifo(7) says. Returns the open file. */
-export function openFifo(t: ThreadContext, place: HostPlace, flags: number): number {
+/**
+ * open(2) of a FIFO: waits for the other side as fifo(7) says. Returns the open file, which owns `hostFd`: the name on the host
+ * (O_PATH), for fstat, or −1.
+ */
+export function openFifo(t: ThreadContext, place: HostPlace, flags: number, hostFd: number): number {
   const { mem, thread } = t;
   const access = flags & O_ACCMODE;
   const pipe = pipeOfFifo(t, place);
+  let file = 0;
   try {
     if (
       access !== O_RDONLY &&
@@ -85,7 +90,8 @@ export function openFifo(t: ThreadContext, place: HostPlace, flags: number): num
     const others = pipe + (reads ? Pipe.writers : Pipe.readers);
     const before = mem.atomicLoad(opens);
     attachPipe(mem, pipe, access, thread);
-    const file = createOpenFile(mem, { kind: FILE_PIPE, flags, path: place.path, object: pipe }, thread);
+    const parts = { kind: FILE_PIPE, flags, path: place.path, object: pipe, hostFd };
+    file = createOpenFile(mem, parts, thread);
     if (access === O_RDWR || flags & O_NONBLOCK) return file;
     const outcome = waitInQueue(
       mem,
@@ -98,6 +104,7 @@ export function openFifo(t: ThreadContext, place: HostPlace, flags: number): num
     releaseOpenFile(mem, file, thread);
     throw new SyscallError(ERESTARTSYS);
   } finally {
+    if (file === 0 && hostFd >= 0) closeSync(hostFd);
     dropPipe(mem, pipe, thread);
   }
 }

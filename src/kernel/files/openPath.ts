@@ -120,7 +120,8 @@ function openHost(t: ThreadContext, place: HostPlace, flags: number): number {
     const hostFd = openBeneath(place, constants.O_RDONLY | constants.O_DIRECTORY);
     return createOpenFile(mem, { kind: FILE_HOST_DIRECTORY, flags, path: place.path, hostFd }, thread);
   }
-  if (type === S_IFIFO) return openFifo(t, place, flags);
+  if (type === S_IFIFO)
+    return openFifo(t, place, flags, HOST_O_PATH === 0 ? -1 : openBeneath(place, HOST_O_PATH));
   // A device or socket of the host is no business of the guest's.
   if (type !== S_IFREG && !place.reopened) throw new SyscallError(type === S_IFCHR ? EACCES : ENXIO);
   if (writes) requireHostWritable(place);

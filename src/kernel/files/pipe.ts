@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
 import { EventSource } from '../../sync/records/events.js';
@@ -9,8 +10,9 @@ import { EAGAIN, EBADF, EBUSY, EINVAL, EPERM, EPIPE, ERESTARTSYS } from '../errn
 import type { ThreadContext } from '../threadContext.js';
 import { POLLERR, POLLHUP, READABLE, signalEvents, WRITABLE } from './events.js';
 import type { FileOperations } from './fileOperations.js';
-import { DEV_PIPE, madeStatus, S_IFIFO } from './fileStatus.js';
+import { DEV_PIPE, madeStatus, S_IFIFO, statusOfHost } from './fileStatus.js';
 import { uniqueId } from './filesGlobal.js';
+import { fstatHost } from './hostAccess.js';
 import { flagsOf, registerKind } from './openFile.js';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY } from './openFlags.js';
 import { raiseBrokenPipe } from './raise.js';
@@ -359,6 +361,8 @@ const pipeOperations: FileOperations = {
   status(t, file) {
     const terminal = terminalStatus(t.mem, file);
     if (terminal !== undefined) return terminal;
+    const hostFd = t.mem.getI32(file + OpenFile.hostFd);
+    if (hostFd >= 0) return statusOfHost(fstatHost(hostFd));
     return madeStatus({
       dev: DEV_PIPE,
       ino: BigInt(t.mem.getU32(objectOf(t.mem, file) + Pipe.id)),
@@ -373,6 +377,8 @@ const pipeOperations: FileOperations = {
   },
   release(mem, file, owner) {
     const pipe = objectOf(mem, file);
+    const hostFd = mem.getI32(file + OpenFile.hostFd);
+    if (hostFd >= 0) closeSync(hostFd);
     const stream = mem.getU32(pipe + Pipe.stream);
     if (stream === 0) return detachPipe(mem, pipe, accessOf(mem, file), owner);
     // The main thread must hear of the last end's closing, and may free the stream as soon as it has.

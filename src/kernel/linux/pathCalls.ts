@@ -24,6 +24,7 @@ import {
   FILE_HOST,
   FILE_HOST_DIRECTORY,
   FILE_MADE_DIRECTORY,
+  FILE_PIPE,
   OpenFile,
 } from '../../sync/records/openFile.js';
 import { realtimeNow } from '../clock.js';
@@ -251,7 +252,8 @@ function changeable(t: ThreadContext, file: number): HostPlace | number {
     if (readOnly) throw new SyscallError(EROFS);
     return hostFdOf(mem, file);
   }
-  if (kind !== FILE_HOST_DIRECTORY) throw new SyscallError(EPERM);
+  const fifo = kind === FILE_PIPE && mem.getI32(file + OpenFile.hostFd) >= 0;
+  if (kind !== FILE_HOST_DIRECTORY && !fifo) throw new SyscallError(EPERM);
   const place = locate(t, currentPath(t, file));
   requireWritable(place);
   return place;
@@ -304,20 +306,32 @@ function chownDescriptor(t: ThreadContext, fd: number, user: number, group: numb
 const UTIME_NOW = 0x3fffffff;
 const UTIME_OMIT = 0x3ffffffe;
 
-/** One of utimensat's two times in seconds; `unchanged` for UTIME_OMIT. */
-function timeArgument(t: ThreadContext, address: number, unchanged: bigint): number {
-  const nanoseconds = readI64(t, address + 8);
-  if (nanoseconds === UTIME_NOW) return realtimeNow(t.mem) / 1000;
-  if (nanoseconds === UTIME_OMIT) return Number(unchanged) / 1e9;
-  if (nanoseconds < 0 || nanoseconds > 999_999_999) throw new SyscallError(EINVAL);
-  return readI64(t, address) + nanoseconds / 1e9;
+/**
+ * A time as Node takes it: seconds, of which libuv keeps whole microseconds and drops the rest. The middle of the microsecond
+ * that is meant, so that the double's own error does not make it the one before. Of times before 1970 Node knows milliseconds.
+ */
+function hostTime(seconds: number, nanoseconds: number): number | Date {
+  if (seconds < 0) return new Date(seconds * 1000 + Math.floor(nanoseconds / 1e6));
+  return seconds + (Math.floor(nanoseconds / 1000) + 0.5) / 1e6;
 }
 
-/** utimensat(2). Node takes times as doubles: fractions of a second are exact to some 0.2 microseconds only. */
+/** One of utimensat's two times; `unchanged` for UTIME_OMIT. */
+function timeArgument(t: ThreadContext, address: number, unchanged: bigint): number | Date {
+  const nanoseconds = readI64(t, address + 8);
+  if (nanoseconds === UTIME_NOW) return realtimeNow(t.mem) / 1000;
+  if (nanoseconds === UTIME_OMIT) {
+    const rest = ((unchanged % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+    return hostTime(Number((unchanged - rest) / 1_000_000_000n), Number(rest));
+  }
+  if (nanoseconds < 0 || nanoseconds > 999_999_999) throw new SyscallError(EINVAL);
+  return hostTime(readI64(t, address), nanoseconds);
+}
+
+/** utimensat(2). Times are exact to the microsecond only (`hostTime`). */
 function utimensat(t: ThreadContext, dirfd: number, path: number, times: number, flags: number): number {
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
   if (times !== 0 && readI64(t, times + 8) === UTIME_OMIT && readI64(t, times + 24) === UTIME_OMIT) return 0;
-  const both = (status: FileStatus): readonly [number, number] => {
+  const both = (status: FileStatus): readonly (number | Date)[] => {
     if (times === 0) return [realtimeNow(t.mem) / 1000, realtimeNow(t.mem) / 1000];
     return [timeArgument(t, times, status.accessed), timeArgument(t, times + 16, status.modified)];
   };

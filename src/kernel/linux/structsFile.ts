@@ -4,14 +4,11 @@ import type { FileStatus } from '../files/fileStatus.js';
 
 const BILLION = 1_000_000_000n;
 
+/** Seconds and nanoseconds, which are never negative, not even before 1970. */
 function putTime(view: DataView, at: number, nanoseconds: bigint): void {
-  let seconds = nanoseconds / BILLION;
-  let rest = nanoseconds % BILLION;
-  if (rest < 0n) {
-    seconds -= 1n;
-    rest += BILLION;
-  }
-  view.setBigInt64(at, seconds, true);
+  const rest = ((nanoseconds % BILLION) + BILLION) % BILLION;
+  view.setBigInt64(at, (nanoseconds - rest) / BILLION, true);
+  // 32 bits in struct statx, with 32 unused ones; else 64.
   view.setBigInt64(at + 8, rest, true);
 }
 
@@ -48,10 +45,6 @@ const STATX_BTIME = 0x800;
 export function packStatx(s: FileStatus): Uint8Array {
   const bytes = new Uint8Array(256);
   const view = new DataView(bytes.buffer);
-  const time = (at: number, nanoseconds: bigint): void => {
-    view.setBigInt64(at, nanoseconds / BILLION, true);
-    view.setUint32(at + 8, Number(nanoseconds % BILLION), true);
-  };
   view.setUint32(0, STATX_BASIC_STATS | (s.born > 0n ? STATX_BTIME : 0), true);
   view.setUint32(4, s.blockSize, true);
   view.setUint32(16, s.nlink, true);
@@ -61,10 +54,10 @@ export function packStatx(s: FileStatus): Uint8Array {
   view.setBigUint64(32, s.ino, true);
   view.setBigUint64(40, BigInt(s.size), true);
   view.setBigUint64(48, s.blocks, true);
-  time(64, s.accessed);
-  if (s.born > 0n) time(80, s.born);
-  time(96, s.changed);
-  time(112, s.modified);
+  putTime(view, 64, s.accessed);
+  if (s.born > 0n) putTime(view, 80, s.born);
+  putTime(view, 96, s.changed);
+  putTime(view, 112, s.modified);
   const [rdevMajor, rdevMinor] = splitDevice(s.rdev);
   const [devMajor, devMinor] = splitDevice(s.dev);
   view.setUint32(128, rdevMajor, true);

@@ -17,7 +17,7 @@ export const OpenFile = record({
   offset: u64,
   /** HostFile of a regular file (memory/hostFile.ts; one reference), or 0; constant. */
   hostFile: pointer,
-  /** Descriptor of the Node process for directories, host standard streams and O_PATH, or −1; constant. */
+  /** Descriptor of the Node process for directories, host standard streams, names of FIFOs and O_PATH, or −1; constant. */
   hostFd: i32,
   /** The record behind the other kinds: Pipe, EventFd, Epoll, Tty, Text … ; constant. */
   object: pointer,
