@@ -20,6 +20,7 @@ export async function run(options: RunOptions): Promise<void> {
   const machine = await createMachine({
     ...(options.memory !== undefined && { memory: options.memory }),
     ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
+    ...(options.maxThreads !== undefined && { maxThreads: options.maxThreads }),
     verbose: options.verbose || process.env.GUESTHOUSE_DEBUG !== undefined,
     ...(options.jit !== undefined && { jit: options.jit }),
     ...(options.translationBytes !== undefined && { translationBytes: options.translationBytes }),
@@ -59,6 +60,7 @@ async function runGuest(machine: Machine, options: RunOptions): Promise<number> 
       ...(options.stackSize !== undefined && { stackSize: options.stackSize }),
       ...(options.reservedVa !== undefined && { reservedVa: options.reservedVa }),
       ...(options.pageSize !== undefined && { pageSize: options.pageSize }),
+      ...(options.maxProcesses !== undefined && { maxProcesses: options.maxProcesses }),
       ...(options.cwd !== undefined && { cwd: options.cwd }),
       ...(options.cpu !== undefined && { cpu: options.cpu }),
       ...(options.unameRelease !== undefined && { unameRelease: options.unameRelease }),

@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly stackSize?: number;
   readonly reservedVa?: number;
   readonly memory?: number;
+  readonly maxProcesses?: number;
+  readonly maxThreads?: number;
   readonly pageSize?: number;
   readonly hostPageSize?: number;
   readonly cwd?: string;
@@ -56,6 +58,8 @@ interface Parsed extends MapsOptions {
   stack?: number;
   reservedVa?: number;
   memory?: number;
+  maxProcesses?: number;
+  maxThreads?: number;
   pageSize?: number;
   hostPageSize?: number;
   cwd?: string;
@@ -83,6 +87,16 @@ function parseAssignment(text: string): readonly [string, string] {
   if (at <= 0) throw new UsageError(`option --env: '${text}' is not of the form NAME=VALUE`);
   return [text.slice(0, at), text.slice(at + 1)];
 }
+
+/** The most threads of a machine: workers, each of some 8 MiB. */
+const MOST_THREADS = 16384;
+
+const count = (option: string) => (text: string) => {
+  const number = /^[1-9][0-9]{0,5}$/.test(text) ? Number(text) : 0;
+  if (number === 0 || number > MOST_THREADS)
+    throw new UsageError(`option ${option}: must be from 1 to ${MOST_THREADS}, not '${text}'`);
+  return number;
+};
 
 const pageSize = (option: string) => (text: string) => {
   const bytes = parseSize(text, option);
@@ -235,6 +249,16 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
       .option('-R, --reserved-va <size>', 'size of its address space (default 64G)', parseReservedVa)
       .option('--memory <size>', 'memory of the machine (default and most: 4G)', parseMemory)
       .option(
+        '--max-processes <n>',
+        'how many processes there may be at once (default: as many as threads)',
+        count('--max-processes'),
+      )
+      .option(
+        '--max-threads <n>',
+        'how many threads there may be at once (default 512)',
+        count('--max-threads'),
+      )
+      .option(
         '--page-size <size>',
         'page size the program believes in: 4K, 16K or 64K',
         pageSize('--page-size'),
@@ -305,6 +329,8 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
             ...(o.stack !== undefined && { stackSize: o.stack }),
             ...(o.reservedVa !== undefined && { reservedVa: o.reservedVa }),
             ...(o.memory !== undefined && { memory: o.memory }),
+            ...(o.maxProcesses !== undefined && { maxProcesses: o.maxProcesses }),
+            ...(o.maxThreads !== undefined && { maxThreads: o.maxThreads }),
             ...(o.pageSize !== undefined && { pageSize: o.pageSize }),
             ...(o.hostPageSize !== undefined && { hostPageSize: o.hostPageSize }),
             ...(o.cwd !== undefined && { cwd: o.cwd }),

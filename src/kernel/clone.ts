@@ -1,15 +1,19 @@
 import { writeU32 } from '../memory/userAccess.js';
 import { releaseMm, retainMm } from '../mm/addressSpace.js';
+import { countThread, uncountThread } from '../sync/guestTree.js';
 import { hasKernelMemory } from '../sync/heap.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
+import { Guest } from '../sync/records/guest.js';
 import { ThreadSignals } from '../sync/records/signals.js';
 import { NO_RESERVATION, START_RUN, Thread } from '../sync/records/thread.js';
 import { addThread, removeThread } from '../sync/safepoint.js';
+import type { SharedMemory } from '../sync/sharedMemory.js';
+import { privileged } from './capabilities.js';
 import { EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, SyscallError } from './errno.js';
 import { copyFiles, releaseFiles, retainFiles } from './files/filesTable.js';
 import { copyFs, releaseFs, retainFs } from './files/fsRecord.js';
 import { cloneProcess } from './fork.js';
-import { joinGuest } from './guestRecords.js';
+import { getLimit, joinGuest, RLIM_INFINITY, RLIMIT_NPROC, visitGuests } from './guestRecords.js';
 import type { ThreadContext } from './threadContext.js';
 import { allocateThread, allocateTid, freeThread, releaseSighand, retainSighand } from './threadRecords.js';
 
@@ -69,7 +73,10 @@ function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): 
   const { mem, thread: parent, mm } = t;
   if (!hasKernelMemory(mem, 0) || !reserveHost(mem, parent)) throw new SyscallError(EAGAIN);
   let child = 0;
+  let counted = false;
   try {
+    countNewThread(t);
+    counted = true;
     const tid = allocateTid(mem, parent);
     // Before anything is made: a bad address is the caller's fault alone.
     if ((flags & CLONE_PARENT_SETTID) !== 0) writeU32(t, args.parentTid, tid);
@@ -95,9 +102,34 @@ function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): 
     return tid;
   } catch (error) {
     unreserveHost(mem, parent);
+    if (counted) uncountThread(mem, mem.getU32(t.guest + Guest.tree));
     if (child !== 0) freeThread(mem, child, parent);
     throw error;
   }
+}
+
+/**
+ * Counts one more thread of the caller's tree of guests, and looks at RLIMIT_NPROC, which counts the threads of a user.
+ * Throws EAGAIN.
+ */
+export function countNewThread(t: ThreadContext): void {
+  const { mem, guest, thread } = t;
+  const [limit] = getLimit(mem, guest, RLIMIT_NPROC);
+  const user = mem.getU32(guest + Guest.uids);
+  if (limit !== RLIM_INFINITY && user !== 0 && !privileged(t) && threadsOf(mem, user, thread) >= limit)
+    throw new SyscallError(EAGAIN);
+  if (!countThread(mem, mem.getU32(guest + Guest.tree))) throw new SyscallError(EAGAIN);
+}
+
+/** Threads of all processes whose real user is `user`. */
+function threadsOf(mem: SharedMemory, user: number, owner: number): number {
+  let sum = 0;
+  visitGuests(mem, owner, (guest) => {
+    // A zombie is still a process.
+    if (mem.getU32(guest + Guest.uids) === user) sum += Math.max(1, mem.getI32(guest + Guest.threadCount));
+    return false;
+  });
+  return sum;
 }
 
 /** Registers, name and signal mask of a new thread: the caller's, with what the arguments say. */

@@ -203,6 +203,7 @@ function emptyLike(t: ThreadContext): number {
     limitMemlock: getLimit(mem, guest, RLIMIT_MEMLOCK)[0],
     ...placementOf(mem, t.options),
     extensions: mem.getU32(t.mm + Mm.extensions),
+    memoryTree: mem.getU32(t.mm + Mm.memoryTree),
   });
   mem.setI32(mm + Mm.frameLimit, mem.getI32(t.mm + Mm.frameLimit));
   return mm;

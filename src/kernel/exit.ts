@@ -4,6 +4,7 @@ import { releaseMm } from '../mm/addressSpace.js';
 import { crashReport } from '../observe/crashReport.js';
 import { reportMapAtExit } from '../observe/mapReport.js';
 import { mmLockWaits, mmResidentPeak } from '../observe/statistics.js';
+import { uncountThread } from '../sync/guestTree.js';
 import { allocateBlock } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { unpark } from '../sync/park.js';
@@ -133,6 +134,7 @@ export function endThread(t: ThreadContext): void {
   add(mem, guest + Guest.faultCount, mem.getU32(thread + Thread.faultCount));
   unlockMutex(mem, guest + Guest.threadsLock, thread);
 
+  uncountThread(mem, mem.getU32(guest + Guest.tree));
   if (left === 0) deleteTimers(mem, guest, thread);
   releaseSighand(mem, t.sighand, thread);
   const rings = left === 0 && leaveFamily(t);

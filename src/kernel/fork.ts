@@ -3,6 +3,7 @@ import { tablesSize } from '../memory/pageTables.js';
 import { writeU32 } from '../memory/userAccess.js';
 import { releaseMm, retainMm } from '../mm/addressSpace.js';
 import { forkMm } from '../mm/forkMm.js';
+import { uncountThread } from '../sync/guestTree.js';
 import { hasKernelMemory } from '../sync/heap.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
 import { park, parkTicket, unpark } from '../sync/park.js';
@@ -20,9 +21,11 @@ import {
   CLONE_VFORK,
   CLONE_VM,
   type CloneArguments,
+  countNewThread,
   prepareThread,
   shareFiles,
 } from './clone.js';
+import { inheritCpuLimit } from './cpuLimit.js';
 import { EAGAIN, SyscallError } from './errno.js';
 import { joinFamily } from './family.js';
 import { closeDescriptor, newDescriptor } from './files/descriptors.js';
@@ -79,6 +82,7 @@ export function cloneProcess(t: ThreadContext, args: CloneArguments): number {
   joinGuest(mem, guest, child, thread);
   const siblings = (flags & CLONE_PARENT) !== 0;
   mem.setU32(guest + Guest.exitSignal, siblings ? mem.getU32(t.guest + Guest.exitSignal) : args.exitSignal);
+  inheritCpuLimit(t, guest);
   joinFamily(mem, guest, t.guest, siblings, thread);
   startThread(mem, child, thread, t.ring);
   if (vfork) awaitVforkChild(t);
@@ -97,6 +101,8 @@ function makeChild(t: ThreadContext, flags: number, args: CloneArguments): Child
   const { mem, thread } = t;
   const undo: (() => void)[] = [];
   try {
+    countNewThread(t);
+    undo.push(() => uncountThread(mem, mem.getU32(t.guest + Guest.tree)));
     const pid = allocateTid(mem, thread);
     const child = allocateThread(mem, thread);
     undo.push(() => freeThread(mem, child, thread));

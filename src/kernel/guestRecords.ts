@@ -1,3 +1,4 @@
+import { countProcess, releaseTree, retainTree, uncountProcess } from '../sync/guestTree.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { initMutex, lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
 import { monotonicNow } from '../sync/park.js';
@@ -8,6 +9,7 @@ import { ATTENTION_EXIT, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initWaitQueue } from '../sync/waitQueue.js';
 import { ALL_CAPABILITIES, capabilitiesOf, NO_CAPABILITIES, setCapabilities } from './capabilities.js';
+import { EAGAIN, SyscallError } from './errno.js';
 import { releaseProcessId } from './files/pidFd.js';
 import { discardSignals } from './signals/pendingSignals.js';
 
@@ -72,10 +74,20 @@ export function createGuestRecord(
 
 /**
  * Makes a Guest record that is as `parent` is: ids, limits, groups, options. It is on no list yet and has no threads.
- * Throws OutOfKernelMemory.
+ * Throws OutOfKernelMemory, and SyscallError EAGAIN when the parent's tree has as many processes as it may.
  */
 export function copyGuestRecord(mem: SharedMemory, owner: number, parent: number, pid: number): number {
-  const guest = allocateBlock(mem, Guest.SIZE, owner);
+  const tree = mem.getU32(parent + Guest.tree);
+  if (!countProcess(mem, tree)) throw new SyscallError(EAGAIN);
+  let guest: number;
+  try {
+    guest = allocateBlock(mem, Guest.SIZE, owner);
+  } catch (error) {
+    uncountProcess(mem, tree);
+    throw error;
+  }
+  mem.setU32(guest + Guest.tree, tree);
+  retainTree(mem, tree);
   initMutex(mem, guest + Guest.threadsLock);
   initWaitQueue(mem, guest + Guest.childEvents);
   mem.setU32(guest + Guest.pid, pid);
@@ -153,6 +165,9 @@ export function freeGuestBlocks(mem: SharedMemory, guest: number, owner: number)
     const block = mem.getU32(guest + field);
     if (block !== 0) freeBlock(mem, block, owner);
   }
+  const tree = mem.getU32(guest + Guest.tree);
+  uncountProcess(mem, tree);
+  releaseTree(mem, tree, owner);
   freeBlock(mem, guest, owner);
 }
 

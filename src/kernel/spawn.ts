@@ -1,4 +1,5 @@
 import { createMm, type MmOptions } from '../mm/addressSpace.js';
+import { countProcess, countThread, createTree, type TreeLimits } from '../sync/guestTree.js';
 import { Mutex, tryLockMutex, unlockMutex } from '../sync/mutex.js';
 import { GUEST_RUNNING, Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
@@ -23,6 +24,8 @@ export interface SpawnRequest extends ExecArguments {
   readonly options: Partial<GuestOptions>;
   /** Limits of the address space, as mm/ takes them. */
   readonly mm?: MmOptions;
+  /** What it and its descendants may have together; absent: no limits. */
+  readonly tree?: TreeLimits;
   /** User and group of the guest; default 0. */
   readonly user?: number;
   readonly group?: number;
@@ -35,7 +38,10 @@ export interface SpawnRequest extends ExecArguments {
 export function spawnGuest(mem: SharedMemory, owner: number, request: SpawnRequest): number {
   const options = { ...defaultGuestOptions, ...request.options };
   const pid = allocateTid(mem, owner);
+  const limits = request.tree;
+  const tree = limits === undefined ? 0 : createTree(mem, limits, owner);
   const mm = createMm(mem, owner, {
+    ...(limits?.frames !== undefined && { memoryTree: tree }),
     taskSize: options.reservedVa,
     pageSize: options.pageSize,
     limitStack: options.stackSize,
@@ -43,6 +49,9 @@ export function spawnGuest(mem: SharedMemory, owner: number, request: SpawnReque
     ...request.mm,
   });
   const guest = createGuestRecord(mem, owner, pid, options.stackSize, request.user ?? 0, request.group ?? 0);
+  mem.setU32(guest + Guest.tree, tree);
+  countProcess(mem, tree);
+  countThread(mem, tree);
   writeGuestOptions(mem, guest, request.options, owner);
   const thread = allocateThread(mem, owner);
   mem.setU32(thread + Thread.tid, pid);

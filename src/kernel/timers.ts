@@ -16,11 +16,11 @@ import {
   realtimeOffset,
   threadCpu,
 } from './clock.js';
-import { threadByTidLocked } from './guestRecords.js';
+import { getLimit, RLIMIT_CPU, setLimit, threadByTidLocked } from './guestRecords.js';
 import { SIGEV_NONE, SIGEV_THREAD_ID } from './linux/structsSignal.js';
 import { type SendResult, sendSignalLocked, type TakenSignal } from './signals/pendingSignals.js';
 import { infoSignal, sentInfo, setInfoOverrun, timerInfo } from './signals/sigInfo.js';
-import { SI_KERNEL } from './signals/signalNumbers.js';
+import { SI_KERNEL, SIGKILL, SIGXCPU } from './signals/signalNumbers.js';
 import type { ThreadContext } from './threadContext.js';
 
 /**
@@ -31,6 +31,8 @@ import type { ThreadContext } from './threadContext.js';
 
 /** Timer.id of the interval timers of setitimer. */
 export const ITIMER_IDS = [-1, -2, -3] as const;
+/** Timer.id of the timer that watches RLIMIT_CPU. */
+export const CPU_LIMIT_ID = -4;
 /** Overruns are counted up to here (DELAYTIMER_MAX). */
 const OVERRUN_LIMIT = 0x7fff_ffff;
 /** Shortest period the coordinator follows, milliseconds; shorter ones are made up for as overruns. */
@@ -281,7 +283,8 @@ function expireLocked(mem: SharedMemory, timer: number, now: number): Shot {
       setF64(mem, timer + Timer.deadline, now + Math.max(own ? left : left / Math.min(threads, 8), 1));
       return { timer, id, sequence: 0, signal: 0, tid: 0, value: 0n };
     }
-    if (interval > 0) {
+    if (id === CPU_LIMIT_ID) signal = cpuLimitReachedLocked(mem, timer, used, now);
+    else if (interval > 0) {
       expirations = 1 + Math.floor(-left / interval);
       setF64(mem, timer + Timer.cpuDeadline, f64(mem, timer + Timer.cpuDeadline) + expirations * interval);
       setF64(mem, timer + Timer.deadline, now + Math.max(interval, 1));
@@ -309,6 +312,23 @@ function expireLocked(mem: SharedMemory, timer: number, now: number): Shot {
     tid: mem.getU32(timer + Timer.notify) === SIGEV_THREAD_ID ? mem.getU32(timer + Timer.tid) : 0,
     value: mem.u64[(timer + Timer.value) >>> 3],
   };
+}
+
+/**
+ * RLIMIT_CPU: SIGXCPU at the soft limit, which then moves on by a second, SIGKILL at the hard one (check_process_timers).
+ * Returns the signal. The guest's threadsLock is held.
+ */
+function cpuLimitReachedLocked(mem: SharedMemory, timer: number, used: number, now: number): number {
+  const guest = mem.getU32(timer + Timer.guest);
+  const [soft, hard] = getLimit(mem, guest, RLIMIT_CPU);
+  if (used >= hard * 1000) {
+    disarmLocked(mem, timer);
+    return SIGKILL;
+  }
+  setLimit(mem, guest, RLIMIT_CPU, soft + 1, hard);
+  setF64(mem, timer + Timer.cpuDeadline, Math.min(soft + 1, hard) * 1000);
+  setF64(mem, timer + Timer.deadline, now + 1);
+  return SIGXCPU;
 }
 
 function sendShot(mem: SharedMemory, guest: number, shot: Shot, owner: number): SendResult {

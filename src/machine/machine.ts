@@ -15,6 +15,7 @@ import { type Activity, ActivitySampler, sideExits } from '../observe/activity.j
 import { type MachineMemory, machineMemory } from '../observe/memoryUse.js';
 import { observeRegions, type RegionStatistics, regionStatistics } from '../observe/regionProfile.js';
 import type { GuestStatistics } from '../observe/statistics.js';
+import type { TreeLimits } from '../sync/guestTree.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
 import { type LockTimes, lockTimes, measureLocks } from '../sync/lockHistogram.js';
 import { COORDINATOR } from '../sync/mutex.js';
@@ -193,6 +194,7 @@ export class Machine {
           ...(options.pageSize !== undefined && { pageSize: options.pageSize }),
         },
         mm: { extensions, ...(options.memory !== undefined && { memoryLimit: options.memory }) },
+        ...treeLimits(options, 2 ** mem.getU32(MACHINE + MachineRecord.hostPageShift)),
       });
     } catch (error) {
       unreserveHost(mem, COORDINATOR);
@@ -393,7 +395,22 @@ function translationPolicy({ jit, translationBytes }: MachineOptions): Translati
 
 /** Whether a descriptor never makes its reader wait: a regular file or /dev/null. */
 /** Sizes that an address space can have. Throws RangeError. */
-function checkSizes({ pageSize, reservedVa }: SpawnOptions): void {
+/** The limits of a guest and its descendants, if there are any. */
+function treeLimits({ maxProcesses, maxThreads, memory }: SpawnOptions, page: number): { tree?: TreeLimits } {
+  if (maxProcesses === undefined && maxThreads === undefined && memory === undefined) return {};
+  return {
+    tree: {
+      ...(maxProcesses !== undefined && { processes: maxProcesses }),
+      ...(maxThreads !== undefined && { threads: maxThreads }),
+      ...(memory !== undefined && { frames: Math.floor(memory / page) }),
+    },
+  };
+}
+
+function checkSizes({ pageSize, reservedVa, maxProcesses, maxThreads }: SpawnOptions): void {
+  for (const [name, count] of Object.entries({ maxProcesses, maxThreads }))
+    if (count !== undefined && !(Number.isInteger(count) && count >= 1))
+      throw new RangeError(`${name} must be a whole number from 1 on, not ${count}`);
   if (pageSize !== undefined && !PAGE_SIZES.includes(pageSize))
     throw new RangeError(`pageSize must be 4096, 16384 or 65536, not ${pageSize}`);
   if (reservedVa === undefined) return;

@@ -77,8 +77,11 @@ export interface SpawnOptions {
   readonly reservedVa?: number;
   /** The page size that the guest believes in: 4096 (default), 16384 or 65536. Its executable must be aligned for it. */
   readonly pageSize?: number;
-  /** How much of the machine's memory the guest may hold; default: all of it. */
+  /** How much of the machine's memory the guest and its descendants may hold together; default: all of it. */
   readonly memory?: number;
+  /** How many processes (zombies included) and threads the guest and its descendants may be; default: no limit of their own. */
+  readonly maxProcesses?: number;
+  readonly maxThreads?: number;
   /**
    * The processor, as qemu-riscv64's option -cpu names it: `rv64` (default) or `max`, with switches for extensions
    * ('rv64,zba=off,zfh=on'). CpuModelError from `spawn` when there is none like that.

@@ -1,6 +1,7 @@
 import { allocateBlock } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { FrameDescriptor } from '../sync/records/frame.js';
+import { GuestTree } from '../sync/records/guestTree.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mm } from '../sync/records/mm.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
@@ -86,14 +87,21 @@ function promiseLimit(mem: SharedMemory, mm: number): number {
  * address space whose budget is empty.
  */
 export function grantFrames(mem: SharedMemory, mm: number, wanted: number): number {
-  const granted = promise(mem, promiseLimit(mem, mm), wanted);
+  const tree = mem.getU32(mm + Mm.memoryTree);
+  const allowed =
+    tree === 0
+      ? wanted
+      : promise(mem, tree + GuestTree.framesGranted, mem.getI32(tree + GuestTree.frameLimit), wanted);
+  const granted =
+    allowed === 0 ? 0 : promise(mem, MACHINE + Machine.framesUsed, promiseLimit(mem, mm), allowed);
+  if (tree !== 0 && granted < allowed) mem.atomicAdd(tree + GuestTree.framesGranted, granted - allowed);
   if (granted > 0) mem.atomicAdd(mm + Mm.frameBudget, granted);
   return granted;
 }
 
-/** Adds up to `wanted` to what is promised, up to `limit`; returns how many. */
-function promise(mem: SharedMemory, limit: number, wanted: number): number {
-  const used = (MACHINE + Machine.framesUsed) >>> 2;
+/** Adds up to `wanted` to what is promised, which `count` counts, up to `limit`; returns how many. */
+function promise(mem: SharedMemory, count: number, limit: number, wanted: number): number {
+  const used = count >>> 2;
   for (let now = Atomics.load(mem.i32, used); ; ) {
     const granted = Math.min(wanted, limit - now);
     if (granted <= 0) return 0;
@@ -116,6 +124,8 @@ export function returnFrames(mem: SharedMemory, mm: number, frames: number): voi
     const back = Math.min(now, frames);
     const seen = Atomics.compareExchange(mem.i32, budget, now, now - back);
     if (seen === now) {
+      const tree = mem.getU32(mm + Mm.memoryTree);
+      if (tree !== 0) mem.atomicAdd(tree + GuestTree.framesGranted, -back);
       mem.atomicAdd(MACHINE + Machine.framesUsed, -back);
       return;
     }
@@ -136,7 +146,7 @@ function takeBudget(mem: SharedMemory, mm: number): boolean {
 
 /** Takes one unit on the machine's account, for a page that is brought in for `mm` (0: nobody in particular). */
 function takeForMachine(mem: SharedMemory, mm: number): boolean {
-  if (promise(mem, promiseLimit(mem, mm), 1) === 1) return true;
+  if (promise(mem, MACHINE + Machine.framesUsed, promiseLimit(mem, mm), 1) === 1) return true;
   if (mm === 0) return false;
   // What the address space has been granted already will do.
   if (mem.atomicAdd(mm + Mm.frameBudget, -1) > 0) return true;
@@ -146,7 +156,13 @@ function takeForMachine(mem: SharedMemory, mm: number): boolean {
 
 /** How many frames `mm` could take at this moment. */
 export function grantable(mem: SharedMemory, mm: number): number {
-  const free = Math.max(0, promiseLimit(mem, mm) - mem.atomicLoad(MACHINE + Machine.framesUsed));
+  const tree = mem.getU32(mm + Mm.memoryTree);
+  const left =
+    tree === 0
+      ? Infinity
+      : mem.getI32(tree + GuestTree.frameLimit) - mem.atomicLoad(tree + GuestTree.framesGranted);
+  const promisable = Math.min(left, promiseLimit(mem, mm) - mem.atomicLoad(MACHINE + Machine.framesUsed));
+  const free = Math.max(0, promisable);
   const limit = mem.getI32(mm + Mm.frameLimit) - mem.atomicLoad(mm + Mm.framesHeld);
   return Math.min(limit, free + Math.max(0, mem.atomicLoad(mm + Mm.frameBudget)));
 }

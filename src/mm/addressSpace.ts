@@ -4,6 +4,7 @@ import { MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { freeSpareMappings, unmapRange } from '../memory/mappings.js';
 import { lastMapping } from '../memory/mappingTree.js';
 import { createTables, destroyTables, initialReach } from '../memory/pageTables.js';
+import { releaseTree, retainTree } from '../sync/guestTree.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { LOCK_RANK } from '../sync/lockOrder.js';
 import { initMutex, Mutex } from '../sync/mutex.js';
@@ -27,6 +28,8 @@ export interface MmOptions {
   readonly taskSize?: number;
   /** Bytes of frames that the address space may hold; the machine's when absent. */
   readonly memoryLimit?: number;
+  /** The GuestTree whose limit of memory holds, which gets one more reference; 0 or absent: none. */
+  readonly memoryTree?: number;
   /** RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK in bytes; absent: unlimited, stack 8 MiB, memlock 8 MiB. */
   readonly limitAs?: number;
   readonly limitData?: number;
@@ -61,6 +64,8 @@ export function createMm(mem: SharedMemory, owner: number, options: MmOptions = 
   const frames = mem.getU32(MACHINE + Machine.frameCount);
   const limit = Math.floor((options.memoryLimit ?? Infinity) / (1 << shift));
   mem.setI32(mm + Mm.frameLimit, Math.min(frames, limit));
+  mem.setU32(mm + Mm.memoryTree, options.memoryTree ?? 0);
+  retainTree(mem, options.memoryTree ?? 0);
   mem.set64(mm + Mm.limitAs, options.limitAs ?? UNLIMITED);
   mem.set64(mm + Mm.limitData, options.limitData ?? UNLIMITED);
   mem.set64(mm + Mm.limitStack, options.limitStack ?? 8 * 1024 * 1024);
@@ -80,6 +85,7 @@ export function createMm(mem: SharedMemory, owner: number, options: MmOptions = 
   } catch (error) {
     destroyTables(mem, mm, owner);
     returnHomeWindow(mem, mm, owner);
+    releaseTree(mem, mem.getU32(mm + Mm.memoryTree), owner);
     freeBlock(mem, mm, owner);
     throw error;
   }
@@ -112,5 +118,6 @@ function destroyMm(c: Caller): void {
     const block = mem.getU32(mm + field);
     if (block !== 0) freeBlock(mem, block, thread);
   }
+  releaseTree(mem, mem.getU32(mm + Mm.memoryTree), thread);
   freeBlock(mem, mm, thread);
 }

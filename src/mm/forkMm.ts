@@ -2,6 +2,7 @@ import type { Caller } from '../memory/caller.js';
 import { forkMappings } from '../memory/forkMappings.js';
 import { shareHomeWindow } from '../memory/frames.js';
 import { createTables } from '../memory/pageTables.js';
+import { retainTree } from '../sync/guestTree.js';
 import { allocateBlock, blockCapacity } from '../sync/heap.js';
 import { LOCK_RANK } from '../sync/lockOrder.js';
 import { initMutex, Mutex } from '../sync/mutex.js';
@@ -91,6 +92,9 @@ function createChild(c: Caller): number {
     mem.u32[(child + field) >>> 2] = mem.u32[(mm + field) >>> 2];
     mem.u32[((child + field) >>> 2) + 1] = mem.u32[((mm + field) >>> 2) + 1];
   }
+  const tree = mem.getU32(mm + Mm.memoryTree);
+  mem.setU32(child + Mm.memoryTree, tree);
+  retainTree(mem, tree);
   shareHomeWindow(mem, mm, child, thread);
   try {
     createTables(mem, child, mem.getU64(mm + Mm.reach), thread);

@@ -26,6 +26,7 @@ const programs: [string, string][] = [
   ['stdio', 'stdio.c'],
   ['files', 'files.c'],
   ['shm', 'shm.c'],
+  ['limits', 'limits.c'],
   ['smaps', 'smaps.c'],
   ['processes', 'processes.c'],
   ['processfiles', 'processfiles.c'],

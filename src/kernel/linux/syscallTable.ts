@@ -1,6 +1,7 @@
 import { capabilityCalls } from './capabilityCalls.js';
 import { fileCalls } from './fileCalls.js';
 import { futexCalls } from './futexCalls.js';
+import { limitCalls } from './limitCalls.js';
 import { memoryCalls } from './memoryCalls.js';
 import { pathCalls } from './pathCalls.js';
 import { pidFdCalls } from './pidFdCalls.js';
@@ -22,6 +23,7 @@ const topics: readonly SyscallTable[] = [
   capabilityCalls,
   fileCalls,
   futexCalls,
+  limitCalls,
   memoryCalls,
   pathCalls,
   pidFdCalls,

@@ -1,25 +1,14 @@
 import { hostname } from 'node:os';
 import { CACHE_BLOCK, EXTENSIONS, WITHOUT_C, ZICBOM, ZICBOZ } from '../../isa/extensions.js';
-import { copyIn, copyOut, readU64, readU64Big, writeU32, writeU64Big } from '../../memory/userAccess.js';
+import { copyIn, copyOut, readU64Big, writeU32, writeU64Big } from '../../memory/userAccess.js';
 import { withMutex } from '../../sync/mutex.js';
 import { monotonicNow } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Mm } from '../../sync/records/mm.js';
 import { Thread } from '../../sync/records/thread.js';
-import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { followUserIds, privileged } from '../capabilities.js';
-import { EFAULT, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
-import {
-  getLimit,
-  RLIM_INFINITY,
-  RLIMIT_AS,
-  RLIMIT_DATA,
-  RLIMIT_MEMLOCK,
-  RLIMIT_NOFILE,
-  RLIMIT_STACK,
-  setLimit,
-} from '../guestRecords.js';
+import { EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { fillRandom } from '../random.js';
 import type { ThreadContext } from '../threadContext.js';
 import { type SyscallTable, syscall } from './syscall.js';
@@ -157,58 +146,6 @@ function setsid(t: ThreadContext): number {
   mem.setU32(guest + Guest.sid, pid);
   mem.setU32(guest + Guest.pgid, pid);
   return pid;
-}
-
-// --- limits ---
-
-const RLIM_NLIMITS = 16;
-const RLIM64_INFINITY = 0xffff_ffff_ffff_ffffn;
-
-function readLimit(t: ThreadContext, va: number): number {
-  const value = readU64(t, va);
-  return Math.min(value, RLIM_INFINITY);
-}
-
-function writeLimit(t: ThreadContext, va: number, value: number): void {
-  writeU64Big(t, va, value >= RLIM_INFINITY ? RLIM64_INFINITY : BigInt(value));
-}
-
-function prlimit64(t: ThreadContext, pid: number, resource: number, fresh: number, old: number): number {
-  const { mem } = t;
-  const which = resource >>> 0;
-  if (which >= RLIM_NLIMITS) return -EINVAL;
-  const wanted = fresh === 0 ? undefined : ([readLimit(t, fresh), readLimit(t, fresh + 8)] as const);
-  if (wanted !== undefined && wanted[0] > wanted[1]) return -EINVAL;
-  const before = withGuest(t, pid, (guest) =>
-    withMutex(mem, guest + Guest.threadsLock, t.thread, () => {
-      const now = getLimit(mem, guest, which);
-      if (wanted === undefined) return now;
-      if (wanted[1] > now[1] && !privileged(t)) throw new SyscallError(EPERM);
-      if (which === RLIMIT_NOFILE && wanted[1] > 1048576) throw new SyscallError(EPERM);
-      setLimit(mem, guest, which, wanted[0], wanted[1]);
-      noteMemoryLimit(mem, guest, which, wanted[0]);
-      return now;
-    }),
-  );
-  if (old !== 0) {
-    writeLimit(t, old, before[0]);
-    writeLimit(t, old + 8, before[1]);
-  }
-  return 0;
-}
-
-/** mm/ checks the limits on memory in its own record. */
-function noteMemoryLimit(mem: SharedMemory, guest: number, which: number, soft: number): void {
-  for (let t = mem.getU32(guest + Guest.threads); t !== 0; t = mem.getU32(t + Thread.nextInGuest)) {
-    const mm = mem.getU32(t + Thread.mm);
-    // A thread that ends has none any more.
-    if (mm === 0) continue;
-    if (which === RLIMIT_AS) mem.set64(mm + Mm.limitAs, soft);
-    else if (which === RLIMIT_DATA) mem.set64(mm + Mm.limitData, soft);
-    else if (which === RLIMIT_STACK) mem.set64(mm + Mm.limitStack, soft);
-    else if (which === RLIMIT_MEMLOCK) mem.set64(mm + Mm.limitMemlock, soft);
-    return;
-  }
 }
 
 // --- names and numbers of the system ---
@@ -465,13 +402,6 @@ export const systemCalls: SyscallTable = {
   ),
   [SYS.SYS_setsid]: syscall('setsid', [], setsid),
   [SYS.SYS_getgroups]: syscall('getgroups', ['int', 'pointer'], getgroups),
-  [SYS.SYS_prlimit64]: syscall('prlimit64', ['int', 'int', 'pointer', 'pointer'], prlimit64),
-  [SYS.SYS_getrlimit]: syscall('getrlimit', ['int', 'pointer'], (t, which, va) =>
-    va === 0 ? -EFAULT : prlimit64(t, 0, which, 0, va),
-  ),
-  [SYS.SYS_setrlimit]: syscall('setrlimit', ['int', 'pointer'], (t, which, va) =>
-    va === 0 ? -EFAULT : prlimit64(t, 0, which, va, 0),
-  ),
   [SYS.SYS_uname]: syscall('uname', ['pointer'], uname),
   [SYS.SYS_sysinfo]: syscall('sysinfo', ['pointer'], sysinfo),
   [SYS.SYS_getrandom]: syscall('getrandom', ['pointer', 'size', 'hex'], getrandom),

@@ -199,6 +199,8 @@ const within = (mm: I32, count: number, pages: I32, limit: number): I32 =>
 
 /** enoughMemory of mm/limits.ts, where no file pages have to go for it: (mm, pages) → whether. */
 function writeEnoughMemory(b: FunctionBuilder, mm: I32, pages: I32, slow: Label): void {
+  // What a tree of guests has left takes a look at more than this address space.
+  b.brIf(slow, load(mm, Mm.memoryTree));
   const total = b.hold(machine(Machine.frameCount));
   const reserve = b.hold(i32.shr_u(total, i32.const(RESERVE_SHIFT)));
   const limit = b.hold(

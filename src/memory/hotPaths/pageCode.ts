@@ -1,6 +1,7 @@
 import { Mutex } from '../../sync/mutex.js';
 import type { MutexCode } from '../../sync/mutexCode.js';
 import { FRAME_MIXED, FrameDescriptor } from '../../sync/records/frame.js';
+import { GuestTree } from '../../sync/records/guestTree.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Mm, PAGE_TABLE_LOCKS } from '../../sync/records/mm.js';
 import { type FunctionRef, type I32, i32, i64, type ModuleBuilder } from '../../wasm/index.js';
@@ -196,6 +197,8 @@ function writeFreeFrames(module: ModuleBuilder): FunctionRef {
       b.set(next, i32.atomic_rmw_cmpxchg(mm, now, i32.sub(now, excess), Mm.frameBudget));
       b.if(i32.eq(next, now), () => {
         b.drop(i32.atomic_rmw_sub(i32.const(0), excess, MACHINE + Machine.framesUsed));
+        b.set(next, i32.load(mm, Mm.memoryTree));
+        b.if(next, () => b.drop(i32.atomic_rmw_sub(next, excess, GuestTree.framesGranted)));
         b.br(end);
       });
       b.set(now, next);

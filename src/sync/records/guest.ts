@@ -94,6 +94,8 @@ export const Guest = record({
   capabilities: array(u32, 6),
   /** FLAVOUR_*: whose system calls it makes; changes in execve, when it has one thread. */
   flavour: u32,
+  /** The GuestTree whose limits hold (one reference), or 0; constant. */
+  tree: pointer,
 });
 
 export const GUEST_RUNNING = 0;

@@ -62,7 +62,9 @@ export const Mm = record({
   framesHeld: i32,
   /** Its limit in frames; constant. */
   frameLimit: i32,
-  frameState: array(u32, 8),
+  /** The GuestTree whose frames these are (one reference), or 0 when it has no limit of memory; constant once guests run. */
+  memoryTree: pointer,
+  frameState: array(u32, 7),
 
   // --- layout: mm/ and loader/ ---
   /** End of guest addresses (TASK_SIZE, --reserved-va) in bytes; constant after exec. */
