@@ -17,6 +17,8 @@ export interface CoordinatorDuties {
   terminalChanged(): void;
   /** The first hot place was found. */
   translatorWanted(): void;
+  /** A socket wants something of the host: HostOperation of kernel/sockets. */
+  socketWants(socket: number, operation: number, argument: number): void;
 }
 
 /** setTimeout's limit: longer timers are looked at again. */
@@ -59,6 +61,9 @@ export class Coordinator {
           break;
         case RequestKind.TranslatorWanted:
           this.duties.translatorWanted();
+          break;
+        case RequestKind.Socket:
+          this.duties.socketWants(request.a, request.b, request.c);
           break;
       }
     }

@@ -28,6 +28,7 @@ import type { SharedMemory } from '../sync/sharedMemory.js';
 import { claimTranslator, initTranslation, type TranslationPolicy } from '../sync/translationQueue.js';
 import { Coordinator } from './coordinator.js';
 import { GuestProcess } from './guestProcess.js';
+import { HostNetwork } from './hostNetwork.js';
 import { loadInterpreter } from './interpreterModule.js';
 import {
   type InputSource,
@@ -83,6 +84,7 @@ export class Machine {
   private readonly mem: SharedMemory;
   private readonly hosts: ThreadHosts;
   private readonly coordinator: Coordinator;
+  private readonly network: HostNetwork;
   private readonly guests = new Map<number, GuestProcess>();
   private readonly pumps = new Map<number, StreamPump>();
   private readonly temporary = new TemporaryFolder();
@@ -117,7 +119,9 @@ export class Machine {
       streamReady: (stream) => this.pumps.get(stream)?.ready(),
       terminalChanged: () => this.terminal?.changed(),
       translatorWanted: () => this.hosts.startTranslator(options.hostPageSize ?? 4096),
+      socketWants: (socket, operation, argument) => this.network.request(socket, operation, argument),
     });
+    this.network = new HostNetwork(this.mem);
     const limit = options.maxThreads ?? DEFAULT_MAX_THREADS;
     this.hosts = new ThreadHosts(
       this.mem,

@@ -33,6 +33,8 @@ export enum RequestKind {
   TerminalChanged = 7,
   /** The first hot place was found: start the translator. */
   TranslatorWanted = 8,
+  /** Socket `a` wants `b` (kernel/sockets HostOperation) with argument `c`. */
+  Socket = 9,
 }
 
 export interface CoordinatorRequest {

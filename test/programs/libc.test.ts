@@ -31,6 +31,7 @@ const programs: [string, string][] = [
   ['processes', 'processes.c'],
   ['processfiles', 'processfiles.c'],
   ['scheduling', 'scheduling.c'],
+  ['unixsockets', 'unixsockets.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],
 ];

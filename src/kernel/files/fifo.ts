@@ -95,7 +95,7 @@ export function openFifo(t: ThreadContext, place: HostPlace, flags: number, host
     if (access === O_RDWR || flags & O_NONBLOCK) return file;
     const outcome = waitInQueue(
       mem,
-      sourceOf(mem, pipe) + EventSource.waiters,
+      sourceOf(pipe) + EventSource.waiters,
       thread,
       () => mem.atomicLoad(others) > 0 || mem.atomicLoad(opens) !== before,
       () => t.signalPending(),

@@ -10,6 +10,6 @@ import './pidFd.js';
 import './pipe.js';
 import './regularFile.js';
 import './signalFd.js';
-import './socketPair.js';
+import '../sockets/socketFile.js';
 import './textFile.js';
 import './timerFd.js';

@@ -44,8 +44,8 @@ export function createPipe(mem: SharedMemory, owner: number): number {
 }
 
 /** The EventSource that hears of the pipe. */
-export function sourceOf(mem: SharedMemory, pipe: number): number {
-  return mem.getU32(pipe + Pipe.sharedSource) || pipe + Pipe.source;
+export function sourceOf(pipe: number): number {
+  return pipe + Pipe.source;
 }
 
 /** Counts one more end in; `access` is O_RDONLY, O_WRONLY or O_RDWR. */
@@ -61,7 +61,7 @@ export function attachPipe(mem: SharedMemory, pipe: number, access: number, owne
       mem.setU32(pipe + Pipe.writerOpens, mem.getU32(pipe + Pipe.writerOpens) + 1);
     }
   });
-  signalEvents(mem, sourceOf(mem, pipe), 0, owner);
+  signalEvents(mem, sourceOf(pipe), 0, owner);
 }
 
 /** Counts an end out and tells the other side; the last one frees the pipe. */
@@ -72,20 +72,8 @@ export function detachPipe(mem: SharedMemory, pipe: number, access: number, owne
   const refs = mem.getI32(pipe + Pipe.refs) - 1;
   unlockMutex(mem, pipe + Pipe.lock, owner);
   // The reference is still held, so that the pipe cannot go while the others are told.
-  if (refs > 0) signalEvents(mem, sourceOf(mem, pipe), READABLE | WRITABLE | POLLHUP | POLLERR, owner);
+  if (refs > 0) signalEvents(mem, sourceOf(pipe), READABLE | WRITABLE | POLLHUP | POLLERR, owner);
   dropPipe(mem, pipe, owner);
-}
-
-/** Ends a writer's part as closing does, but keeps its reference (shutdown). */
-export function endWriting(mem: SharedMemory, pipe: number, owner: number): void {
-  mem.atomicAdd(pipe + Pipe.writers, -1);
-  signalEvents(mem, sourceOf(mem, pipe), READABLE | POLLHUP, owner);
-}
-
-/** Ends a reader's part as closing does, but keeps its reference (shutdown). */
-export function endReading(mem: SharedMemory, pipe: number, owner: number): void {
-  mem.atomicAdd(pipe + Pipe.readers, -1);
-  signalEvents(mem, sourceOf(mem, pipe), WRITABLE | POLLERR, owner);
 }
 
 /** Gives one reference (without an end) back. */
@@ -118,21 +106,11 @@ export function pipeUsed(mem: SharedMemory, pipe: number): number {
   return mem.atomicLoad(pipe + Pipe.used);
 }
 
-/**
- * Takes up to `into.length` bytes out without waiting; returns how many. `peek` leaves them in, and so does `accept` when
- * it does not like them (it runs with Pipe.lock held). Does not tell writers.
- */
-export function takeBytes(
-  mem: SharedMemory,
-  pipe: number,
-  into: Uint8Array,
-  owner: number,
-  peek = false,
-  accept?: (bytes: Uint8Array) => boolean,
-): number {
+/** Takes up to `into.length` bytes out without waiting; returns how many. Does not tell writers. */
+export function takeBytes(mem: SharedMemory, pipe: number, into: Uint8Array, owner: number): number {
   lockMutex(mem, pipe + Pipe.lock, owner);
   const used = mem.getU32(pipe + Pipe.used);
-  let count = Math.min(used, into.length);
+  const count = Math.min(used, into.length);
   if (count > 0) {
     const capacity = mem.getU32(pipe + Pipe.capacity);
     const head = mem.getU32(pipe + Pipe.head);
@@ -140,11 +118,8 @@ export function takeBytes(
     const first = Math.min(count, capacity - head);
     into.set(mem.u8.subarray(buffer + head, buffer + head + first));
     if (first < count) into.set(mem.u8.subarray(buffer, buffer + count - first), first);
-    if (accept !== undefined && !accept(into)) count = 0;
-    else if (!peek) {
-      mem.setU32(pipe + Pipe.head, (head + count) % capacity);
-      mem.atomicStore(pipe + Pipe.used, used - count);
-    }
+    mem.setU32(pipe + Pipe.head, (head + count) % capacity);
+    mem.atomicStore(pipe + Pipe.used, used - count);
   }
   unlockMutex(mem, pipe + Pipe.lock, owner);
   return count;
@@ -209,7 +184,7 @@ export function readPipe(t: ThreadContext, pipe: number, into: ByteVector, nonBl
       if (copied < taken) break;
     }
     if (done > 0) {
-      signalEvents(mem, sourceOf(mem, pipe), WRITABLE, thread);
+      signalEvents(mem, sourceOf(pipe), WRITABLE, thread);
       noteTaken(t, pipe);
       return done;
     }
@@ -221,7 +196,7 @@ export function readPipe(t: ThreadContext, pipe: number, into: ByteVector, nonBl
     if (nonBlocking) return -EAGAIN;
     const outcome = waitInQueue(
       mem,
-      sourceOf(mem, pipe) + EventSource.waiters,
+      sourceOf(pipe) + EventSource.waiters,
       thread,
       () => pipeUsed(mem, pipe) > 0 || noWriters(mem, pipe),
       () => t.signalPending(),
@@ -230,17 +205,8 @@ export function readPipe(t: ThreadContext, pipe: number, into: ByteVector, nonBl
   }
 }
 
-/**
- * Writes as write(2) on a pipe does: all of it, unless it is non-blocking or a signal comes. `quiet`: without SIGPIPE
- * when nobody reads.
- */
-export function writePipe(
-  t: ThreadContext,
-  pipe: number,
-  from: ByteVector,
-  nonBlocking: boolean,
-  quiet = false,
-): number {
+/** Writes as write(2) on a pipe does: all of it, unless it is non-blocking or a signal comes. */
+export function writePipe(t: ThreadContext, pipe: number, from: ByteVector, nonBlocking: boolean): number {
   const { mem, thread } = t;
   if (from.length === 0) return 0;
   const atomic = from.length <= PIPE_BUF;
@@ -249,7 +215,7 @@ export function writePipe(
   for (;;) {
     if (noReaders(mem, pipe)) {
       if (done > 0) return done;
-      if (!quiet) raiseBrokenPipe(t);
+      raiseBrokenPipe(t);
       return -EPIPE;
     }
     const chunk = bounce.subarray(0, Math.min(BOUNCE, from.length - done));
@@ -258,7 +224,7 @@ export function writePipe(
     if (put > 0) {
       done += put;
       noteAppended(t, pipe);
-      signalEvents(mem, sourceOf(mem, pipe), READABLE, thread);
+      signalEvents(mem, sourceOf(pipe), READABLE, thread);
       if (done === from.length || had < chunk.length) return done;
       continue;
     }
@@ -266,7 +232,7 @@ export function writePipe(
     const needed = atomic ? from.length : 1;
     const outcome = waitInQueue(
       mem,
-      sourceOf(mem, pipe) + EventSource.waiters,
+      sourceOf(pipe) + EventSource.waiters,
       thread,
       () => mem.getU32(pipe + Pipe.capacity) - pipeUsed(mem, pipe) >= needed || noReaders(mem, pipe),
       () => t.signalPending(),
@@ -352,7 +318,7 @@ const pipeOperations: FileOperations = {
     return pollPipe(mem, objectOf(mem, file), accessOf(mem, file));
   },
   eventSource(mem, file) {
-    return sourceOf(mem, objectOf(mem, file));
+    return sourceOf(objectOf(mem, file));
   },
   interest(t, file) {
     if (accessOf(t.mem, file) !== O_WRONLY && pipeUsed(t.mem, objectOf(t.mem, file)) === 0)

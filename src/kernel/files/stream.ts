@@ -75,7 +75,7 @@ export function beginStreamTurn(mem: SharedMemory, stream: number, owner: number
 export function pushStreamBytes(mem: SharedMemory, stream: number, bytes: Uint8Array, owner: number): number {
   const pipe = mem.getU32(stream + Stream.pipe);
   const count = putBytes(mem, pipe, bytes, owner, false);
-  if (count > 0) signalEvents(mem, sourceOf(mem, pipe), READABLE, owner);
+  if (count > 0) signalEvents(mem, sourceOf(pipe), READABLE, owner);
   return count;
 }
 
@@ -90,7 +90,7 @@ export function takeStreamBytes(mem: SharedMemory, stream: number, max: number, 
   const pipe = mem.getU32(stream + Stream.pipe);
   const bytes = new Uint8Array(Math.min(max, pipeUsed(mem, pipe)));
   const count = takeBytes(mem, pipe, bytes, owner);
-  if (count > 0) signalEvents(mem, sourceOf(mem, pipe), WRITABLE, owner);
+  if (count > 0) signalEvents(mem, sourceOf(pipe), WRITABLE, owner);
   return bytes.subarray(0, count);
 }
 
@@ -112,7 +112,7 @@ export function endStream(mem: SharedMemory, stream: number, owner: number): voi
   const input = mem.getU32(stream + Stream.direction) === STREAM_INPUT;
   holdPipe(mem, pipe, owner);
   detachPipe(mem, pipe, input ? O_WRONLY : O_RDONLY, owner);
-  signalEvents(mem, sourceOf(mem, pipe), READABLE | WRITABLE | POLLHUP | POLLERR, owner);
+  signalEvents(mem, sourceOf(pipe), READABLE | WRITABLE | POLLHUP | POLLERR, owner);
 }
 
 /**

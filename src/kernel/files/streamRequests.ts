@@ -10,6 +10,11 @@ export function setStreamDoorbell(ring: () => void): void {
   defaultRing = ring;
 }
 
+/** Rings the coordinator's doorbell from this worker; the main thread itself looks at its requests at its next turn. */
+export function ringCoordinator(): void {
+  defaultRing();
+}
+
 /**
  * Tells the main thread to look at `stream`: bytes or room are there, or the guests have closed their end. One request
  * is enough until the main thread has looked (`beginStreamTurn`).

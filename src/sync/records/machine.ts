@@ -124,7 +124,18 @@ export const Machine = record({
   threadsAsleep: i32,
   /** Threads that wait for a lock with an owner (kernel/futexPi.ts), counted before they are queued. Atomic. */
   lockWaiters: i32,
+  /** Sockets record of kernel/sockets; 0 until a guest needs it. Atomic. */
+  sockets: pointer,
+  /** NETWORK_*: what of the host's network guests reach; constant once guests run. */
+  network: u32,
 });
+
+/** A network of the machine's own: loopback only, no host. */
+export const NETWORK_NONE = 0;
+/** The host's loopback, too. */
+export const NETWORK_LOOPBACK = 1;
+/** The host's network. */
+export const NETWORK_HOST = 2;
 
 /** A thread host: one worker of the pool. */
 export const Host = record({

@@ -33,6 +33,8 @@ export const OpenFile = record({
   signalOwner: i32,
   /** OPEN_* bits; constant after open. */
   attributes: u32,
+  /** References that are held by queues of sockets (SCM_RIGHTS); Sockets.lock. */
+  inFlight: i32,
 });
 
 /** A regular file of the host. */
@@ -57,7 +59,7 @@ export const FILE_TIMER = 9;
 export const FILE_HOST_STREAM = 10;
 /** O_PATH: a name only. */
 export const FILE_PATH = 11;
-/** One side of a socketpair (object: SocketEnd). */
+/** A socket (object: Socket). */
 export const FILE_SOCKET = 12;
 /** memfd_create (object and hostFile as memory/ has it). */
 export const FILE_MEMORY = 13;

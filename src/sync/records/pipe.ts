@@ -2,7 +2,7 @@ import { Mutex } from '../mutex.js';
 import { embedded, f64, i32, pointer, record, u32, u64 } from '../record.js';
 import { EventSource } from './events.js';
 
-/** A pipe, FIFO, one direction of a socket pair, or a stream that the main thread pumps. */
+/** A pipe, FIFO, or a stream that the main thread pumps. */
 export const Pipe = record({
   /** Guards everything below but the sources. A leaf but for the heap; never held while guest memory is touched. */
   lock: embedded(Mutex),
@@ -25,33 +25,6 @@ export const Pipe = record({
   stream: pointer,
   /** Unique number, shown as the inode. */
   id: u32,
-  /** EventSource to tell instead of `source` (that of a SocketPair), or 0; constant. */
-  sharedSource: pointer,
-});
-
-/** What the two ends of a socketpair have in common. */
-export const SocketPair = record({
-  /** Open ends. Atomic. */
-  refs: i32,
-  reserved: u32,
-  /** Told of everything that happens to either direction. */
-  source: embedded(EventSource),
-});
-
-/** One end of a socketpair. */
-export const SocketEnd = record({
-  pair: pointer,
-  /** SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET; constant. */
-  type: u32,
-  /** Pipes from and to the other end; constant. */
-  receive: pointer,
-  send: pointer,
-  /** SHUT_* bits: 1 receiving, 2 sending has been shut down. Atomic. */
-  shut: i32,
-  /** Process, user and group that made it (SO_PEERCRED of the other end). */
-  pid: u32,
-  uid: u32,
-  gid: u32,
 });
 
 /** The main thread's end of a pipe. */

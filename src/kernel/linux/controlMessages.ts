@@ -1,0 +1,152 @@
+import { copyIn, copyOut } from '../../memory/userAccess.js';
+import { Guest } from '../../sync/records/guest.js';
+import { privileged } from '../capabilities.js';
+import { EBADF, EINVAL, ENOBUFS, EPERM, ETOOMANYREFS, SyscallError } from '../errno.js';
+import { newDescriptor } from '../files/descriptors.js';
+import { acquireFile } from '../files/filesTable.js';
+import { releaseOpenFile } from '../files/openFile.js';
+import { O_CLOEXEC } from '../files/openFlags.js';
+import { tooManyInFlight } from '../sockets/rights.js';
+import { MSG_CTRUNC } from '../sockets/socketNumbers.js';
+import type { Attached, Credentials } from '../sockets/socketQueue.js';
+import type { ThreadContext } from '../threadContext.js';
+
+/** What goes along with a message (man 7 cmsg): struct cmsghdr is length (8 bytes), level and type, then data, aligned to 8. */
+
+const HEADER = 16;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const SCM_CREDENTIALS = 2;
+const UCRED_SIZE = 12;
+/** SCM_MAX_FD. */
+const MOST_FILES = 253;
+/** net.core.optmem_max. */
+const MOST_CONTROL = 131_072;
+
+/** What a sender gave along. */
+export interface Control {
+  /** Open files with a reference each, the caller's to release unless they were sent. */
+  readonly files: number[];
+  readonly credentials: Credentials | undefined;
+}
+
+function aligned(length: number): number {
+  return Math.ceil(length / 8) * 8;
+}
+
+/** Reads msg_control of sendmsg. Descriptors count for AF_UNIX only (`takesFiles`). Throws SyscallError and UserFault. */
+export function readControl(t: ThreadContext, address: number, length: number, takesFiles: boolean): Control {
+  const files: number[] = [];
+  let credentials: Credentials | undefined;
+  if (address === 0 || length === 0) return { files, credentials };
+  if (length < 0 || length > MOST_CONTROL) throw new SyscallError(ENOBUFS);
+  const bytes = new Uint8Array(length);
+  copyIn(t, address, bytes);
+  const view = new DataView(bytes.buffer);
+  try {
+    for (let at = 0; at + HEADER <= length; ) {
+      const size = Number(view.getBigUint64(at, true));
+      if (size < HEADER || size > length - at) throw new SyscallError(EINVAL);
+      const type = view.getInt32(at + 12, true);
+      if (view.getInt32(at + 8, true) === SOL_SOCKET) {
+        if (type === SCM_RIGHTS) {
+          const count = (size - HEADER) >>> 2;
+          if (count + files.length > MOST_FILES) throw new SyscallError(EINVAL);
+          if (takesFiles)
+            for (let i = 0; i < count; i++)
+              files.push(fileToSend(t, view.getInt32(at + HEADER + i * 4, true)));
+        } else if (type === SCM_CREDENTIALS) {
+          if (size !== HEADER + UCRED_SIZE) throw new SyscallError(EINVAL);
+          credentials = {
+            pid: view.getUint32(at + HEADER, true),
+            uid: view.getUint32(at + HEADER + 4, true),
+            gid: view.getUint32(at + HEADER + 8, true),
+          };
+          if (!mayClaim(t, credentials)) throw new SyscallError(EPERM);
+        } else throw new SyscallError(EINVAL);
+      }
+      at += aligned(size);
+    }
+    if (files.length > 0 && tooManyInFlight(t)) throw new SyscallError(ETOOMANYREFS);
+  } catch (error) {
+    for (const file of files) releaseOpenFile(t.mem, file, t.thread);
+    throw error;
+  }
+  return { files, credentials };
+}
+
+function fileToSend(t: ThreadContext, fd: number): number {
+  const file = acquireFile(t.mem, t.files, fd, t.thread);
+  if (file === 0) throw new SyscallError(EBADF);
+  return file;
+}
+
+/** Whether a process may say that it is this one (scm_check_creds). */
+function mayClaim(t: ThreadContext, claimed: Credentials): boolean {
+  if (privileged(t)) return true;
+  const { mem, guest } = t;
+  const own = (field: number, value: number): boolean =>
+    [0, 4, 8].some((which) => mem.getU32(guest + field + which) === value);
+  return (
+    claimed.pid === mem.getU32(guest + Guest.pid) &&
+    own(Guest.uids, claimed.uid) &&
+    own(Guest.gids, claimed.gid)
+  );
+}
+
+/** Overflow ids: who sent it is not known. */
+const UNKNOWN: Credentials = { pid: 0, uid: 65534, gid: 65534 };
+
+/**
+ * Writes what came along to msg_control and gives descriptors for the files, which it takes over. Returns how many bytes of
+ * the control buffer are used, and MSG_CTRUNC when not everything fitted.
+ */
+export function writeControl(
+  t: ThreadContext,
+  address: number,
+  length: number,
+  attached: Attached,
+  options: { readonly credentials: boolean; readonly closeOnExec: boolean },
+): { used: number; flags: number } {
+  let used = 0;
+  let flags = 0;
+  const room = (): number => (address === 0 ? 0 : Math.max(0, length - used));
+  const put = (type: number, data: Uint8Array): void => {
+    if (room() < HEADER) {
+      flags |= MSG_CTRUNC;
+      return;
+    }
+    const size = Math.min(HEADER + data.length, room());
+    if (size < HEADER + data.length) flags |= MSG_CTRUNC;
+    const bytes = new Uint8Array(size);
+    const view = new DataView(bytes.buffer);
+    view.setBigUint64(0, BigInt(size), true);
+    view.setInt32(8, SOL_SOCKET, true);
+    view.setInt32(12, type, true);
+    bytes.set(data.subarray(0, size - HEADER), HEADER);
+    copyOut(t, address + used, bytes);
+    used += Math.min(aligned(HEADER + data.length), room());
+  };
+  if (options.credentials) {
+    const { pid, uid, gid } = attached.credentials ?? UNKNOWN;
+    put(SCM_CREDENTIALS, new Uint8Array(Uint32Array.of(pid, uid, gid).buffer));
+  }
+  const { files } = attached;
+  if (files.length === 0) return { used, flags };
+  const most = Math.max(0, Math.floor((room() - HEADER) / 4));
+  const given: number[] = [];
+  files.forEach((file, i) => {
+    if (i >= most || given.length < i) {
+      releaseOpenFile(t.mem, file, t.thread);
+      return;
+    }
+    try {
+      given.push(newDescriptor(t, file, options.closeOnExec ? O_CLOEXEC : 0));
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+    }
+  });
+  if (given.length > 0) put(SCM_RIGHTS, new Uint8Array(Int32Array.from(given).buffer));
+  if (given.length < files.length) flags |= MSG_CTRUNC;
+  return { used, flags };
+}

@@ -1,0 +1,34 @@
+import { FILE_SOCKET, OpenFile } from '../../sync/records/openFile.js';
+import { Socket } from '../../sync/records/socket.js';
+import type { FileOperations } from '../files/fileOperations.js';
+import { DEV_PIPE, madeStatus, S_IFSOCK } from '../files/fileStatus.js';
+import { registerKind, releaseOpenFile } from '../files/openFile.js';
+import { closeSocket, hasPackets, pollSocket } from './socket.js';
+import { firstPacketLength } from './socketQueue.js';
+import { receiveFrom, sendTo } from './transfer.js';
+
+/** What read, write, poll, ioctl and close do with a socket. */
+const socketOperations: FileOperations = {
+  read(t, file, into) {
+    if (into.length === 0) return 0;
+    const { result, attached } = receiveFrom(t, file, into, 0);
+    for (const open of attached.files) releaseOpenFile(t.mem, open, t.thread);
+    return result;
+  },
+  write: (t, file, from) => sendTo(t, file, from, { flags: 0 }),
+  poll: (mem, file) => pollSocket(mem, mem.getU32(file + OpenFile.object)),
+  eventSource: (mem, file) => mem.getU32(file + OpenFile.object) + Socket.source,
+  available(mem, file) {
+    const socket = mem.getU32(file + OpenFile.object);
+    return hasPackets(mem, socket) ? firstPacketLength(mem, socket) : mem.atomicLoad(socket + Socket.used);
+  },
+  status: (t, file) =>
+    madeStatus({
+      dev: DEV_PIPE,
+      ino: BigInt(t.mem.getU32(t.mem.getU32(file + OpenFile.object) + Socket.id)),
+      mode: S_IFSOCK | 0o777,
+    }),
+  release: (mem, file, owner) => closeSocket(mem, mem.getU32(file + OpenFile.object), 0, owner),
+};
+
+registerKind(FILE_SOCKET, socketOperations);
