@@ -20,8 +20,8 @@ export interface AccessGroup {
   place: Local<'i32'> | undefined;
 }
 
-/** Bytes of the accesses that may be in a group, by mnemonic. */
-const SIZES: Readonly<Record<string, number>> = {
+/** Bytes of the plain loads and stores, which may be in groups, by mnemonic. */
+export const SIZES: Readonly<Record<string, number>> = {
   ...{ lb: 1, lbu: 1, sb: 1, lh: 2, lhu: 2, sh: 2, lw: 4, lwu: 4, sw: 4, ld: 8, sd: 8 },
   ...{ flh: 2, fsh: 2, flw: 4, fsw: 4, fld: 8, fsd: 8 },
 };

@@ -12,6 +12,8 @@ export interface ControlFlow {
   readonly children: readonly (readonly number[])[];
   /** Targets of back edges. */
   readonly isLoopHeader: readonly boolean[];
+  /** By loop header: the blocks from which its back edges can be got to, itself included. */
+  readonly loopMembers: readonly (ReadonlySet<number> | undefined)[];
   /** Blocks with two or more forward edges into them. */
   readonly isMerge: readonly boolean[];
   /** Whether the edge between the two blocks goes backwards. */
@@ -63,19 +65,20 @@ export function analyse(entry: Block): ControlFlow {
   const isMerge = order.map((_, b) => previous[b].filter((p) => !isBackEdge(p, b)).length > 1);
   const children: number[][] = order.map(() => []);
   for (let b = 1; b < order.length; b++) children[idom[b]].push(b);
-  const { inLoop, reachesLoop } = loops(next, previous, isLoopHeader, isBackEdge);
+  const { loopMembers, inLoop, reachesLoop } = loops(next, previous, isLoopHeader, isBackEdge);
   const leavesLoops = (from: number, to: number): boolean => inLoop[from] && !reachesLoop[to];
-  return { order, number, children, isLoopHeader, isMerge, isBackEdge, dominates, leavesLoops };
+  return { order, number, children, isLoopHeader, loopMembers, isMerge, isBackEdge, dominates, leavesLoops };
 }
 
-/** Which blocks are in a loop, and from which one can get into one. */
+/** Which blocks are in which loop, in any, and from which one can get into one. */
 function loops(
   next: readonly (readonly number[])[],
   previous: readonly (readonly number[])[],
   isLoopHeader: readonly boolean[],
   isBackEdge: (from: number, to: number) => boolean,
-): { inLoop: boolean[]; reachesLoop: boolean[] } {
+): { loopMembers: (Set<number> | undefined)[]; inLoop: boolean[]; reachesLoop: boolean[] } {
   const inLoop = next.map(() => false);
+  const loopMembers: (Set<number> | undefined)[] = next.map(() => undefined);
   for (let header = 0; header < next.length; header++) {
     if (!isLoopHeader[header]) continue;
     const members = new Set([header]);
@@ -85,6 +88,7 @@ function loops(
       members.add(at);
       pending.push(...previous[at]);
     }
+    loopMembers[header] = members;
     for (const member of members) inLoop[member] = true;
   }
   const reachesLoop = [...inLoop];
@@ -96,7 +100,7 @@ function loops(
       pending.push(from);
     }
   }
-  return { inLoop, reachesLoop };
+  return { loopMembers, inLoop, reachesLoop };
 }
 
 function reversePostorder(entry: Block): Block[] {

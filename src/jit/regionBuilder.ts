@@ -1,9 +1,21 @@
 import { HartBuilder, type HartFrame, LOADS, loadBytes } from '../interpreter/hartBuilder.js';
 import type { ExitReason, LoadKind, SourceField, StoreBits } from '../isa/builder.js';
-import { Encoding, type F64, f64, type I32, type I64, i32, i64, type Label, Local } from '../wasm/index.js';
+import {
+  Encoding,
+  Expression,
+  type F64,
+  f64,
+  type I32,
+  type I64,
+  i32,
+  i64,
+  type Label,
+  Local,
+} from '../wasm/index.js';
 import type { AccessGroup } from './accessGroups.js';
+import type { GuardedAccess, GuardedGroup } from './loopGuards.js';
 import type { RegionInstruction } from './regionGraph.js';
-import { isWord, isWordOperation } from './wordRegisters.js';
+import { isWord, isWordOperation, wordsAfter } from './wordRegisters.js';
 
 /** How a region is left: what its function returns. The pc is in Thread.pc. */
 export const LEFT_CONTINUE = 0;
@@ -12,8 +24,9 @@ export const LEFT_ASIDE = 1;
 
 /** What the builders of one region share. */
 export interface RegionFrame extends HartFrame {
-  /** Registers, where the region uses them. */
+  /** Registers, where the region uses them; and those that hold 32-bit numbers once more, as such. */
   readonly x: readonly (Local<'i64'> | undefined)[];
+  readonly w: readonly (Local<'i32'> | undefined)[];
   readonly fp: readonly (Local<'f64'> | undefined)[];
   readonly readTable: Local<'i32'>;
   readonly writeTable: Local<'i32'>;
@@ -33,6 +46,8 @@ export interface RegionFrame extends HartFrame {
    * that are not counted yet; returns the label to branch to for the interpreter to do it.
    */
   asideAt(pc: number, done: number): Label;
+  /** Machine address less the home delta of the lowest byte of a group that the block's guard has asked for. */
+  placeOf(group: GuardedGroup): I32;
   /** Reads `inexact` and `inexactNearest` from the Thread record. */
   loadInexact(): void;
 }
@@ -55,6 +70,10 @@ export class RegionBuilder extends HartBuilder {
     private readonly done: number,
     /** The group that the instruction's access is in, if any. */
     private readonly group: AccessGroup | undefined,
+    /** How the access is known to be at home, if it is. */
+    private readonly guarded: GuardedAccess | undefined,
+    /** Whether NX is known to be set and the rounding mode to be nearest even. */
+    private readonly steady: boolean,
     /** Registers that hold 32-bit numbers, as a mask. */
     private readonly words: number,
     private readonly end: BlockEnd,
@@ -64,12 +83,25 @@ export class RegionBuilder extends HartBuilder {
 
   x(field: SourceField): I64 {
     const register = this.at.decoded[field];
-    return register === 0 ? i64.const(0) : this.region.x[register]!;
+    if (register === 0) return i64.const(0);
+    return isWord(this.words, register)
+      ? i64.extend_i32_s(this.region.w[register]!)
+      : this.region.x[register]!;
   }
   setX(value: I64): void {
     const { rd } = this.at.decoded;
-    if (rd === 0) this.region.f.drop(value);
-    else this.region.f.set(this.region.x[rd]!, withoutZero(this.#narrowed(value)));
+    const { f, x, w } = this.region;
+    if (rd === 0) {
+      f.drop(value);
+      return;
+    }
+    const result = withoutZero(this.#narrowed(value));
+    const word = w[rd];
+    if (word === undefined || !isWord(wordsAfter(this.at.decoded, this.words), rd)) f.set(x[rd]!, result);
+    else {
+      f.set(word, wordOf(result));
+      f.set(x[rd]!, result.opcode === EXTEND_U ? i64.extend_i32_u(word) : i64.extend_i32_s(word));
+    }
   }
   /** A bitwise operation of 32-bit numbers, done in 32 bits. */
   #narrowed(value: I64): I64 {
@@ -114,6 +146,14 @@ export class RegionBuilder extends HartBuilder {
     const load = LOADS[kind];
     // An integer register is set to it at once; a double is loaded as one.
     const toRegister = instruction.operands.startsWith('d');
+    if (this.guarded !== undefined) {
+      const { group, offset } = this.guarded;
+      const place = this.region.placeOf(group);
+      const at = this.#homeOffset(offset);
+      if (kind === 'i64' && !toRegister) return i64.reinterpret_f64(this.hold(f64.load(place, at)));
+      const value = load(place, at);
+      return toRegister ? value : this.hold(value);
+    }
     if (this.group !== undefined) {
       const value = load(this.#groupPlace(this.group), immediate - this.group.lowest);
       return toRegister ? value : this.hold(value);
@@ -124,6 +164,13 @@ export class RegionBuilder extends HartBuilder {
         f.set(double, f64.load(place, offset)),
       );
       return i64.reinterpret_f64(double);
+    }
+    if (toRegister && kind !== 'u32' && kind !== 'i64') {
+      const word = this.variable('i32');
+      this.#access(this.region.readTable, address, loadBytes(kind), (place, offset) =>
+        f.set(word, wordOf(load(place, offset))),
+      );
+      return kind.startsWith('u') ? i64.extend_i32_u(word) : i64.extend_i32_s(word);
     }
     const value = this.variable('i64');
     this.#access(this.region.readTable, address, loadBytes(kind), (place, offset) =>
@@ -140,9 +187,13 @@ export class RegionBuilder extends HartBuilder {
           ? f.store('i64.store', place, value, offset)
           : f.store(STORES[bits], place, i32.wrap_i64(value), offset)
         : f.store('f64.store', place, double, offset);
-    const { group } = this;
-    if (group !== undefined) storeAt(this.#groupPlace(group), this.at.decoded.immediate - group.lowest);
+    const { group, guarded } = this;
+    if (guarded !== undefined) storeAt(this.region.placeOf(guarded.group), this.#homeOffset(guarded.offset));
+    else if (group !== undefined) storeAt(this.#groupPlace(group), this.at.decoded.immediate - group.lowest);
     else this.#access(this.region.writeTable, address, bits / 8, storeAt);
+  }
+  #homeOffset(offset: number): number {
+    return (this.region.homeEntry - 1 + offset) >>> 0;
   }
   protected readPlace(address: I64, bytes: number): I32 {
     return this.#place(this.region.readTable, address, bytes);
@@ -249,8 +300,7 @@ export class RegionBuilder extends HartBuilder {
 
   /** The table entry of the page that `address` is in. */
   #entryOf(table: Local<'i32'>, address: Local<'i64'>): I32 {
-    const page = i32.wrap_i64(i64.shr_u(address, i64.const(this.region.hostPageShift)));
-    return i32.load(i32.add(table, i32.shl(page, i32.const(2))));
+    return entryAt(this.region, table, address);
   }
 
   // --- control transfer ---
@@ -297,6 +347,7 @@ export class RegionBuilder extends HartBuilder {
     return i32.const(this.at.decoded.rm);
   }
   override hardFloat(): I32 {
+    if (this.steady) return i32.const(1);
     if (this.dynamicRounding) return this.region.inexactNearest;
     return this.at.decoded.rm === 0 ? this.region.inexact : i32.const(0);
   }
@@ -305,6 +356,12 @@ export class RegionBuilder extends HartBuilder {
     this.#leave();
     return i64.const(0);
   }
+}
+
+/** The entry in a thread's page table for the page that `address`, which is within the reach, is in. */
+export function entryAt({ hostPageShift }: RegionFrame, table: Local<'i32'>, address: Local<'i64'>): I32 {
+  const page = i32.wrap_i64(i64.shr_u(address, i64.const(hostPageShift)));
+  return i32.load(i32.add(table, i32.shl(page, i32.const(2))));
 }
 
 const ADD = i64.add(i64.const(0), i64.const(0)).opcode;
@@ -332,6 +389,25 @@ function doubleFromBits(bits: I64): F64 {
 
 function masksIndex(bytes: number): number {
   return 31 - Math.clz32(bytes);
+}
+
+const EXTEND_U = i64.extend_i32_u(i32.const(0)).opcode;
+
+/** The loads of 32 bits that give what these of 64 bits give, by opcode. */
+const WORD_LOADS: ReadonlyMap<number, number> = new Map([
+  [i64.load8_s(i32.const(0)).opcode, i32.load8_s(i32.const(0)).opcode],
+  [i64.load8_u(i32.const(0)).opcode, i32.load8_u(i32.const(0)).opcode],
+  [i64.load16_s(i32.const(0)).opcode, i32.load16_s(i32.const(0)).opcode],
+  [i64.load16_u(i32.const(0)).opcode, i32.load16_u(i32.const(0)).opcode],
+  [i64.load32_s(i32.const(0)).opcode, i32.load(i32.const(0)).opcode],
+]);
+
+/** The low 32 bits of a value that is a 32-bit number. */
+function wordOf(value: I64): I32 {
+  const load = WORD_LOADS.get(value.opcode);
+  if (load === undefined) return i32.wrap_i64(value);
+  const { operands, encoding, first, second } = value;
+  return new Expression('i32', load, operands, encoding, first, second);
 }
 
 const STORES = { 8: 'i32.store8', 16: 'i32.store16', 32: 'i32.store' } as const;

@@ -18,11 +18,19 @@ import {
 } from '../wasm/index.js';
 import { accessGroups, accessOf } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
-import { LEFT_ASIDE, RegionBuilder, type RegionFrame } from './regionBuilder.js';
-import { type Block, type Edge, MOST_IN_BLOCK, type Region, successors } from './regionGraph.js';
+import { type GuardedGroup, guardLoops } from './loopGuards.js';
+import { entryAt, LEFT_ASIDE, RegionBuilder, type RegionFrame } from './regionBuilder.js';
+import {
+  type Block,
+  type Edge,
+  MOST_IN_BLOCK,
+  type Region,
+  successors,
+  type Terminator,
+} from './regionGraph.js';
 import { type RegisterSet, type RegisterUse, registersIn, registerUse, union } from './registerUse.js';
 
-import { wordRegisters, wordsAfter } from './wordRegisters.js';
+import { wordRegisters, wordsAfter, wordsAnywhere } from './wordRegisters.js';
 
 /** A page of code that a region was made from. */
 export interface RegionPage {
@@ -193,6 +201,7 @@ class RegionWriter {
   private readonly thread: Local<'i32'>;
   private readonly depth: Local<'i32'>;
   private readonly x: (Local<'i64'> | undefined)[] = new Array(32).fill(undefined);
+  private readonly w: (Local<'i32'> | undefined)[] = new Array(32).fill(undefined);
   private readonly fp: (Local<'f64'> | undefined)[] = new Array(32).fill(undefined);
   private readonly flow: ControlFlow;
   private readonly use: RegisterUse;
@@ -226,11 +235,13 @@ class RegionWriter {
   ) {
     this.thread = f.param('i32', 0);
     this.depth = f.param('i32', 1);
-    this.flow = analyse(region.entry);
+    this.flow = analyse(guardLoops(region.entry));
     this.use = registerUse(this.flow);
     this.words = wordRegisters(this.flow);
     const { thread, use } = this;
     for (const r of registersIn(use.used.x)) this.x[r] = f.local('i64');
+    for (const r of registersIn(use.used.x & wordsAnywhere(this.flow, this.words)))
+      this.w[r] = f.local('i32');
     for (const r of registersIn(use.used.f)) this.fp[r] = f.local('f64');
     this.loadRegisters(union(use.live[0], use.written));
     const accesses = region.blocks
@@ -259,6 +270,7 @@ class RegionWriter {
       f,
       thread,
       x: this.x,
+      w: this.w,
       fp: this.fp,
       readTable: forAccesses(
         accesses.some(({ reads }) => reads),
@@ -281,6 +293,7 @@ class RegionWriter {
         f.set(this.exitAt, this.exitCode(pc, done));
         return this.exitAside;
       },
+      placeOf: (group) => group.place!,
       loadInexact,
     };
     this.exit = f.openBlock();
@@ -436,8 +449,14 @@ class RegionWriter {
     const { instructions } = block;
     const total = instructions.length;
     const pending = this.pending[n];
-    const groups = accessGroups(instructions);
+    const { steady } = block;
+    const groups = accessGroups(instructions).map((group, i) => (steady?.accesses[i] ? undefined : group));
+    if (steady !== undefined) for (const group of steady.begins) this.beginGroup(group);
     let words = this.words[n];
+    // Where control flow meets, what was extended on each way need not be kept: it is found again where it is needed.
+    if (this.isMerge[n] || this.flow.isLoopHeader[n])
+      for (const r of registersIn(words & this.use.written.x))
+        f.set(this.x[r]!, i64.extend_i32_s(this.w[r]!));
     let ended = false;
     instructions.forEach((at, i) => {
       const { instruction } = at.decoded;
@@ -445,19 +464,81 @@ class RegionWriter {
       if (i === total - 1 && groups[i] === undefined)
         for (const group of new Set(groups)) if (group?.place) f.release(group.place);
       const fused = options.fused ? fusedSemantics[instruction.mnemonic] : undefined;
-      const builder = new RegionBuilder(this.frame, at, pending + i, groups[i], words, {
-        branch: (condition) => this.branch(n, block, condition),
-        jump: () => this.jump(n, block),
-        jumpTo: (target) => this.jumpTo(n, block, target),
-      });
+      const builder = new RegionBuilder(
+        this.frame,
+        at,
+        pending + i,
+        groups[i],
+        steady?.accesses[i],
+        steady?.inexact === true,
+        words,
+        {
+          branch: (condition) => this.branch(n, block, condition),
+          jump: () => this.jump(n, block),
+          jumpTo: (target) => this.jumpTo(n, block, target),
+        },
+      );
       (fused ?? instruction.semantics)!(builder);
       builder.finish();
       words = wordsAfter(at.decoded, words);
       ended = builder.ended;
     });
     if (ended) return;
+    if (block.terminator.kind === 'guard') {
+      this.guard(n, block.terminator);
+      return;
+    }
     if (block.terminator.kind !== 'goto') throw new Error('a block has no end');
     this.go(n, block.terminator.next, pending + total);
+  }
+
+  /** Goes to where the copies of a loop begin, if all that they touch is at home; else to the loop as it was. */
+  private guard(n: number, { guard, holds, fails }: Terminator & { kind: 'guard' }): void {
+    const { f, frame } = this;
+    const otherwise = f.openBlock();
+    for (const group of guard.groups) this.askFor(group, otherwise);
+    if (guard.inexact)
+      f.brIf(otherwise, i32.eqz(guard.nearest ? frame.inexactNearest : frame.inexact), false);
+    for (const r of registersIn(guard.words & ~this.words[n])) {
+      f.brIf(otherwise, i64.ne(this.x[r]!, i64.extend32_s(this.x[r]!)), false);
+      f.set(this.w[r]!, i32.wrap_i64(this.x[r]!));
+    }
+    this.go(n, holds, this.pending[n]);
+    f.close();
+    this.go(n, fails, this.pending[n]);
+  }
+
+  /** Branches to `otherwise` unless all of the group is at home. */
+  private askFor(group: GuardedGroup, otherwise: Label): void {
+    const { f, frame } = this;
+    const { lowest, highest, single, writes } = group;
+    const table = writes ? frame.writeTable : frame.readTable;
+    const at = frame.address;
+    f.set(at, this.startOf(group));
+    const isHome = (): I32 => i32.eq(entryAt(frame, table, at), i32.const(frame.homeEntry));
+    // An access alone that is aligned is in one page.
+    const mask = single > 1 ? frame.masks[31 - Math.clz32(single)] : frame.masks[0];
+    f.brIf(otherwise, i64.ne(i64.and(at, mask), i64.const(0)), false);
+    f.brIf(otherwise, i32.eqz(isHome()), false);
+    if (single > 0) return;
+    f.set(at, i64.add(at, i64.const(highest - lowest)));
+    f.brIf(otherwise, i64.ne(i64.and(at, frame.masks[0]), i64.const(0)), false);
+    f.brIf(otherwise, i32.eqz(isHome()), false);
+  }
+
+  /** Guest address of the group's lowest byte at the start of the copies. */
+  private startOf({ base, stride, times, lowest }: GuardedGroup): I64 {
+    let at: I64 = base === 0 ? i64.const(lowest) : this.x[base]!;
+    if (base !== 0 && lowest !== 0) at = i64.add(at, i64.const(lowest));
+    if (times !== 0) at = i64.add(at, i64.mul(this.x[stride]!, i64.const(times)));
+    return at;
+  }
+
+  /** Notes where the group is, in 32 bits. */
+  private beginGroup(group: GuardedGroup): Local<'i32'> {
+    group.place ??= this.f.local('i32');
+    this.f.set(group.place, i32.wrap_i64(this.startOf(group)));
+    return group.place;
   }
 
   /** Instructions that are not counted at the end of block `n`. */

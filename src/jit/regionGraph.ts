@@ -1,6 +1,7 @@
 import { decode, isFullLength } from '../isa/decoder.js';
 import type { Decoded } from '../isa/instruction.js';
 import { calledFunctions, jumpTargets } from './jumpTables.js';
+import type { LoopGuard, Steady } from './loopGuards.js';
 
 /**
  * Forming a region: the basic blocks that are compiled into one wasm function.
@@ -34,6 +35,8 @@ export type Terminator =
   | { readonly kind: 'switch'; readonly targets: readonly Edge[] }
   /** jalr to anywhere: leaves. */
   | { readonly kind: 'indirect' }
+  /** To `holds` where what the guard asks for is so, else to `fails`; there is no instruction. */
+  | { readonly kind: 'guard'; readonly guard: LoopGuard; readonly holds: Edge; readonly fails: Edge }
   /** The last instruction leaves by itself (ecall, ebreak, fence.i, illegal). */
   | { readonly kind: 'leave' };
 
@@ -46,6 +49,8 @@ export interface Edge {
 export class Block {
   readonly instructions: RegionInstruction[] = [];
   terminator: Terminator = { kind: 'leave' };
+  /** In a guarded copy of a loop: what needs no question any more. */
+  steady: Steady | undefined;
   constructor(
     readonly pc: number,
     /** Return addresses of the calls that the region is inside of, innermost first. */
@@ -262,7 +267,8 @@ export function successors(block: Block): Block[] {
   return edgesOf(block.terminator).flatMap((edge) => (edge.block === undefined ? [] : [edge.block]));
 }
 
-function edgesOf(terminator: Terminator): readonly Edge[] {
+/** The edges out of a block, in the order of its terminator. */
+export function edgesOf(terminator: Terminator): readonly Edge[] {
   switch (terminator.kind) {
     case 'goto':
       return [terminator.next];
@@ -274,6 +280,8 @@ function edgesOf(terminator: Terminator): readonly Edge[] {
       return [terminator.expected];
     case 'switch':
       return terminator.targets;
+    case 'guard':
+      return [terminator.holds, terminator.fails];
     case 'indirect':
     case 'leave':
       return [];

@@ -97,6 +97,12 @@ function useOf(block: Block): BlockUse {
     read = union(read, without(reads, written));
     written = union(written, writes);
   }
+  const { terminator } = block;
+  if (terminator.kind === 'guard') {
+    read = { x: terminator.guard.words, f: 0 };
+    for (const { base, stride } of terminator.guard.groups)
+      read = union(read, { x: (1 << base) | (1 << stride), f: 0 });
+  }
   const x0: RegisterSet = { x: 1, f: 0 };
   return { read: without(read, x0), written: without(written, x0) };
 }

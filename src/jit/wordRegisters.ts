@@ -1,6 +1,6 @@
 import type { Decoded, Instruction } from '../isa/instruction.js';
 import type { ControlFlow } from './controlFlow.js';
-import { successors } from './regionGraph.js';
+import { type Block, successors } from './regionGraph.js';
 
 /**
  * Which registers hold a 32-bit number, sign extended: compilers compute with `int` so most of the time. Bitwise operations and
@@ -73,17 +73,58 @@ export function wordRegisters(flow: ControlFlow): number[] {
   for (let changed = true; changed; ) {
     changed = false;
     flow.order.forEach((block, n) => {
-      const words = block.instructions.reduce((mask, { decoded }) => wordsAfter(decoded, mask), before[n]);
+      const words = wordsBehind(block, before[n]);
       const { terminator } = block;
       for (const successor of successors(block)) {
         const to = flow.number.get(successor)!;
-        // What a call of another region leaves is not known.
-        const returned = terminator.kind === 'call' && terminator.next.block === successor;
-        const now = before[to] & (returned ? 0 : words);
+        let now = before[to] & words;
+        // What a call of another region leaves is not known; guards ask.
+        if (terminator.kind === 'call' && terminator.next.block === successor) now = 0;
+        if (terminator.kind === 'guard' && terminator.holds.block === successor)
+          now = before[to] & (words | terminator.guard.words);
         if (now !== before[to]) changed = true;
         before[to] = now;
       }
     });
   }
   return before;
+}
+
+function wordsBehind({ instructions }: Block, before: number): number {
+  return instructions.reduce((mask, { decoded }) => wordsAfter(decoded, mask), before);
+}
+
+/** The registers that hold a 32-bit number anywhere, of which `before` says where blocks begin. */
+export function wordsAnywhere(flow: ControlFlow, before: readonly number[]): number {
+  let anywhere = 0;
+  flow.order.forEach(({ instructions }, n) => {
+    let words = before[n];
+    anywhere |= words;
+    for (const { decoded } of instructions) {
+      words = wordsAfter(decoded, words);
+      anywhere |= words;
+    }
+  });
+  return anywhere;
+}
+
+/**
+ * The registers that hold 32-bit numbers at the end of each round of a loop, given that those do so at its beginning. `members` are its
+ * blocks in reverse postorder, the header first.
+ */
+export function wordsOfLoop(members: readonly Block[]): number {
+  const [header] = members;
+  for (let assumed = -1; ; ) {
+    const before = new Map<Block, number>([[header, assumed]]);
+    let round = -1;
+    for (const block of members) {
+      const words = wordsBehind(block, before.get(block)!);
+      for (const successor of successors(block)) {
+        if (successor === header) round &= words;
+        else before.set(successor, (before.get(successor) ?? -1) & words);
+      }
+    }
+    if ((round & assumed) === assumed) return assumed;
+    assumed &= round;
+  }
 }

@@ -224,7 +224,11 @@ export const i32 = {
   shr_u: i32Binary(0x76),
   rotl: i32Binary(0x77),
   rotr: i32Binary(0x78),
-  wrap_i64: unary<'i64', 'i32'>('i32', 0xa7),
+  /** What was extended is taken back as it was. */
+  wrap_i64: (value: I64): I32 =>
+    value.opcode === 0xac || value.opcode === 0xad
+      ? (value.operands[0] as I32)
+      : new Expression('i32', 0xa7, [value]),
   trunc_f32_s: unary<'f32', 'i32'>('i32', 0xa8),
   trunc_f32_u: unary<'f32', 'i32'>('i32', 0xa9),
   trunc_f64_s: unary<'f64', 'i32'>('i32', 0xaa),

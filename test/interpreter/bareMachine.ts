@@ -59,11 +59,14 @@ export class BareMachine {
     this.interpreter = instantiateInterpreter(mem, module);
   }
 
-  /** Maps the host pages of [address, address + length), readable and as `access` says. */
-  map(address: number, length: number, access: 'r' | 'rw' | 'rx' | 'rwx' = 'rw'): void {
+  /**
+   * Maps the host pages of [address, address + length), readable and as `access` says. Their frames have gaps between them, so that
+   * each page is in another distance from its frame; with `together` all are in the same one.
+   */
+  map(address: number, length: number, access: 'r' | 'rw' | 'rx' | 'rwx' = 'rw', together = false): void {
     const size = 1 << this.hostPageShift;
     for (let page = Math.floor(address / size); page * size < address + length; page++) {
-      const frame = Math.ceil(this.#next / size) * size + size;
+      const frame = Math.ceil(this.#next / size) * size + (together ? 0 : size);
       this.#next = frame + size;
       const entry = (frame - page * size + 1) >>> 0;
       this.mem.setU32(READ_TABLE + page * 4, entry);

@@ -3,7 +3,7 @@ import { EXIT_EBREAK, EXIT_FENCE_I, Thread } from '../../src/sync/records/thread
 import { BareMachine } from '../interpreter/bareMachine.js';
 import { CODE, DATA } from '../interpreter/runCode.js';
 import { interesting, RandomBits } from '../isa/floatVectors.js';
-import { BASES, randomProgram, STACK } from './randomPrograms.js';
+import { BASES, randomProgram, STACK, STRIDE } from './randomPrograms.js';
 import { TranslatedMachine } from './translatedMachine.js';
 
 /** Translated code against the interpreter: the same exits in the same states, to the end. */
@@ -28,9 +28,11 @@ const RETURNS = DATA + 0x1_0000;
 function prepare(machine: BareMachine, program: Uint8Array, seed: number, at: number): void {
   const random = new RandomBits(seed);
   machine.map(CODE, 0x3000, 'rx');
-  machine.map(DATA, 0x3000);
+  // In one distance from their frames, or each in another.
+  const together = random.below(2) === 0;
+  machine.map(DATA, 0x3000, 'rw', together);
   // What lies behind is read only; behind that is nothing.
-  machine.map(DATA + 0x3000, 0x1000, 'r');
+  machine.map(DATA + 0x3000, 0x1000, 'r', together);
   machine.write(at, program);
   for (let i = 0; i < 0x3000; i += 8) machine.write64(DATA + i, random.next());
   for (let i = 1; i < 32; i++) {
@@ -39,6 +41,7 @@ function prepare(machine: BareMachine, program: Uint8Array, seed: number, at: nu
   }
   const bases = [0x800, 0x1000 - 16, 0x2000 + random.below(64), 0x2fc0, 0x3fe0, 0x1ff8 + random.below(8)];
   for (const base of BASES) machine.setX(base, BigInt(DATA + bases[random.below(bases.length)]));
+  machine.setX(STRIDE, BigInt(8 * (random.below(16) - 8)));
   machine.map(RETURNS, 0x1000);
   machine.setX(STACK, BigInt(RETURNS + 0x800));
   machine.mem.setU32(machine.thread + Thread.fflags, random.below(2));
@@ -63,7 +66,7 @@ function runBoth(seed: number): { exits: number; regions: number } {
   });
   prepare(plain, program, seed, at);
   prepare(translated, program, seed, at);
-  // Some page is at its home for the translated code, the others are not.
+  // Some page is at its home for the translated code; the others may be too.
   translated.homeEntry = translated.place(DATA + 0x1000) - (DATA + 0x1000) + 1;
   for (let exits = 1; ; exits++) {
     const exit = step(plain);

@@ -18,6 +18,8 @@ const FUNCTION = 20;
 export const STACK = 21;
 const RECURSIONS = 22;
 const KEPT = 23;
+/** How far some bases are moved at once. */
+export const STRIDE = 24;
 const RA = 1;
 
 const LEFT_OUT =
@@ -28,6 +30,8 @@ const STORES = INSTRUCTIONS.filter((row) => /^([s][bhwd]|fs[hwd]|cbo\.zero|cbo\.
 const ATOMICS = INSTRUCTIONS.filter((row) => /^(lr|sc|amo)/.test(row.mnemonic));
 const BRANCHES = INSTRUCTIONS.filter((row) => row.flow === 'branch');
 const ADDI = instructionNamed('addi');
+const ADD = instructionNamed('add');
+const SUB = instructionNamed('sub');
 const AUIPC = instructionNamed('auipc');
 const LD = instructionNamed('ld');
 const SD = instructionNamed('sd');
@@ -162,7 +166,9 @@ class ProgramWriter {
       } else if (random.below(8) === 0) {
         const base = this.#pick(BASES);
         const step = this.#pick([8, 16, -16, 4, -8]);
-        this.fixed(encode(ADDI, { rd: base, rs1: base }, step));
+        if (random.below(4) === 0)
+          this.fixed(encode(this.#pick([ADD, SUB]), { rd: base, rs1: base, rs2: STRIDE }));
+        else this.fixed(encode(ADDI, { rd: base, rs1: base }, step));
       } else this.straight(some);
       done += some;
     }

@@ -31,7 +31,7 @@
       (i32.const 1))
     (unreachable))
   (func (;2;) (type 0) (param i32 i32) (result i32)
-    (local i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i32 i64)
+    (local i64 i64 i64 i64 i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i64 i32 i64)
     (local.set 2
       (i64.load offset=8
         (local.get 0)))
@@ -44,64 +44,69 @@
     (local.set 5
       (i64.load offset=120
         (local.get 0)))
-    (local.set 6
+    (local.set 8
       (i32.const 1000))
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
+          (local.set 7
+            (i32.shl
+              (i32.wrap_i64
+                (local.get 3))
+              (i32.wrap_i64
+                (i64.const 5))))
           (local.set 5
             (i64.extend_i32_s
-              (i32.shl
-                (i32.wrap_i64
-                  (local.get 3))
-                (i32.wrap_i64
-                  (i64.const 5)))))
+              (local.get 7)))
+          (local.set 6
+            (i32.shr_u
+              (i32.wrap_i64
+                (local.get 3))
+              (i32.wrap_i64
+                (i64.const 27))))
           (local.set 3
             (i64.extend_i32_s
-              (i32.shr_u
-                (i32.wrap_i64
-                  (local.get 3))
-                (i32.wrap_i64
-                  (i64.const 27)))))
+              (local.get 6)))
+          (local.set 6
+            (i32.or
+              (local.get 6)
+              (local.get 7)))
           (local.set 3
             (i64.extend_i32_s
-              (i32.or
-                (i32.wrap_i64
-                  (local.get 3))
-                (i32.wrap_i64
-                  (local.get 5)))))
+              (local.get 6)))
+          (local.set 6
+            (i32.add
+              (local.get 6)
+              (i32.wrap_i64
+                (local.get 4))))
           (local.set 3
             (i64.extend_i32_s
-              (i32.add
-                (i32.wrap_i64
-                  (local.get 3))
-                (i32.wrap_i64
-                  (local.get 4)))))
-          (local.set 16
+              (local.get 6)))
+          (local.set 18
             (i64.and
               (local.get 2)
               (i64.const -2)))
-          (local.set 6
+          (local.set 8
             (i32.sub
-              (local.get 6)
+              (local.get 8)
               (i32.const 5)))
-          (local.set 7
-            (local.get 16))
+          (local.set 9
+            (local.get 18))
           (br 2 (;@1;)))
-        (local.set 8
+        (local.set 10
           (i32.const 1)))
-      (local.set 7
+      (local.set 9
         (i64.add
           (i64.const 65536)
           (i64.extend_i32_s
             (i32.shr_s
-              (local.get 9)
+              (local.get 11)
               (i32.const 10)))))
-      (local.set 6
+      (local.set 8
         (i32.sub
-          (local.get 6)
+          (local.get 8)
           (i32.and
-            (local.get 9)
+            (local.get 11)
             (i32.const 1023)))))
     (i64.store offset=80
       (local.get 0)
@@ -111,7 +116,7 @@
       (local.get 5))
     (i64.store offset=520
       (local.get 0)
-      (local.get 7))
+      (local.get 9))
     (i64.store offset=552
       (local.get 0)
       (i64.add
@@ -120,9 +125,9 @@
         (i64.extend_i32_s
           (i32.sub
             (i32.const 1000)
-            (local.get 6)))))
+            (local.get 8)))))
     (return
-      (local.get 8))
+      (local.get 10))
     (unreachable))
   (export "r0" (func 1))
   (export "b0" (func 2)))

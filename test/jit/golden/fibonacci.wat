@@ -31,7 +31,7 @@
       (i32.const 1))
     (unreachable))
   (func (;2;) (type 0) (param i32 i32) (result i32)
-    (local i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i64)
+    (local i64 i64 i64 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i64)
     (local.set 2
       (i64.load offset=8
         (local.get 0)))
@@ -44,107 +44,112 @@
     (local.set 5
       (i64.load offset=120
         (local.get 0)))
-    (local.set 6
+    (local.set 7
       (i32.const 1000))
-    (local.set 12
+    (local.set 13
       (i32.load offset=560
         (local.get 0)))
-    (local.set 13
+    (local.set 14
       (i32.load offset=564
         (local.get 0)))
-    (local.set 14
+    (local.set 15
       (i64.sub
         (i64.const 0)
         (i64.load offset=576
           (local.get 0))))
-    (local.set 15
+    (local.set 16
       (i64.or
-        (local.get 14)
+        (local.get 15)
         (i64.const 7)))
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
           (block  ;; label = @4
+            (local.set 6
+              (i32.wrap_i64
+                (i64.const 2)))
             (local.set 5
-              (i64.const 2))
+              (i64.extend_i32_s
+                (local.get 6)))
             (if  ;; label = @5
               (i64.lt_s
                 (local.get 4)
-                (local.get 5))
+                (i64.extend_i32_s
+                  (local.get 6)))
               (then
-                (local.set 6
+                (local.set 7
                   (i32.sub
-                    (local.get 6)
+                    (local.get 7)
                     (i32.const 2)))
                 (br 1 (;@4;))))
             (local.set 3
               (i64.add
                 (local.get 3)
                 (i64.const -16)))
-            (local.set 9
+            (local.set 10
               (i32.const 12291))
             (br_if 1 (;@3;)
               (i64.ne
                 (i64.and
                   (local.get 3)
-                  (local.get 15))
+                  (local.get 16))
                 (i64.const 0)))
-            (local.set 18
+            (local.set 19
               (i32.add
                 (i32.wrap_i64
                   (local.get 3))
                 (i32.const 0)))
-            (local.set 17
+            (local.set 18
               (i32.load
                 (i32.add
-                  (local.get 13)
+                  (local.get 14)
                   (i32.shl
                     (i32.wrap_i64
                       (i64.shr_u
                         (local.get 3)
                         (i64.const 12)))
                     (i32.const 2)))))
-            (local.set 16
+            (local.set 17
               (i64.add
                 (local.get 3)
                 (i64.const 15)))
             (br_if 1 (;@3;)
               (i64.ne
                 (i64.and
-                  (local.get 16)
-                  (local.get 14))
+                  (local.get 17)
+                  (local.get 15))
                 (i64.const 0)))
             (br_if 1 (;@3;)
               (i32.ne
                 (i32.load
                   (i32.add
-                    (local.get 13)
+                    (local.get 14)
                     (i32.shl
                       (i32.wrap_i64
                         (i64.shr_u
-                          (local.get 16)
+                          (local.get 17)
                           (i64.const 12)))
                       (i32.const 2))))
-                (local.get 17)))
+                (local.get 18)))
             (if  ;; label = @5
               (i32.ne
-                (local.get 17)
+                (local.get 18)
                 (i32.const 1))
               (then
                 (br_if 2 (;@3;)
                   (i32.eqz
-                    (local.get 17)))
-                (local.set 18
+                    (local.get 18)))
+                (local.set 19
                   (i32.add
-                    (local.get 18)
+                    (local.get 19)
                     (i32.sub
-                      (local.get 17)
+                      (local.get 18)
                       (i32.const 1))))))
             (i64.store offset=8
-              (local.get 18)
+              (local.get 19)
               (local.get 2))
             (i64.store
-              (local.get 18)
+              (local.get 19)
               (local.get 4))
             (local.set 4
               (i64.add
@@ -153,86 +158,91 @@
             (local.set 2
               (i64.const 65564))
             (block  ;; label = @5
+              (local.set 6
+                (i32.wrap_i64
+                  (i64.const 2)))
               (local.set 5
-                (i64.const 2))
+                (i64.extend_i32_s
+                  (local.get 6)))
               (if  ;; label = @6
                 (i64.lt_s
                   (local.get 4)
-                  (local.get 5))
+                  (i64.extend_i32_s
+                    (local.get 6)))
                 (then
-                  (local.set 6
+                  (local.set 7
                     (i32.sub
-                      (local.get 6)
+                      (local.get 7)
                       (i32.const 9)))
                   (br 1 (;@5;))))
               (local.set 3
                 (i64.add
                   (local.get 3)
                   (i64.const -16)))
-              (local.set 9
+              (local.set 10
                 (i32.const 12298))
               (br_if 2 (;@3;)
                 (i64.ne
                   (i64.and
                     (local.get 3)
-                    (local.get 15))
+                    (local.get 16))
                   (i64.const 0)))
-              (local.set 18
+              (local.set 19
                 (i32.add
                   (i32.wrap_i64
                     (local.get 3))
                   (i32.const 0)))
-              (local.set 17
+              (local.set 18
                 (i32.load
                   (i32.add
-                    (local.get 13)
+                    (local.get 14)
                     (i32.shl
                       (i32.wrap_i64
                         (i64.shr_u
                           (local.get 3)
                           (i64.const 12)))
                       (i32.const 2)))))
-              (local.set 16
+              (local.set 17
                 (i64.add
                   (local.get 3)
                   (i64.const 15)))
               (br_if 2 (;@3;)
                 (i64.ne
                   (i64.and
-                    (local.get 16)
-                    (local.get 14))
+                    (local.get 17)
+                    (local.get 15))
                   (i64.const 0)))
               (br_if 2 (;@3;)
                 (i32.ne
                   (i32.load
                     (i32.add
-                      (local.get 13)
+                      (local.get 14)
                       (i32.shl
                         (i32.wrap_i64
                           (i64.shr_u
-                            (local.get 16)
+                            (local.get 17)
                             (i64.const 12)))
                         (i32.const 2))))
-                  (local.get 17)))
+                  (local.get 18)))
               (if  ;; label = @6
                 (i32.ne
-                  (local.get 17)
+                  (local.get 18)
                   (i32.const 1))
                 (then
                   (br_if 3 (;@3;)
                     (i32.eqz
-                      (local.get 17)))
-                  (local.set 18
+                      (local.get 18)))
+                  (local.set 19
                     (i32.add
-                      (local.get 18)
+                      (local.get 19)
                       (i32.sub
-                        (local.get 17)
+                        (local.get 18)
                         (i32.const 1))))))
               (i64.store offset=8
-                (local.get 18)
+                (local.get 19)
                 (local.get 2))
               (i64.store
-                (local.get 18)
+                (local.get 19)
                 (local.get 4))
               (local.set 4
                 (i64.add
@@ -240,9 +250,9 @@
                   (i64.const -1)))
               (local.set 2
                 (i64.const 65564))
-              (local.set 6
+              (local.set 7
                 (i32.sub
-                  (local.get 6)
+                  (local.get 7)
                   (i32.const 14)))
               (if  ;; label = @6
                 (i32.or
@@ -252,9 +262,9 @@
                     (i32.lt_s
                       (i32.load offset=640
                         (local.get 0))
-                      (local.get 6))))
+                      (local.get 7))))
                 (then
-                  (local.set 7
+                  (local.set 8
                     (i64.const 65536))
                   (br 5 (;@1;))))
               (i64.store offset=8
@@ -272,7 +282,7 @@
               (i64.store offset=520
                 (local.get 0)
                 (i64.const 65536))
-              (local.set 18
+              (local.set 19
                 (call 2
                   (local.get 0)
                   (i32.sub
@@ -280,7 +290,7 @@
                     (i32.const 1))))
               (if  ;; label = @6
                 (i32.or
-                  (local.get 18)
+                  (local.get 19)
                   (i64.ne
                     (i64.load offset=520
                       (local.get 0))
@@ -294,9 +304,9 @@
                       (i64.extend_i32_s
                         (i32.sub
                           (i32.const 1000)
-                          (local.get 6)))))
+                          (local.get 7)))))
                   (return
-                    (local.get 18))))
+                    (local.get 19))))
               (local.set 2
                 (i64.load offset=8
                   (local.get 0)))
@@ -309,15 +319,15 @@
               (local.set 5
                 (i64.load offset=120
                   (local.get 0)))
-              (local.set 9
+              (local.set 10
                 (i32.const 28672))
               (br_if 2 (;@3;)
                 (i64.ne
                   (i64.and
                     (local.get 3)
-                    (local.get 15))
+                    (local.get 16))
                   (i64.const 0)))
-              (local.set 18
+              (local.set 19
                 (i32.add
                   (i32.wrap_i64
                     (local.get 3))
@@ -326,7 +336,7 @@
                 (i32.ne
                   (i32.load
                     (i32.add
-                      (local.get 13)
+                      (local.get 14)
                       (i32.shl
                         (i32.wrap_i64
                           (i64.shr_u
@@ -335,10 +345,10 @@
                         (i32.const 2))))
                   (i32.const 1))
                 (then
-                  (local.set 17
+                  (local.set 18
                     (i32.load
                       (i32.add
-                        (local.get 13)
+                        (local.get 14)
                         (i32.shl
                           (i32.wrap_i64
                             (i64.shr_u
@@ -347,18 +357,18 @@
                           (i32.const 2)))))
                   (br_if 3 (;@3;)
                     (i32.eqz
-                      (local.get 17)))
-                  (local.set 18
+                      (local.get 18)))
+                  (local.set 19
                     (i32.add
-                      (local.get 18)
+                      (local.get 19)
                       (i32.sub
-                        (local.get 17)
+                        (local.get 18)
                         (i32.const 1))))))
               (local.set 5
                 (i64.load
-                  (local.get 18)))
+                  (local.get 19)))
               (i64.store
-                (local.get 18)
+                (local.get 19)
                 (local.get 4))
               (local.set 4
                 (i64.add
@@ -366,9 +376,9 @@
                   (i64.const -2)))
               (local.set 2
                 (i64.const 65580))
-              (local.set 6
+              (local.set 7
                 (i32.sub
-                  (local.get 6)
+                  (local.get 7)
                   (i32.const 4)))
               (if  ;; label = @6
                 (i32.or
@@ -378,9 +388,9 @@
                     (i32.lt_s
                       (i32.load offset=640
                         (local.get 0))
-                      (local.get 6))))
+                      (local.get 7))))
                 (then
-                  (local.set 7
+                  (local.set 8
                     (i64.const 65536))
                   (br 5 (;@1;))))
               (i64.store offset=8
@@ -395,7 +405,7 @@
               (i64.store offset=520
                 (local.get 0)
                 (i64.const 65536))
-              (local.set 18
+              (local.set 19
                 (call 2
                   (local.get 0)
                   (i32.sub
@@ -403,7 +413,7 @@
                     (i32.const 1))))
               (if  ;; label = @6
                 (i32.or
-                  (local.get 18)
+                  (local.get 19)
                   (i64.ne
                     (i64.load offset=520
                       (local.get 0))
@@ -417,9 +427,9 @@
                       (i64.extend_i32_s
                         (i32.sub
                           (i32.const 1000)
-                          (local.get 6)))))
+                          (local.get 7)))))
                   (return
-                    (local.get 18))))
+                    (local.get 19))))
               (local.set 2
                 (i64.load offset=8
                   (local.get 0)))
@@ -432,102 +442,102 @@
               (local.set 5
                 (i64.load offset=120
                   (local.get 0)))
-              (local.set 9
+              (local.set 10
                 (i32.const 45056))
               (br_if 2 (;@3;)
                 (i64.ne
                   (i64.and
                     (local.get 3)
-                    (local.get 15))
+                    (local.get 16))
                   (i64.const 0)))
-              (local.set 18
+              (local.set 19
                 (i32.add
                   (i32.wrap_i64
                     (local.get 3))
                   (i32.const 0)))
-              (local.set 17
+              (local.set 18
                 (i32.load
                   (i32.add
-                    (local.get 12)
+                    (local.get 13)
                     (i32.shl
                       (i32.wrap_i64
                         (i64.shr_u
                           (local.get 3)
                           (i64.const 12)))
                       (i32.const 2)))))
-              (local.set 16
+              (local.set 17
                 (i64.add
                   (local.get 3)
                   (i64.const 15)))
               (br_if 2 (;@3;)
                 (i64.ne
                   (i64.and
-                    (local.get 16)
-                    (local.get 14))
+                    (local.get 17)
+                    (local.get 15))
                   (i64.const 0)))
               (br_if 2 (;@3;)
                 (i32.ne
                   (i32.load
                     (i32.add
-                      (local.get 12)
+                      (local.get 13)
                       (i32.shl
                         (i32.wrap_i64
                           (i64.shr_u
-                            (local.get 16)
+                            (local.get 17)
                             (i64.const 12)))
                         (i32.const 2))))
-                  (local.get 17)))
+                  (local.get 18)))
               (if  ;; label = @6
                 (i32.ne
-                  (local.get 17)
+                  (local.get 18)
                   (i32.const 1))
                 (then
                   (br_if 3 (;@3;)
                     (i32.eqz
-                      (local.get 17)))
-                  (local.set 18
+                      (local.get 18)))
+                  (local.set 19
                     (i32.add
-                      (local.get 18)
+                      (local.get 19)
                       (i32.sub
-                        (local.get 17)
+                        (local.get 18)
                         (i32.const 1))))))
               (local.set 5
                 (i64.load
-                  (local.get 18)))
+                  (local.get 19)))
               (local.set 4
                 (i64.add
                   (local.get 4)
                   (local.get 5)))
               (local.set 2
                 (i64.load offset=8
-                  (local.get 18)))
+                  (local.get 19)))
               (local.set 3
                 (i64.add
                   (local.get 3)
                   (i64.const 16)))
-              (local.set 6
+              (local.set 7
                 (i32.sub
-                  (local.get 6)
+                  (local.get 7)
                   (i32.const 4)))
               (br 0 (;@5;)))
-            (local.set 19
+            (local.set 20
               (i64.and
                 (local.get 2)
                 (i64.const -2)))
             (if  ;; label = @5
               (i64.eq
-                (local.get 19)
+                (local.get 20)
                 (i64.const 65564))
               (then
-                (local.set 9
+                (local.set 10
                   (i32.const 28673))
                 (br_if 2 (;@3;)
                   (i64.ne
                     (i64.and
                       (local.get 3)
-                      (local.get 15))
+                      (local.get 16))
                     (i64.const 0)))
-                (local.set 18
+                (local.set 19
                   (i32.add
                     (i32.wrap_i64
                       (local.get 3))
@@ -536,7 +546,7 @@
                   (i32.ne
                     (i32.load
                       (i32.add
-                        (local.get 13)
+                        (local.get 14)
                         (i32.shl
                           (i32.wrap_i64
                             (i64.shr_u
@@ -545,10 +555,10 @@
                           (i32.const 2))))
                     (i32.const 1))
                   (then
-                    (local.set 17
+                    (local.set 18
                       (i32.load
                         (i32.add
-                          (local.get 13)
+                          (local.get 14)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
@@ -557,18 +567,18 @@
                             (i32.const 2)))))
                     (br_if 3 (;@3;)
                       (i32.eqz
-                        (local.get 17)))
-                    (local.set 18
+                        (local.get 18)))
+                    (local.set 19
                       (i32.add
-                        (local.get 18)
+                        (local.get 19)
                         (i32.sub
-                          (local.get 17)
+                          (local.get 18)
                           (i32.const 1))))))
                 (local.set 5
                   (i64.load
-                    (local.get 18)))
+                    (local.get 19)))
                 (i64.store
-                  (local.get 18)
+                  (local.get 19)
                   (local.get 4))
                 (local.set 4
                   (i64.add
@@ -577,86 +587,91 @@
                 (local.set 2
                   (i64.const 65580))
                 (block  ;; label = @6
+                  (local.set 6
+                    (i32.wrap_i64
+                      (i64.const 2)))
                   (local.set 5
-                    (i64.const 2))
+                    (i64.extend_i32_s
+                      (local.get 6)))
                   (if  ;; label = @7
                     (i64.lt_s
                       (local.get 4)
-                      (local.get 5))
+                      (i64.extend_i32_s
+                        (local.get 6)))
                     (then
-                      (local.set 6
+                      (local.set 7
                         (i32.sub
-                          (local.get 6)
+                          (local.get 7)
                           (i32.const 7)))
                       (br 1 (;@6;))))
                   (local.set 3
                     (i64.add
                       (local.get 3)
                       (i64.const -16)))
-                  (local.set 9
+                  (local.set 10
                     (i32.const 12296))
                   (br_if 3 (;@3;)
                     (i64.ne
                       (i64.and
                         (local.get 3)
-                        (local.get 15))
+                        (local.get 16))
                       (i64.const 0)))
-                  (local.set 18
+                  (local.set 19
                     (i32.add
                       (i32.wrap_i64
                         (local.get 3))
                       (i32.const 0)))
-                  (local.set 17
+                  (local.set 18
                     (i32.load
                       (i32.add
-                        (local.get 13)
+                        (local.get 14)
                         (i32.shl
                           (i32.wrap_i64
                             (i64.shr_u
                               (local.get 3)
                               (i64.const 12)))
                           (i32.const 2)))))
-                  (local.set 16
+                  (local.set 17
                     (i64.add
                       (local.get 3)
                       (i64.const 15)))
                   (br_if 3 (;@3;)
                     (i64.ne
                       (i64.and
-                        (local.get 16)
-                        (local.get 14))
+                        (local.get 17)
+                        (local.get 15))
                       (i64.const 0)))
                   (br_if 3 (;@3;)
                     (i32.ne
                       (i32.load
                         (i32.add
-                          (local.get 13)
+                          (local.get 14)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
-                                (local.get 16)
+                                (local.get 17)
                                 (i64.const 12)))
                             (i32.const 2))))
-                      (local.get 17)))
+                      (local.get 18)))
                   (if  ;; label = @7
                     (i32.ne
-                      (local.get 17)
+                      (local.get 18)
                       (i32.const 1))
                     (then
                       (br_if 4 (;@3;)
                         (i32.eqz
-                          (local.get 17)))
-                      (local.set 18
+                          (local.get 18)))
+                      (local.set 19
                         (i32.add
-                          (local.get 18)
+                          (local.get 19)
                           (i32.sub
-                            (local.get 17)
+                            (local.get 18)
                             (i32.const 1))))))
                   (i64.store offset=8
-                    (local.get 18)
+                    (local.get 19)
                     (local.get 2))
                   (i64.store
-                    (local.get 18)
+                    (local.get 19)
                     (local.get 4))
                   (local.set 4
                     (i64.add
@@ -664,9 +679,9 @@
                       (i64.const -1)))
                   (local.set 2
                     (i64.const 65564))
-                  (local.set 6
+                  (local.set 7
                     (i32.sub
-                      (local.get 6)
+                      (local.get 7)
                       (i32.const 12)))
                   (if  ;; label = @7
                     (i32.or
@@ -676,9 +691,9 @@
                         (i32.lt_s
                           (i32.load offset=640
                             (local.get 0))
-                          (local.get 6))))
+                          (local.get 7))))
                     (then
-                      (local.set 7
+                      (local.set 8
                         (i64.const 65536))
                       (br 6 (;@1;))))
                   (i64.store offset=8
@@ -696,7 +711,7 @@
                   (i64.store offset=520
                     (local.get 0)
                     (i64.const 65536))
-                  (local.set 18
+                  (local.set 19
                     (call 2
                       (local.get 0)
                       (i32.sub
@@ -704,7 +719,7 @@
                         (i32.const 1))))
                   (if  ;; label = @7
                     (i32.or
-                      (local.get 18)
+                      (local.get 19)
                       (i64.ne
                         (i64.load offset=520
                           (local.get 0))
@@ -718,9 +733,9 @@
                           (i64.extend_i32_s
                             (i32.sub
                               (i32.const 1000)
-                              (local.get 6)))))
+                              (local.get 7)))))
                       (return
-                        (local.get 18))))
+                        (local.get 19))))
                   (local.set 2
                     (i64.load offset=8
                       (local.get 0)))
@@ -733,15 +748,15 @@
                   (local.set 5
                     (i64.load offset=120
                       (local.get 0)))
-                  (local.set 9
+                  (local.set 10
                     (i32.const 28672))
                   (br_if 3 (;@3;)
                     (i64.ne
                       (i64.and
                         (local.get 3)
-                        (local.get 15))
+                        (local.get 16))
                       (i64.const 0)))
-                  (local.set 18
+                  (local.set 19
                     (i32.add
                       (i32.wrap_i64
                         (local.get 3))
@@ -750,7 +765,7 @@
                     (i32.ne
                       (i32.load
                         (i32.add
-                          (local.get 13)
+                          (local.get 14)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
@@ -759,10 +774,10 @@
                             (i32.const 2))))
                       (i32.const 1))
                     (then
-                      (local.set 17
+                      (local.set 18
                         (i32.load
                           (i32.add
-                            (local.get 13)
+                            (local.get 14)
                             (i32.shl
                               (i32.wrap_i64
                                 (i64.shr_u
@@ -771,18 +786,18 @@
                               (i32.const 2)))))
                       (br_if 4 (;@3;)
                         (i32.eqz
-                          (local.get 17)))
-                      (local.set 18
+                          (local.get 18)))
+                      (local.set 19
                         (i32.add
-                          (local.get 18)
+                          (local.get 19)
                           (i32.sub
-                            (local.get 17)
+                            (local.get 18)
                             (i32.const 1))))))
                   (local.set 5
                     (i64.load
-                      (local.get 18)))
+                      (local.get 19)))
                   (i64.store
-                    (local.get 18)
+                    (local.get 19)
                     (local.get 4))
                   (local.set 4
                     (i64.add
@@ -790,9 +805,9 @@
                       (i64.const -2)))
                   (local.set 2
                     (i64.const 65580))
-                  (local.set 6
+                  (local.set 7
                     (i32.sub
-                      (local.get 6)
+                      (local.get 7)
                       (i32.const 4)))
                   (if  ;; label = @7
                     (i32.or
@@ -802,9 +817,9 @@
                         (i32.lt_s
                           (i32.load offset=640
                             (local.get 0))
-                          (local.get 6))))
+                          (local.get 7))))
                     (then
-                      (local.set 7
+                      (local.set 8
                         (i64.const 65536))
                       (br 6 (;@1;))))
                   (i64.store offset=8
@@ -819,7 +834,7 @@
                   (i64.store offset=520
                     (local.get 0)
                     (i64.const 65536))
-                  (local.set 18
+                  (local.set 19
                     (call 2
                       (local.get 0)
                       (i32.sub
@@ -827,7 +842,7 @@
                         (i32.const 1))))
                   (if  ;; label = @7
                     (i32.or
-                      (local.get 18)
+                      (local.get 19)
                       (i64.ne
                         (i64.load offset=520
                           (local.get 0))
@@ -841,9 +856,9 @@
                           (i64.extend_i32_s
                             (i32.sub
                               (i32.const 1000)
-                              (local.get 6)))))
+                              (local.get 7)))))
                       (return
-                        (local.get 18))))
+                        (local.get 19))))
                   (local.set 2
                     (i64.load offset=8
                       (local.get 0)))
@@ -856,210 +871,210 @@
                   (local.set 5
                     (i64.load offset=120
                       (local.get 0)))
-                  (local.set 9
+                  (local.set 10
                     (i32.const 45056))
                   (br_if 3 (;@3;)
                     (i64.ne
                       (i64.and
                         (local.get 3)
-                        (local.get 15))
+                        (local.get 16))
                       (i64.const 0)))
-                  (local.set 18
+                  (local.set 19
                     (i32.add
                       (i32.wrap_i64
                         (local.get 3))
                       (i32.const 0)))
-                  (local.set 17
+                  (local.set 18
                     (i32.load
                       (i32.add
-                        (local.get 12)
+                        (local.get 13)
                         (i32.shl
                           (i32.wrap_i64
                             (i64.shr_u
                               (local.get 3)
                               (i64.const 12)))
                           (i32.const 2)))))
-                  (local.set 16
+                  (local.set 17
                     (i64.add
                       (local.get 3)
                       (i64.const 15)))
                   (br_if 3 (;@3;)
                     (i64.ne
                       (i64.and
-                        (local.get 16)
-                        (local.get 14))
+                        (local.get 17)
+                        (local.get 15))
                       (i64.const 0)))
                   (br_if 3 (;@3;)
                     (i32.ne
                       (i32.load
                         (i32.add
-                          (local.get 12)
+                          (local.get 13)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
-                                (local.get 16)
+                                (local.get 17)
                                 (i64.const 12)))
                             (i32.const 2))))
-                      (local.get 17)))
+                      (local.get 18)))
                   (if  ;; label = @7
                     (i32.ne
-                      (local.get 17)
+                      (local.get 18)
                       (i32.const 1))
                     (then
                       (br_if 4 (;@3;)
                         (i32.eqz
-                          (local.get 17)))
-                      (local.set 18
+                          (local.get 18)))
+                      (local.set 19
                         (i32.add
-                          (local.get 18)
+                          (local.get 19)
                           (i32.sub
-                            (local.get 17)
+                            (local.get 18)
                             (i32.const 1))))))
                   (local.set 5
                     (i64.load
-                      (local.get 18)))
+                      (local.get 19)))
                   (local.set 4
                     (i64.add
                       (local.get 4)
                       (local.get 5)))
                   (local.set 2
                     (i64.load offset=8
-                      (local.get 18)))
+                      (local.get 19)))
                   (local.set 3
                     (i64.add
                       (local.get 3)
                       (i64.const 16)))
-                  (local.set 6
+                  (local.set 7
                     (i32.sub
-                      (local.get 6)
+                      (local.get 7)
                       (i32.const 4)))
                   (br 0 (;@6;)))
-                (local.set 20
+                (local.set 21
                   (i64.and
                     (local.get 2)
                     (i64.const -2)))
                 (if  ;; label = @6
                   (i64.eq
-                    (local.get 20)
+                    (local.get 21)
                     (i64.const 65580))
                   (then
-                    (local.set 9
+                    (local.set 10
                       (i32.const 45057))
                     (br_if 3 (;@3;)
                       (i64.ne
                         (i64.and
                           (local.get 3)
-                          (local.get 15))
+                          (local.get 16))
                         (i64.const 0)))
-                    (local.set 18
+                    (local.set 19
                       (i32.add
                         (i32.wrap_i64
                           (local.get 3))
                         (i32.const 0)))
-                    (local.set 17
+                    (local.set 18
                       (i32.load
                         (i32.add
-                          (local.get 12)
+                          (local.get 13)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
                                 (local.get 3)
                                 (i64.const 12)))
                             (i32.const 2)))))
-                    (local.set 16
+                    (local.set 17
                       (i64.add
                         (local.get 3)
                         (i64.const 15)))
                     (br_if 3 (;@3;)
                       (i64.ne
                         (i64.and
-                          (local.get 16)
-                          (local.get 14))
+                          (local.get 17)
+                          (local.get 15))
                         (i64.const 0)))
                     (br_if 3 (;@3;)
                       (i32.ne
                         (i32.load
                           (i32.add
-                            (local.get 12)
+                            (local.get 13)
                             (i32.shl
                               (i32.wrap_i64
                                 (i64.shr_u
-                                  (local.get 16)
+                                  (local.get 17)
                                   (i64.const 12)))
                               (i32.const 2))))
-                        (local.get 17)))
+                        (local.get 18)))
                     (if  ;; label = @7
                       (i32.ne
-                        (local.get 17)
+                        (local.get 18)
                         (i32.const 1))
                       (then
                         (br_if 4 (;@3;)
                           (i32.eqz
-                            (local.get 17)))
-                        (local.set 18
+                            (local.get 18)))
+                        (local.set 19
                           (i32.add
-                            (local.get 18)
+                            (local.get 19)
                             (i32.sub
-                              (local.get 17)
+                              (local.get 18)
                               (i32.const 1))))))
                     (local.set 5
                       (i64.load
-                        (local.get 18)))
+                        (local.get 19)))
                     (local.set 4
                       (i64.add
                         (local.get 4)
                         (local.get 5)))
                     (local.set 2
                       (i64.load offset=8
-                        (local.get 18)))
+                        (local.get 19)))
                     (local.set 3
                       (i64.add
                         (local.get 3)
                         (i64.const 16)))
-                    (local.set 6
+                    (local.set 7
                       (i32.sub
-                        (local.get 6)
+                        (local.get 7)
                         (i32.const 5)))
                     (br 2 (;@4;))))
-                (local.set 6
-                  (i32.sub
-                    (local.get 6)
-                    (i32.const 1)))
                 (local.set 7
-                  (local.get 20))
+                  (i32.sub
+                    (local.get 7)
+                    (i32.const 1)))
+                (local.set 8
+                  (local.get 21))
                 (br 4 (;@1;))))
-            (local.set 6
-              (i32.sub
-                (local.get 6)
-                (i32.const 1)))
             (local.set 7
-              (local.get 19))
+              (i32.sub
+                (local.get 7)
+                (i32.const 1)))
+            (local.set 8
+              (local.get 20))
             (br 3 (;@1;)))
-          (local.set 19
+          (local.set 20
             (i64.and
               (local.get 2)
               (i64.const -2)))
-          (local.set 6
-            (i32.sub
-              (local.get 6)
-              (i32.const 1)))
           (local.set 7
-            (local.get 19))
+            (i32.sub
+              (local.get 7)
+              (i32.const 1)))
+          (local.set 8
+            (local.get 20))
           (br 2 (;@1;)))
-        (local.set 8
+        (local.set 9
           (i32.const 1)))
-      (local.set 7
+      (local.set 8
         (i64.add
           (i64.const 65536)
           (i64.extend_i32_s
             (i32.shr_s
-              (local.get 9)
+              (local.get 10)
               (i32.const 10)))))
-      (local.set 6
+      (local.set 7
         (i32.sub
-          (local.get 6)
+          (local.get 7)
           (i32.and
-            (local.get 9)
+            (local.get 10)
             (i32.const 1023)))))
     (i64.store offset=8
       (local.get 0)
@@ -1075,7 +1090,7 @@
       (local.get 5))
     (i64.store offset=520
       (local.get 0)
-      (local.get 7))
+      (local.get 8))
     (i64.store offset=552
       (local.get 0)
       (i64.add
@@ -1084,9 +1099,9 @@
         (i64.extend_i32_s
           (i32.sub
             (i32.const 1000)
-            (local.get 6)))))
+            (local.get 7)))))
     (return
-      (local.get 8))
+      (local.get 9))
     (unreachable))
   (export "r0" (func 1))
   (export "b0" (func 2)))

@@ -31,7 +31,7 @@
       (i32.const 1))
     (unreachable))
   (func (;2;) (type 0) (param i32 i32) (result i32)
-    (local i64 i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i64)
+    (local i64 i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64)
     (local.set 2
       (i64.load offset=8
         (local.get 0)))
@@ -66,6 +66,203 @@
         (block  ;; label = @3
           (loop  ;; label = @4
             (block  ;; label = @5
+              (block  ;; label = @6
+                (block  ;; label = @7
+                  (local.set 17
+                    (local.get 3))
+                  (br_if 0 (;@7;)
+                    (i64.ne
+                      (i64.and
+                        (local.get 17)
+                        (local.get 15))
+                      (i64.const 0)))
+                  (br_if 0 (;@7;)
+                    (i32.eqz
+                      (i32.eq
+                        (i32.load
+                          (i32.add
+                            (local.get 13)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 17)
+                                  (i64.const 12)))
+                              (i32.const 2))))
+                        (i32.const 1))))
+                  (local.set 17
+                    (i64.add
+                      (local.get 17)
+                      (i64.const 31)))
+                  (br_if 0 (;@7;)
+                    (i64.ne
+                      (i64.and
+                        (local.get 17)
+                        (local.get 15))
+                      (i64.const 0)))
+                  (br_if 0 (;@7;)
+                    (i32.eqz
+                      (i32.eq
+                        (i32.load
+                          (i32.add
+                            (local.get 13)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 17)
+                                  (i64.const 12)))
+                              (i32.const 2))))
+                        (i32.const 1))))
+                  (loop  ;; label = @8
+                    (local.set 19
+                      (i32.wrap_i64
+                        (local.get 3)))
+                    (local.set 6
+                      (i64.load
+                        (local.get 19)))
+                    (local.set 3
+                      (i64.add
+                        (local.get 3)
+                        (i64.const 8)))
+                    (local.set 5
+                      (i64.add
+                        (local.get 5)
+                        (local.get 6)))
+                    (if  ;; label = @9
+                      (i64.ne
+                        (local.get 3)
+                        (local.get 4))
+                      (then
+                        (local.set 6
+                          (i64.load offset=8
+                            (local.get 19)))
+                        (local.set 3
+                          (i64.add
+                            (local.get 3)
+                            (i64.const 8)))
+                        (local.set 5
+                          (i64.add
+                            (local.get 5)
+                            (local.get 6)))
+                        (if  ;; label = @10
+                          (i64.ne
+                            (local.get 3)
+                            (local.get 4))
+                          (then
+                            (local.set 6
+                              (i64.load offset=16
+                                (local.get 19)))
+                            (local.set 3
+                              (i64.add
+                                (local.get 3)
+                                (i64.const 8)))
+                            (local.set 5
+                              (i64.add
+                                (local.get 5)
+                                (local.get 6)))
+                            (if  ;; label = @11
+                              (i64.ne
+                                (local.get 3)
+                                (local.get 4))
+                              (then
+                                (local.set 6
+                                  (i64.load offset=24
+                                    (local.get 19)))
+                                (local.set 3
+                                  (i64.add
+                                    (local.get 3)
+                                    (i64.const 8)))
+                                (local.set 5
+                                  (i64.add
+                                    (local.get 5)
+                                    (local.get 6)))
+                                (if  ;; label = @12
+                                  (i64.ne
+                                    (local.get 3)
+                                    (local.get 4))
+                                  (then
+                                    (block  ;; label = @13
+                                      (local.set 17
+                                        (local.get 3))
+                                      (br_if 0 (;@13;)
+                                        (i64.ne
+                                          (i64.and
+                                            (local.get 17)
+                                            (local.get 15))
+                                          (i64.const 0)))
+                                      (br_if 0 (;@13;)
+                                        (i32.eqz
+                                          (i32.eq
+                                            (i32.load
+                                              (i32.add
+                                                (local.get 13)
+                                                (i32.shl
+                                                  (i32.wrap_i64
+                                                    (i64.shr_u
+                                                      (local.get 17)
+                                                      (i64.const 12)))
+                                                  (i32.const 2))))
+                                            (i32.const 1))))
+                                      (local.set 17
+                                        (i64.add
+                                          (local.get 17)
+                                          (i64.const 31)))
+                                      (br_if 0 (;@13;)
+                                        (i64.ne
+                                          (i64.and
+                                            (local.get 17)
+                                            (local.get 15))
+                                          (i64.const 0)))
+                                      (br_if 0 (;@13;)
+                                        (i32.eqz
+                                          (i32.eq
+                                            (i32.load
+                                              (i32.add
+                                                (local.get 13)
+                                                (i32.shl
+                                                  (i32.wrap_i64
+                                                    (i64.shr_u
+                                                      (local.get 17)
+                                                      (i64.const 12)))
+                                                  (i32.const 2))))
+                                            (i32.const 1))))
+                                      (local.set 7
+                                        (i32.sub
+                                          (local.get 7)
+                                          (i32.const 16)))
+                                      (br_if 5 (;@8;)
+                                        (i32.lt_s
+                                          (i32.load offset=640
+                                            (local.get 0))
+                                          (local.get 7)))
+                                      (local.set 10
+                                        (i32.const 0))
+                                      (br 11 (;@2;)))
+                                    (local.set 7
+                                      (i32.sub
+                                        (local.get 7)
+                                        (i32.const 16)))
+                                    (br 6 (;@6;))))
+                                (local.set 7
+                                  (i32.sub
+                                    (local.get 7)
+                                    (i32.const 16)))
+                                (br 6 (;@5;))))
+                            (local.set 7
+                              (i32.sub
+                                (local.get 7)
+                                (i32.const 12)))
+                            (br 5 (;@5;))))
+                        (local.set 7
+                          (i32.sub
+                            (local.get 7)
+                            (i32.const 8)))
+                        (br 4 (;@5;))))
+                    (local.set 7
+                      (i32.sub
+                        (local.get 7)
+                        (i32.const 4)))
+                    (br 3 (;@5;))))
+                (br 0 (;@6;)))
               (local.set 10
                 (i32.const 0))
               (br_if 2 (;@3;)
@@ -87,7 +284,7 @@
                         (i32.const 2))))
                   (i32.const 1))
                 (then
-                  (local.set 19
+                  (local.set 20
                     (i64.load
                       (i32.wrap_i64
                         (local.get 3)))))
@@ -105,7 +302,7 @@
                   (br_if 3 (;@3;)
                     (i32.eqz
                       (local.get 18)))
-                  (local.set 19
+                  (local.set 20
                     (i64.load
                       (i32.add
                         (i32.add
@@ -114,7 +311,7 @@
                           (local.get 18))
                         (i32.const -1))))))
               (local.set 6
-                (local.get 19))
+                (local.get 20))
               (local.set 3
                 (i64.add
                   (local.get 3)
@@ -128,225 +325,24 @@
                   (local.get 3)
                   (local.get 4))
                 (then
-                  (local.set 10
-                    (i32.const 4))
-                  (br_if 3 (;@3;)
-                    (i64.ne
-                      (i64.and
-                        (local.get 3)
-                        (local.get 16))
-                      (i64.const 0)))
-                  (if  ;; label = @7
-                    (i32.eq
-                      (i32.load
-                        (i32.add
-                          (local.get 13)
-                          (i32.shl
-                            (i32.wrap_i64
-                              (i64.shr_u
-                                (local.get 3)
-                                (i64.const 12)))
-                            (i32.const 2))))
-                      (i32.const 1))
-                    (then
-                      (local.set 19
-                        (i64.load
-                          (i32.wrap_i64
-                            (local.get 3)))))
-                    (else
-                      (local.set 18
-                        (i32.load
-                          (i32.add
-                            (local.get 13)
-                            (i32.shl
-                              (i32.wrap_i64
-                                (i64.shr_u
-                                  (local.get 3)
-                                  (i64.const 12)))
-                              (i32.const 2)))))
-                      (br_if 4 (;@3;)
-                        (i32.eqz
-                          (local.get 18)))
-                      (local.set 19
-                        (i64.load
-                          (i32.add
-                            (i32.add
-                              (i32.wrap_i64
-                                (local.get 3))
-                              (local.get 18))
-                            (i32.const -1))))))
-                  (local.set 6
-                    (local.get 19))
-                  (local.set 3
-                    (i64.add
-                      (local.get 3)
-                      (i64.const 8)))
-                  (local.set 5
-                    (i64.add
-                      (local.get 5)
-                      (local.get 6)))
-                  (if  ;; label = @7
-                    (i64.ne
-                      (local.get 3)
-                      (local.get 4))
-                    (then
-                      (local.set 10
-                        (i32.const 8))
-                      (br_if 4 (;@3;)
-                        (i64.ne
-                          (i64.and
-                            (local.get 3)
-                            (local.get 16))
-                          (i64.const 0)))
-                      (if  ;; label = @8
-                        (i32.eq
-                          (i32.load
-                            (i32.add
-                              (local.get 13)
-                              (i32.shl
-                                (i32.wrap_i64
-                                  (i64.shr_u
-                                    (local.get 3)
-                                    (i64.const 12)))
-                                (i32.const 2))))
-                          (i32.const 1))
-                        (then
-                          (local.set 19
-                            (i64.load
-                              (i32.wrap_i64
-                                (local.get 3)))))
-                        (else
-                          (local.set 18
-                            (i32.load
-                              (i32.add
-                                (local.get 13)
-                                (i32.shl
-                                  (i32.wrap_i64
-                                    (i64.shr_u
-                                      (local.get 3)
-                                      (i64.const 12)))
-                                  (i32.const 2)))))
-                          (br_if 5 (;@3;)
-                            (i32.eqz
-                              (local.get 18)))
-                          (local.set 19
-                            (i64.load
-                              (i32.add
-                                (i32.add
-                                  (i32.wrap_i64
-                                    (local.get 3))
-                                  (local.get 18))
-                                (i32.const -1))))))
-                      (local.set 6
-                        (local.get 19))
-                      (local.set 3
-                        (i64.add
-                          (local.get 3)
-                          (i64.const 8)))
-                      (local.set 5
-                        (i64.add
-                          (local.get 5)
-                          (local.get 6)))
-                      (if  ;; label = @8
-                        (i64.ne
-                          (local.get 3)
-                          (local.get 4))
-                        (then
-                          (local.set 10
-                            (i32.const 12))
-                          (br_if 5 (;@3;)
-                            (i64.ne
-                              (i64.and
-                                (local.get 3)
-                                (local.get 16))
-                              (i64.const 0)))
-                          (if  ;; label = @9
-                            (i32.eq
-                              (i32.load
-                                (i32.add
-                                  (local.get 13)
-                                  (i32.shl
-                                    (i32.wrap_i64
-                                      (i64.shr_u
-                                        (local.get 3)
-                                        (i64.const 12)))
-                                    (i32.const 2))))
-                              (i32.const 1))
-                            (then
-                              (local.set 19
-                                (i64.load
-                                  (i32.wrap_i64
-                                    (local.get 3)))))
-                            (else
-                              (local.set 18
-                                (i32.load
-                                  (i32.add
-                                    (local.get 13)
-                                    (i32.shl
-                                      (i32.wrap_i64
-                                        (i64.shr_u
-                                          (local.get 3)
-                                          (i64.const 12)))
-                                      (i32.const 2)))))
-                              (br_if 6 (;@3;)
-                                (i32.eqz
-                                  (local.get 18)))
-                              (local.set 19
-                                (i64.load
-                                  (i32.add
-                                    (i32.add
-                                      (i32.wrap_i64
-                                        (local.get 3))
-                                      (local.get 18))
-                                    (i32.const -1))))))
-                          (local.set 6
-                            (local.get 19))
-                          (local.set 3
-                            (i64.add
-                              (local.get 3)
-                              (i64.const 8)))
-                          (local.set 5
-                            (i64.add
-                              (local.get 5)
-                              (local.get 6)))
-                          (if  ;; label = @9
-                            (i64.ne
-                              (local.get 3)
-                              (local.get 4))
-                            (then
-                              (local.set 7
-                                (i32.sub
-                                  (local.get 7)
-                                  (i32.const 16)))
-                              (br_if 5 (;@4;)
-                                (i32.lt_s
-                                  (i32.load offset=640
-                                    (local.get 0))
-                                  (local.get 7)))
-                              (local.set 10
-                                (i32.const 0))
-                              (br 7 (;@2;))))
-                          (local.set 7
-                            (i32.sub
-                              (local.get 7)
-                              (i32.const 16)))
-                          (br 3 (;@5;))))
-                      (local.set 7
-                        (i32.sub
-                          (local.get 7)
-                          (i32.const 12)))
-                      (br 2 (;@5;))))
                   (local.set 7
                     (i32.sub
                       (local.get 7)
-                      (i32.const 8)))
-                  (br 1 (;@5;))))
+                      (i32.const 4)))
+                  (br_if 2 (;@4;)
+                    (i32.lt_s
+                      (i32.load offset=640
+                        (local.get 0))
+                      (local.get 7)))
+                  (local.set 10
+                    (i32.const 0))
+                  (br 4 (;@2;))))
               (local.set 7
                 (i32.sub
                   (local.get 7)
                   (i32.const 4)))
               (br 0 (;@5;)))
-            (local.set 19
+            (local.set 20
               (i64.and
                 (local.get 2)
                 (i64.const -2)))
@@ -355,7 +351,7 @@
                 (local.get 7)
                 (i32.const 1)))
             (local.set 8
-              (local.get 19))
+              (local.get 20))
             (br 3 (;@1;))))
         (local.set 9
           (i32.const 1)))
