@@ -1,3 +1,4 @@
+import { workerData } from 'node:worker_threads';
 import { type ModuleCompiler, Translator } from '../src/jit/translator.js';
 import { optimizer, prepareCompiledModules } from '../src/machine/compiledModule.js';
 import type { TranslatorTask } from '../src/machine/hostControl.js';
@@ -5,14 +6,16 @@ import { allowRelaxedSimd, compileEagerly, heedBranchHints } from '../src/machin
 import { translationLog } from '../src/observe/translationLog.js';
 import { SharedMemory } from '../src/sync/sharedMemory.js';
 
-/** The machine's translator: a Piscina task that turns hot places into regions until the machine closes. */
-export default function translator(task: TranslatorTask): void {
-  const mem = new SharedMemory(task.memory);
-  new Translator(mem, task.options, TRANSLATOR, moduleCompiler(), translationLog(mem, TRANSLATOR)).run();
-}
-
 /** Lock token of the translator: no record stands at this address. */
 const TRANSLATOR = 2;
+
+/**
+ * The machine's translator, a worker of its own: loading this module turns hot places into regions until the machine
+ * closes. No Piscina task, for then the worker would load the code of a thread host first.
+ */
+const { memory, options } = workerData as TranslatorTask;
+const mem = new SharedMemory(memory);
+new Translator(mem, options, TRANSLATOR, moduleCompiler(), translationLog(mem, TRANSLATOR)).run();
 
 function moduleCompiler(): ModuleCompiler {
   prepareCompiledModules();

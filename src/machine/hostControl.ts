@@ -15,7 +15,7 @@ export interface HostTask {
   readonly doorbell: MessagePort;
 }
 
-/** The Piscina task of the translator. */
+/** The translator's workerData. */
 export interface TranslatorTask {
   readonly memory: WebAssembly.Memory;
   readonly options: { readonly hostPageShift: number; readonly fused: boolean; readonly budget: number };

@@ -1,4 +1,4 @@
-import { SHARE_ENV } from 'node:worker_threads';
+import { SHARE_ENV, type WorkerOptions } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { prepareCompiledModules } from './compiledModule.js';
 import type { HostTask } from './hostControl.js';
@@ -9,6 +9,14 @@ export type HostPool = Piscina<HostTask, void>;
 
 /** More workers than any machine's limit: sync/hosts.ts says how many there may be. */
 const MOST_WORKERS = 16384;
+
+/** How every worker is started. */
+export const WORKER_OPTIONS = {
+  // Descriptors belong to the whole process here: a worker must not close what another one uses.
+  trackUnmanagedFds: false,
+  env: SHARE_ENV,
+  execArgv: ['--no-warnings'],
+} as const satisfies WorkerOptions;
 
 let prestarted: HostPool | undefined;
 
@@ -34,10 +42,7 @@ function makePool(present: number): HostPool {
     minThreads: present,
     maxThreads: MOST_WORKERS,
     idleTimeout: Number.POSITIVE_INFINITY,
-    // Descriptors belong to the whole process here: a worker must not close what another one uses.
-    trackUnmanagedFds: false,
     recordTiming: false,
-    env: SHARE_ENV,
-    execArgv: ['--no-warnings'],
+    ...WORKER_OPTIONS,
   });
 }

@@ -1,4 +1,4 @@
-import { MessageChannel, type MessagePort, type Transferable } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Transferable, Worker } from 'node:worker_threads';
 import { type Endpoint, expose } from 'comlink';
 import { closeHosts, forgetHost, initHosts, registerHost, stillWanted } from '../sync/hosts.js';
 import { COORDINATOR } from '../sync/mutex.js';
@@ -6,7 +6,7 @@ import { Host } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endTranslation, wakeTranslator } from '../sync/translationQueue.js';
 import type { HostControl, HostTask, TranslatorTask } from './hostControl.js';
-import { type HostPool, takePool } from './hostPool.js';
+import { type HostPool, takePool, WORKER_OPTIONS } from './hostPool.js';
 import type { LoadedInterpreter } from './interpreterModule.js';
 import { translatorFile } from './packageFiles.js';
 
@@ -35,6 +35,7 @@ export class ThreadHosts {
   private readonly pool: HostPool;
   private readonly ports = new Set<MessagePort>();
   private readonly running = new Set<Promise<void>>();
+  private translatorWorker: Worker | undefined;
   private nextIndex = 0;
   /** The Host records of all that were ever started. */
   readonly records: number[] = [];
@@ -95,11 +96,19 @@ export class ThreadHosts {
 
   private async translator(hostPageSize: number): Promise<void> {
     const { fused } = await this.interpreter();
+    if (this.closing) return;
     const task: TranslatorTask = {
       memory: this.mem.wasm,
       options: { hostPageShift: Math.log2(hostPageSize), fused, budget: 1_000_000 },
     };
-    await this.pool.run(task as never, { filename: translatorFile().href });
+    // Until the machine closes, it keeps nobody waiting.
+    const worker = new Worker(translatorFile(), { ...WORKER_OPTIONS, workerData: task });
+    worker.unref();
+    this.translatorWorker = worker;
+    await new Promise<void>((resolve, reject) => {
+      worker.once('error', reject);
+      worker.once('exit', () => resolve());
+    });
   }
 
   /** Sends every host home and ends the pool. Guests must have ended. */
@@ -107,10 +116,11 @@ export class ThreadHosts {
     this.closing = true;
     clearTimeout(this.adding);
     closeHosts(this.mem, COORDINATOR);
+    this.translatorWorker?.ref();
     wakeTranslator(this.mem);
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_TIMEOUT).unref());
     await Promise.race([Promise.allSettled([...this.running]), timeout]);
-    await this.pool.destroy();
+    await Promise.all([this.pool.destroy(), this.translatorWorker?.terminate()]);
     for (const port of this.ports) port.close();
     this.ports.clear();
   }
