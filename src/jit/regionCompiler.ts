@@ -188,6 +188,14 @@ const MOST_PENDING = 2 ** DONE_BITS - 1 - MOST_IN_BLOCK;
 /** Instructions that a loop of one block has when it has been repeated, at most; and how often it is written at most. */
 const REPEATED = 80;
 const MOST_REPEATS = 3;
+/** Entries in the table of a switch for each place that it goes to, at most. */
+const SPARSEST_TABLE = 16;
+
+/** A place in the code of a switch, and the label of its block. */
+interface Place {
+  readonly pc: number;
+  readonly label: Label;
+}
 
 /** How many more times a block is written when it is a loop by itself. */
 function repeatsOf(block: Block, { isLoopHeader }: ControlFlow, n: number): number {
@@ -622,6 +630,27 @@ class RegionWriter {
     this.go(n, next, 0);
   }
 
+  /** Branches to the label of the one of `places`, in the order of their addresses, that `target` is, or to `other`. */
+  private branchTo(target: Local<'i64'>, places: readonly Place[], other: Label): void {
+    const { f } = this;
+    const lowest = places[0].pc;
+    const span = places[places.length - 1].pc - lowest;
+    if (span / 2 <= places.length * SPARSEST_TABLE) {
+      const distance = i64.sub(target, i64.const(lowest));
+      f.brIf(other, i64.gt_u(distance, i64.const(span)), false);
+      const table: Label[] = new Array(span / 2 + 1).fill(other);
+      for (const { pc, label } of places) table[(pc - lowest) / 2] = label;
+      f.brTable(i32.wrap_i64(i64.shr_u(distance, i64.const(1))), table, other);
+      return;
+    }
+    // A table of mostly nothing takes V8 longer to compile than all the rest: the places are halved.
+    const middle = places.length >> 1;
+    f.if(i64.lt_u(target, i64.const(places[middle].pc)), () =>
+      this.branchTo(target, places.slice(0, middle), other),
+    );
+    this.branchTo(target, places.slice(middle), other);
+  }
+
   /** Goes to the one of `targets` that `target` is; falls through when it is another place. */
   private switchTo(n: number, target: Local<'i64'>, targets: readonly Edge[]): void {
     const { f } = this;
@@ -633,16 +662,8 @@ class RegionWriter {
       return;
     }
     const other = f.openBlock();
-    const lowest = Math.min(...inside.map((edge) => edge.pc));
-    const span = Math.max(...inside.map((edge) => edge.pc)) - lowest;
-    const distance = i64.sub(target, i64.const(lowest));
-    f.brIf(other, i64.gt_u(distance, i64.const(span)), false);
-    const places = inside.map(() => f.openBlock());
-    const table: Label[] = new Array(span / 2 + 1).fill(other);
-    inside.forEach((edge, i) => {
-      table[(edge.pc - lowest) / 2] = places[i];
-    });
-    f.brTable(i32.wrap_i64(i64.shr_u(distance, i64.const(1))), table, other);
+    const places = inside.map(({ pc }) => ({ pc, label: f.openBlock() })).sort((a, b) => a.pc - b.pc);
+    this.branchTo(target, places, other);
     for (let i = inside.length - 1; i >= 0; i--) {
       f.close();
       this.go(n, inside[i], this.doneAtEnd(n));

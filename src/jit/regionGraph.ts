@@ -87,6 +87,8 @@ export interface RegionLimits {
   readonly copies: number;
   /** Calls inside of each other that are followed, at most. */
   readonly depth: number;
+  /** Places that were executed to which a switch may go if it is not the only one in its region. */
+  readonly targets: number;
 }
 
 export const DEFAULT_LIMITS: RegionLimits = {
@@ -95,7 +97,11 @@ export const DEFAULT_LIMITS: RegionLimits = {
   inlined: 60,
   copies: 400,
   depth: 4,
+  targets: 16,
 };
+
+/** Of regions in which nothing is done twice: more of them would be translated than is ever done at a time. */
+const LIMITS_WITHOUT_LOOPS: RegionLimits = { ...DEFAULT_LIMITS, blocks: 60, instructions: 250, copies: 100 };
 
 /** What forming a region needs to know of the guest's memory. */
 export interface CodeView {
@@ -123,8 +129,44 @@ const isLink = (register: number): boolean => register === RA || register === T0
 
 /**
  * Forms the region that begins at `entryPc`. Undefined when there is no instruction there that can be compiled.
+ *
+ * An interpreter in the guest often has, at the end of each instruction's code, a switch to all the others. What comes after
+ * such a switch is nearly always something else than what is translated with it, so that large switches are left to the
+ * regions of their targets, unless there is only one.
  */
 export function formRegion(entryPc: number, view: CodeView, limits = DEFAULT_LIMITS): Region | undefined {
+  const form = (limits: RegionLimits): Region | undefined =>
+    formWith(entryPc, view, limits, 1) ?? formWith(entryPc, view, limits, 0);
+  const region = form(limits);
+  if (limits !== DEFAULT_LIMITS || region === undefined || region.size <= LIMITS_WITHOUT_LOOPS.instructions)
+    return region;
+  return hasLoop(region.entry) ? region : form(LIMITS_WITHOUT_LOOPS);
+}
+
+/** Whether control can come back to a block that is not in the copy of a function. */
+function hasLoop(entry: Block): boolean {
+  const done = new Set<Block>();
+  const path = new Set<Block>([entry]);
+  const stack = [{ block: entry, next: successors(entry) }];
+  for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+    const block = top.next.pop();
+    if (block === undefined) {
+      path.delete(top.block);
+      done.add(top.block);
+      stack.pop();
+    } else if (path.has(block)) {
+      if (block.calls === undefined) return true;
+    } else if (!done.has(block)) {
+      path.add(block);
+      stack.push({ block, next: successors(block) });
+    }
+  }
+  return false;
+}
+
+/** Forms a region; undefined when it has more large switches than `largest`, which are left out when that is 0. */
+function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest: 0 | 1): Region | undefined {
+  const large = new Set<number>();
   const blocks = new Map<string, Block>();
   const pages = new Set<number>();
   const callees = new Set<number>();
@@ -250,8 +292,10 @@ export function formRegion(entryPc: number, view: CodeView, limits = DEFAULT_LIM
           block.terminator = { kind: 'call', next: edge(pc, calls), copies };
         } else {
           const targets = jumpTargets(block.instructions, view);
+          if (targets.filter(isCode).length > limits.targets) large.add(at);
+          if (largest > 0 && large.size > largest) return undefined;
           block.terminator =
-            targets.length > 1
+            targets.length > 1 && (largest > 0 || !large.has(at))
               ? { kind: 'switch', targets: targets.map((target) => edge(target, calls)) }
               : { kind: 'indirect' };
         }

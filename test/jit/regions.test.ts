@@ -305,6 +305,15 @@ describe('calls', () => {
 });
 
 describe('switches', () => {
+  // Far from each other the cases get no table of their own.
+  for (const [distance, apart] of [
+    ['', 'close together'],
+    ['\nnop'.repeat(150), 'far from each other'],
+  ])
+    switches(distance, apart);
+});
+
+function switches(distance: string, apart: string): void {
   const source = `
     loop:
       andi a2, a0, 3
@@ -315,13 +324,13 @@ describe('switches', () => {
       jalr zero, 0(a3)
     case0:
       addi a1, a1, 1
-      j next
+      j next${distance}
     case1:
       addi a1, a1, 10
-      j next
+      j next${distance}
     case2:
       addi a1, a1, 100
-      j next
+      j next${distance}
     case3:
       addi a1, a1, 1000
     next:
@@ -334,7 +343,7 @@ describe('switches', () => {
     machine.write(DATA, new Uint8Array(new Int32Array(table).buffer));
   };
 
-  test('go through their tables, also when those change', () => {
+  test(`whose cases are ${apart} go through their tables, also when those change`, () => {
     const machine = machineWith(source);
     // Close enough for the distances to be taken for a table.
     set(machine, 's0', DATA);
@@ -353,7 +362,7 @@ describe('switches', () => {
     writeTable(machine, ['case0', 'case1', 'case2', 'case3']);
     expect(run()).toBe(111_100n);
   });
-});
+}
 
 describe('code that changes', () => {
   const source = `
