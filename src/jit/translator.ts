@@ -40,6 +40,16 @@ const MOST_IN_MODULE = 48;
 /** Callees are translated along when they are this close to being hot themselves. */
 const CALLEE_SHARE = 8;
 
+/** The places in the order in which they are translated: what was found hot most often comes first, every place once. */
+export function hottestFirst(places: readonly PlaceToTranslate[]): PlaceToTranslate[] {
+  const hottest = new Map<string, PlaceToTranslate>();
+  for (const place of places) {
+    const key = `${place.codeTable}:${place.pc}`;
+    if (place.times > (hottest.get(key)?.times ?? 0)) hottest.set(key, place);
+  }
+  return [...hottest.values()].sort((a, b) => b.times - a.times);
+}
+
 /** Is told of regions before they can be entered. */
 export interface TranslationListener {
   /** Regions number `first` and so on have been compiled into the module `bytes`. */
@@ -178,7 +188,7 @@ export class Translator {
     const { mem } = this;
     const formed: PlacedRegion[] = [];
     const slots = new Set<number>();
-    const pending = [...places];
+    const pending = hottestFirst(places);
     for (let place = pending.shift(); place !== undefined; place = pending.shift()) {
       if (formed.length >= most || mem.atomicLoad(MACHINE + Machine.closing) !== 0) break;
       const slot = this.slotOf(place, place.pc);
@@ -188,7 +198,7 @@ export class Translator {
       // A place inside of a region gets one of its own only when it stays hot: most soon are not met alone any more.
       if (this.covered.delete(slot)) continue;
       const one = this.form(place, slot);
-      if (one === undefined || !this.worth.is(slot, place.times, one.region.size)) continue;
+      if (one === undefined || !this.worth.is(slot, place.times, one.region)) continue;
       this.worth.chosen(slot, place.times);
       formed.push(one);
       for (const { pc } of one.region.blocks) this.covered.add(this.slotOf(place, pc));

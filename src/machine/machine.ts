@@ -381,10 +381,10 @@ const LOG_ITEMS: Readonly<Record<TranslationLogItem, number>> = {
 /** Jumps to a place after which it asks to be translated: half a millisecond in the interpreter. */
 const DEFAULT_THRESHOLD = 20_000;
 /**
- * Times that places, each for the third time or more, must have been found hot before the translator is started: some 30 ms of a
- * loop. Shorter programs, and those that are busy in many places, would not earn back what the translator costs to start.
+ * Times that places, each for the third time or more, must have been found hot before the translator is started: some 10 ms of a
+ * loop. Shorter programs would not earn back what the translator costs to start.
  */
-const DEFAULT_PATIENCE = 48;
+const DEFAULT_PATIENCE = 8;
 /** Percent of what a place's translation costs that it has to cost in the interpreter before. */
 const DEFAULT_SHARE = 100;
 
