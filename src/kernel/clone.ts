@@ -32,10 +32,12 @@ export const CLONE_PARENT_SETTID = 0x100000;
 export const CLONE_CHILD_CLEARTID = 0x200000;
 export const CLONE_CHILD_SETTID = 0x1000000;
 export const CLONE_PARENT = 0x8000;
+export const CLONE_NEWUSER = 0x1000_0000;
+export const CLONE_NEWPID = 0x2000_0000;
 const CLONE_DETACHED = 0x400000;
 export const CLONE_CLEAR_SIGHAND = 0x1_0000_0000;
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
-const CLONE_NEWANY = 0x7e020000;
+export const CLONE_NEWANY = 0x7e020000;
 
 /** What clone and clone3 have in common: struct kernel_clone_args. */
 export interface CloneArguments {
@@ -49,6 +51,8 @@ export interface CloneArguments {
   readonly childTid: number;
   /** Where the descriptor of CLONE_PIDFD goes. */
   readonly pidfd: number;
+  /** The id it must have (clone3's set_tid); 0 or absent: the next one. */
+  readonly setTid?: number;
   /** Called with the new Thread record when its registers are the caller's, before it runs. */
   readonly prepare?: (child: number) => void;
 }
@@ -64,6 +68,9 @@ export function cloneThread(t: ThreadContext, args: CloneArguments): number {
   // Pidfds of threads are not built; namespaces take privileges nobody has here.
   if ((low & CLONE_PIDFD) !== 0 && (low & (CLONE_THREAD | CLONE_DETACHED)) !== 0)
     throw new SyscallError(EINVAL);
+  if ((low & CLONE_FS) !== 0 && (low & (CLONE_NEWNS | CLONE_NEWUSER)) !== 0) throw new SyscallError(EINVAL);
+  if ((low & CLONE_THREAD) !== 0 && (low & (CLONE_NEWUSER | CLONE_NEWPID)) !== 0)
+    throw new SyscallError(EINVAL);
   if ((low & CLONE_NEWANY) !== 0) throw new SyscallError(EPERM);
   if ((low & CLONE_THREAD) === 0) return cloneProcess(t, args);
   return startNewThread(t, low, args);
@@ -77,7 +84,8 @@ function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): 
   try {
     countNewThread(t);
     counted = true;
-    const tid = allocateTid(mem, parent);
+    const tid = allocateTid(mem, parent, args.setTid);
+    if (tid < 0) throw new SyscallError(-tid);
     // Before anything is made: a bad address is the caller's fault alone.
     if ((flags & CLONE_PARENT_SETTID) !== 0) writeU32(t, args.parentTid, tid);
     if ((flags & CLONE_CHILD_SETTID) !== 0) writeU32(t, args.childTid, tid);

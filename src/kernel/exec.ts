@@ -34,7 +34,7 @@ import { allocateText, freeText, textBytes } from '../sync/text.js';
 import { capabilitiesForExec } from './capabilities.js';
 import { EACCES, EINTR, ELOOP, ENOENT, ENOEXEC, ENOMEM, errnoText, SyscallError } from './errno.js';
 import { exitGroup, leaveAddressSpace, noteAddressSpace, setGuestText } from './exit.js';
-import { type ExecutableFile, openExecutable, setExecutablePath } from './files/executable.js';
+import { type ExecutableFile, openExecutable, setExecutable } from './files/executable.js';
 import { filesForExec } from './files/filesTable.js';
 import { FREEBSD_SIGCODE } from './freebsd/signalFrame.js';
 import { OSRELDATE } from './freebsd/version.js';
@@ -66,6 +66,8 @@ export interface ExecArguments {
   readonly dirfd?: number;
   /** The path as the program and a script's interpreter are told of it; default `path`. */
   readonly shownPath?: Uint8Array;
+  /** The program is named by a descriptor that does not survive: a script cannot be run then (ENOENT). */
+  readonly closedByExec?: boolean;
   /** A symbolic link is not followed (ELOOP). */
   readonly noFollow?: boolean;
 }
@@ -314,6 +316,8 @@ function openProgram(t: ThreadContext, request: ExecArguments): OpenedProgram {
           executable: file,
         };
       }
+      // The interpreter could not open what is closed by then.
+      if (depth === 0 && request.closedByExec === true) throw new SyscallError(ENOENT);
       if (depth === MAX_SCRIPTS) throw new SyscallError(ELOOP);
       // The script's own name replaces argv[0] and becomes the interpreter's argument.
       argv = [
@@ -384,7 +388,7 @@ function buildImage(t: ThreadContext, program: OpenedProgram): Image {
           canary: randomBytes(mem, 64),
         })
       : { ...buildInitialStack(t, stackRequest), argumentsAt: 0 };
-    setExecutablePath(t, program.executable.path);
+    setExecutable(t, program.executable);
     // Not the scripts that come before it.
     for (const file of program.files.slice(program.files.indexOf(program.executable)))
       if (file.mapped.file !== 0) keepFilePages(mem, file.mapped.file, t.thread);

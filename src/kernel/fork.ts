@@ -103,7 +103,8 @@ function makeChild(t: ThreadContext, flags: number, args: CloneArguments): Child
   try {
     countNewThread(t);
     undo.push(() => uncountThread(mem, mem.getU32(t.guest + Guest.tree)));
-    const pid = allocateTid(mem, thread);
+    const pid = allocateTid(mem, thread, args.setTid);
+    if (pid < 0) throw new SyscallError(-pid);
     const child = allocateThread(mem, thread);
     undo.push(() => freeThread(mem, child, thread));
     const guest = copyGuestRecord(mem, thread, t.guest, pid);

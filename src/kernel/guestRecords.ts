@@ -11,6 +11,7 @@ import { initWaitQueue } from '../sync/waitQueue.js';
 import { ALL_CAPABILITIES, capabilitiesOf, NO_CAPABILITIES, setCapabilities } from './capabilities.js';
 import { EAGAIN, SyscallError } from './errno.js';
 import { releaseProcessId } from './files/pidFd.js';
+import { copyGroups } from './groups.js';
 import { discardSignals } from './signals/pendingSignals.js';
 
 /** RLIM_INFINITY as rlimits are kept: beyond every limit that is checked, exact as a number. */
@@ -99,7 +100,9 @@ export function copyGuestRecord(mem: SharedMemory, owner: number, parent: number
   setCapabilities(mem, guest, capabilitiesOf(mem, parent));
   mem.setU32(guest + Guest.noNewPrivileges, mem.getU32(parent + Guest.noNewPrivileges));
   mem.setU32(guest + Guest.flavour, mem.getU32(parent + Guest.flavour));
+  mem.setU32(guest + Guest.personality, mem.getU32(parent + Guest.personality));
   try {
+    copyGroups(mem, parent, guest, owner);
     mem.setU32(guest + Guest.signals, allocateBlock(mem, GuestSignals.SIZE, owner));
     const options = mem.getU32(parent + Guest.optionsText);
     if (options !== 0) {
@@ -161,7 +164,7 @@ export function freeGuestBlocks(mem: SharedMemory, guest: number, owner: number)
   }
   const processId = mem.getU32(guest + Guest.processId);
   if (processId !== 0) releaseProcessId(mem, processId, owner);
-  for (const field of [Guest.execMessage, Guest.crashMessage, Guest.optionsText]) {
+  for (const field of [Guest.execMessage, Guest.crashMessage, Guest.optionsText, Guest.groups]) {
     const block = mem.getU32(guest + field);
     if (block !== 0) freeBlock(mem, block, owner);
   }

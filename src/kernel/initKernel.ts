@@ -6,6 +6,7 @@ import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initFutexes } from './futexQueue.js';
 import { FIRST_TID } from './threadRecords.js';
 import { initTimers } from './timers.js';
+import { initUts } from './uts.js';
 
 /** The kernel's part of making a machine. */
 export interface KernelOptions {
@@ -30,4 +31,5 @@ export function initKernel(mem: SharedMemory, owner: number, options: KernelOpti
   mem.setU32(MACHINE + Machine.cpuCount, options.cpus ?? availableParallelism());
   initFutexes(mem, owner);
   initTimers(mem, owner);
+  initUts(mem, owner);
 }

@@ -9,6 +9,7 @@ import { SHM_SEGMENTS, ShmSegment, ShmTable } from '../sync/records/sysvShm.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { realtimeNow } from './clock.js';
 import { EACCES, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM } from './errno.js';
+import { isInGroup } from './groups.js';
 import type { ThreadContext } from './threadContext.js';
 
 /**
@@ -115,10 +116,11 @@ export function mayAccess(t: ThreadContext, segment: number, wanted: number): bo
   let granted = mem.getU32(segment + ShmSegment.mode);
   const user = effectiveUser(t);
   if (user === 0) return true;
-  const group = effectiveGroup(t);
   if (user === mem.getU32(segment + ShmSegment.cuid) || user === mem.getU32(segment + ShmSegment.uid))
     granted >>= 6;
-  else if (group === mem.getU32(segment + ShmSegment.cgid) || group === mem.getU32(segment + ShmSegment.gid))
+  else if (
+    [ShmSegment.cgid, ShmSegment.gid].some((field) => isInGroup(mem, t.guest, mem.getU32(segment + field)))
+  )
     granted >>= 3;
   return (requested & ~granted & 7) === 0;
 }

@@ -6,6 +6,7 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import { SIGNAL_COUNT, Sighand, SignalAction, ThreadSignals } from '../sync/records/signals.js';
 import { NO_RESERVATION, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import { EEXIST, EINVAL } from './errno.js';
 import { createFutexWaiter } from './futexQueue.js';
 import { discardSignals } from './signals/pendingSignals.js';
 
@@ -57,9 +58,19 @@ export function freeThread(mem: SharedMemory, thread: number, owner: number): vo
   });
 }
 
-/** The next process or thread id: increasing, wrapping at pid_max, never one in use. */
-export function allocateTid(mem: SharedMemory, owner: number): number {
+/**
+ * The next process or thread id: increasing, wrapping at pid_max, never one in use. `wanted` (set_tid of clone3) asks for a
+ * certain one: −EINVAL beyond pid_max, −EEXIST when it is in use. (Ids of threads that are being made are not seen.)
+ */
+export function allocateTid(mem: SharedMemory, owner: number, wanted = 0): number {
   return withMutex(mem, MACHINE + Machine.guestsLock, owner, () => {
+    if (wanted !== 0) {
+      if (wanted >= mem.getU32(MACHINE + Machine.maxTids)) return -EINVAL;
+      if (wanted === 1 || inUseLocked(mem, wanted)) return -EEXIST;
+      // Those that come in turn look whether it is in use from now on.
+      mem.setU32(MACHINE + Machine.tidsWrapped, 1);
+      return wanted;
+    }
     const limit = mem.getU32(MACHINE + Machine.maxTids);
     let tid = mem.getU32(MACHINE + Machine.lastTid);
     do tid = tid + 1 < limit ? tid + 1 : FIRST_TID;

@@ -86,6 +86,7 @@ export function releaseHostFile(mem: SharedMemory, owner: number, file: number):
   }
   unlockMutex(mem, MACHINE + Machine.filePagesLock, owner);
   if (!last) return;
+  if (mem.getU32(file + HostFile.claimsWrite) !== 0) mem.atomicAdd(object + SharedObject.writeClaims, -1);
   try {
     closeSync(mem.getI32(file + HostFile.hostFd));
   } catch {

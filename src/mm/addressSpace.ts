@@ -1,9 +1,11 @@
 import type { Caller } from '../memory/caller.js';
 import { grantHomeWindow, returnFrames, returnHomeWindow } from '../memory/frames.js';
+import { releaseHostFile } from '../memory/hostFile.js';
 import { MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { freeSpareMappings, unmapRange } from '../memory/mappings.js';
 import { lastMapping } from '../memory/mappingTree.js';
 import { createTables, destroyTables, initialReach } from '../memory/pageTables.js';
+import { endExecution } from '../memory/writeClaims.js';
 import { releaseTree, retainTree } from '../sync/guestTree.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { LOCK_RANK } from '../sync/lockOrder.js';
@@ -117,6 +119,11 @@ function destroyMm(c: Caller): void {
   for (const field of [Mm.auxv, Mm.exe]) {
     const block = mem.getU32(mm + field);
     if (block !== 0) freeBlock(mem, block, thread);
+  }
+  const program = mem.getU32(mm + Mm.exeFile);
+  if (program !== 0) {
+    endExecution(mem, program);
+    releaseHostFile(mem, thread, program);
   }
   releaseTree(mem, mem.getU32(mm + Mm.memoryTree), thread);
   freeBlock(mem, mm, thread);

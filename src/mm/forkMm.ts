@@ -1,7 +1,9 @@
 import type { Caller } from '../memory/caller.js';
 import { forkMappings } from '../memory/forkMappings.js';
 import { shareHomeWindow } from '../memory/frames.js';
+import { retainHostFile } from '../memory/hostFile.js';
 import { createTables } from '../memory/pageTables.js';
+import { repeatExecution } from '../memory/writeClaims.js';
 import { retainTree } from '../sync/guestTree.js';
 import { allocateBlock, blockCapacity } from '../sync/heap.js';
 import { LOCK_RANK } from '../sync/lockOrder.js';
@@ -95,6 +97,12 @@ function createChild(c: Caller): number {
   const tree = mem.getU32(mm + Mm.memoryTree);
   mem.setU32(child + Mm.memoryTree, tree);
   retainTree(mem, tree);
+  const program = mem.getU32(mm + Mm.exeFile);
+  if (program !== 0) {
+    retainHostFile(mem, program);
+    repeatExecution(mem, program);
+    mem.setU32(child + Mm.exeFile, program);
+  }
   shareHomeWindow(mem, mm, child, thread);
   try {
     createTables(mem, child, mem.getU64(mm + Mm.reach), thread);

@@ -27,6 +27,7 @@ const programs: [string, string][] = [
   ['files', 'files.c'],
   ['shm', 'shm.c'],
   ['limits', 'limits.c'],
+  ['identity', 'identity.c'],
   ['smaps', 'smaps.c'],
   ['processes', 'processes.c'],
   ['processfiles', 'processfiles.c'],

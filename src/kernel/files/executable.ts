@@ -1,9 +1,13 @@
 import { fstatSync, readSync } from 'node:fs';
 import type { ProgramFile } from '../../loader/programFile.js';
+import { retainHostFile } from '../../memory/hostFile.js';
+import { readObject } from '../../memory/sharedObject.js';
+import { claimExecution, endExecution, repeatExecution } from '../../memory/writeClaims.js';
 import { Mm } from '../../sync/records/mm.js';
-import { FILE_HOST, OpenFile } from '../../sync/records/openFile.js';
-import { allocateText, freeText } from '../../sync/text.js';
-import { EACCES, SyscallError } from '../errno.js';
+import { FILE_HOST, FILE_MEMORY, OpenFile } from '../../sync/records/openFile.js';
+import { SharedObject } from '../../sync/records/sharedObject.js';
+import { allocateText } from '../../sync/text.js';
+import { EACCES, ETXTBSY, SyscallError } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { hostCall } from './hostAccess.js';
 import { pathOf, releaseOpenFile } from './openFile.js';
@@ -39,10 +43,13 @@ export function openExecutable(
     0,
   );
   try {
+    if (mem.getU32(file + OpenFile.kind) === FILE_MEMORY) return memoryExecutable(t, file);
     if (mem.getU32(file + OpenFile.kind) !== FILE_HOST) throw new SyscallError(EACCES);
+    const hostFile = mem.getU32(file + OpenFile.hostFile);
     const fd = hostFdOf(mem, file);
     const stats = hostCall(() => fstatSync(fd));
     if ((stats.mode & 0o111) === 0) throw new SyscallError(EACCES);
+    if (!claimExecution(mem, hostFile)) throw new SyscallError(ETXTBSY);
     return {
       path: Buffer.from(pathOf(mem, file), 'latin1').toString('utf8'),
       size: stats.size,
@@ -55,8 +62,11 @@ export function openExecutable(
         }
         return done;
       },
-      mapped: { file: mem.getU32(file + OpenFile.hostFile), object: 0, readable: true, writable: false },
-      release: () => releaseOpenFile(mem, file, thread),
+      mapped: { file: hostFile, object: 0, readable: true, writable: false },
+      release: () => {
+        endExecution(mem, hostFile);
+        releaseOpenFile(mem, file, thread);
+      },
     };
   } catch (error) {
     releaseOpenFile(mem, file, thread);
@@ -64,10 +74,27 @@ export function openExecutable(
   }
 }
 
-/** Sets what /proc/self/exe names. */
-export function setExecutablePath(t: ThreadContext, path: string): void {
-  const { mem } = t;
-  const before = mem.getU32(t.mm + Mm.exe);
-  mem.setU32(t.mm + Mm.exe, allocateText(mem, Buffer.from(path, 'utf8'), t.thread));
-  freeText(mem, before, t.thread);
+/** A memory file (memfd_create) as a program; it has a reference to the open file `file`. */
+function memoryExecutable(t: ThreadContext, file: number): ExecutableFile {
+  const { mem, thread } = t;
+  const object = mem.getU32(file + OpenFile.object);
+  if ((mem.getU32(object + SharedObject.mode) & 0o111) === 0) throw new SyscallError(EACCES);
+  return {
+    path: Buffer.from(pathOf(mem, file), 'latin1').toString('utf8'),
+    size: mem.getU64(object + SharedObject.size),
+    read: (offset, into) => readObject(mem, object, offset, into, thread),
+    mapped: { file: 0, object, readable: true, writable: false },
+    release: () => releaseOpenFile(mem, file, thread),
+  };
+}
+
+/** Sets what /proc/self/exe names, in an address space that is new; a file of the host cannot be written from now on. */
+export function setExecutable(t: ThreadContext, program: ExecutableFile): void {
+  const { mem, mm } = t;
+  mem.setU32(mm + Mm.exe, allocateText(mem, Buffer.from(program.path, 'utf8'), t.thread));
+  const { file } = program.mapped;
+  if (file === 0) return;
+  retainHostFile(mem, file);
+  repeatExecution(mem, file);
+  mem.setU32(mm + Mm.exeFile, file);
 }

@@ -1,6 +1,7 @@
-import { closeSync, constants, fchmodSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, openSync } from 'node:fs';
 import { noteFileTruncate } from '../../memory/filePages.js';
-import { nameHostFile, openHostFile } from '../../memory/hostFile.js';
+import { nameHostFile, openHostFile, releaseHostFile } from '../../memory/hostFile.js';
+import { claimWrite } from '../../memory/writeClaims.js';
 import { Fs } from '../../sync/records/files.js';
 import {
   FILE_DEVICE,
@@ -14,6 +15,7 @@ import {
   OPEN_READ_ONLY_MOUNT,
   OpenFile,
 } from '../../sync/records/openFile.js';
+import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { allocateText } from '../../sync/text.js';
 import {
   EACCES,
@@ -26,10 +28,12 @@ import {
   ENOTDIR,
   ENXIO,
   EROFS,
+  ETXTBSY,
   SyscallError,
 } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { DEVICE_PTS, DEVICE_TTY } from './devices.js';
+import { hostFdOf } from './regularFile.js';
 import './fileKinds.js';
 import { openTerminal } from './controllingTerminal.js';
 import { openFifo } from './fifo.js';
@@ -126,20 +130,45 @@ function openHost(t: ThreadContext, place: HostPlace, flags: number): number {
   if (type !== S_IFREG && !place.reopened) throw new SyscallError(type === S_IFCHR ? EACCES : ENXIO);
   if (writes) requireHostWritable(place);
   const hostFlags = hostOpenFlags(flags & ~O_CREAT);
-  const fd = flags & O_TRUNC ? openCreating(place, hostFlags, 0) : openBeneath(place, hostFlags);
+  // What is being executed is not cut: whether it is shows once it is open.
+  const fd =
+    flags & O_TRUNC ? openCreating(place, hostFlags & ~constants.O_TRUNC, 0) : openBeneath(place, hostFlags);
   const file = adoptRegular(t, fd, flags, place);
-  if (flags & O_TRUNC) noteFileTruncate(t, mem.getU32(file + OpenFile.hostFile), 0);
+  if (flags & O_TRUNC) {
+    try {
+      if ((flags & O_ACCMODE) === O_RDONLY) openCut(mem, file, place);
+      else hostCall(() => ftruncateSync(hostFdOf(mem, file), 0));
+    } catch (error) {
+      releaseOpenFile(mem, file, thread);
+      throw error;
+    }
+    noteFileTruncate(t, mem.getU32(file + OpenFile.hostFile), 0);
+  }
   return file;
+}
+
+/** O_RDONLY with O_TRUNC: the file is cut by another descriptor, unless it is being executed. */
+function openCut(mem: SharedMemory, file: number, place: HostPlace): void {
+  const hostFile = mem.getU32(file + OpenFile.hostFile);
+  if (!claimWrite(mem, hostFile)) throw new SyscallError(ETXTBSY);
+  const fd = openCreating(place, constants.O_WRONLY | constants.O_TRUNC, 0);
+  closeSync(fd);
 }
 
 /** Makes an open file of a descriptor of the Node process, which it owns from now on. */
 function adoptRegular(t: ThreadContext, fd: number, flags: number, place: HostPlace): number {
   const { mem, thread } = t;
+  let adopted = false;
   try {
     const stats = hostCall(() => fstatSync(fd));
     if (!stats.isFile()) throw new SyscallError(ENXIO);
     const writable = (flags & O_ACCMODE) !== O_RDONLY;
     const hostFile = openHostFile(mem, thread, fd, writable, stats);
+    if (writable && !claimWrite(mem, hostFile)) {
+      adopted = true;
+      releaseHostFile(mem, thread, hostFile);
+      throw new SyscallError(ETXTBSY);
+    }
     nameHostFile(mem, thread, hostFile, Buffer.from(place.path, 'latin1').toString('utf8'));
     return createOpenFile(
       mem,
@@ -153,7 +182,7 @@ function adoptRegular(t: ThreadContext, fd: number, flags: number, place: HostPl
       thread,
     );
   } catch (error) {
-    closeSync(fd);
+    if (!adopted) closeSync(fd);
     throw error;
   }
 }

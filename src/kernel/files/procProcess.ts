@@ -33,6 +33,7 @@ import { textString } from '../../sync/text.js';
 import { ALL_CAPABILITIES, type Capabilities, capabilitiesOf } from '../capabilities.js';
 import { guestCpuLocked, threadCpu } from '../clock.js';
 import { EACCES, ENOENT, SyscallError } from '../errno.js';
+import { groupsOf } from '../groups.js';
 import { getLimit, RLIM_INFINITY, threadByTidLocked, visitGuests } from '../guestRecords.js';
 import type { ThreadContext } from '../threadContext.js';
 import { DEV_PROC } from './fileStatus.js';
@@ -60,6 +61,7 @@ interface Process {
   readonly cpu: number;
   readonly uids: readonly number[];
   readonly gids: readonly number[];
+  readonly groups: readonly number[];
   readonly limits: readonly (readonly [number, number])[];
   readonly pages: number;
   readonly resident: number;
@@ -190,6 +192,7 @@ function processOf(t: ThreadContext, pid: number): Process {
       cpu: guestCpuLocked(mem, guest),
       uids: words(guest + Guest.uids),
       gids: words(guest + Guest.gids),
+      groups: groupsOf(mem, guest),
       limits: Array.from({ length: 16 }, (_, which) => getLimit(mem, guest, which)),
       pages: mm === 0 ? 0 : mem.getU32(mm + Mm.mappedPages),
       resident: mm === 0 ? 0 : Math.max(0, mem.atomicLoad(mm + Mm.residentPages)),
@@ -241,7 +244,7 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
       .toString(8)
       .padStart(4, '0')}\n` +
     `State:\t${stateOf(p, pid === ownPid(t))}\nTgid:\t${pid}\nNgid:\t0\nPid:\t${tid}\nPPid:\t${p.parent}\nTracerPid:\t0\n` +
-    `Uid:\t${p.uids.join('\t')}\nGid:\t${p.gids.join('\t')}\nFDSize:\t64\nGroups:\t${p.gids[0]} \n` +
+    `Uid:\t${p.uids.join('\t')}\nGid:\t${p.gids.join('\t')}\nFDSize:\t64\nGroups:\t${p.groups.map((group) => `${group} `).join('')}\n` +
     `NStgid:\t${pid}\nNSpid:\t${tid}\nNSpgid:\t${p.group}\nNSsid:\t${p.session}\nKthread:\t0\n` +
     kib('VmPeak', Math.max(p.pages, p.pagesPeak) * 4) +
     kib('VmSize', p.pages * 4) +

@@ -12,6 +12,7 @@ import { visitGuests } from '../guestRecords.js';
 import { fillRandom } from '../random.js';
 import { formatSegments } from '../sysvShm.js';
 import type { ThreadContext } from '../threadContext.js';
+import { utsName } from '../uts.js';
 import { DEV_PROC } from './fileStatus.js';
 import { cpuCount } from './machineFacts.js';
 import { fixedDirectory, type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
@@ -118,6 +119,10 @@ function bootId(mem: SharedMemory): string {
   return `${seed.slice(0, 8)}-${seed.slice(8, 12)}-4${seed.slice(13, 16)}-8${seed.slice(17, 20)}-${seed.slice(20)}\n`;
 }
 
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1');
+}
+
 function release(t: ThreadContext): string {
   return t.options?.unameRelease ?? defaultGuestOptions.unameRelease;
 }
@@ -131,8 +136,6 @@ const sys = fixedDirectory('/proc/sys', DEV_PROC, {
   kernel: fixedDirectory('/proc/sys/kernel', DEV_PROC, {
     ...constants('sys/kernel', {
       ostype: 'Linux',
-      hostname: 'guesthouse',
-      domainname: '(none)',
       version: '#1 SMP',
       pid_max: '4194304',
       'threads-max': '65536',
@@ -149,6 +152,8 @@ const sys = fixedDirectory('/proc/sys', DEV_PROC, {
       core_pattern: 'core',
       perf_event_paranoid: '4',
     }),
+    hostname: text('sys/kernel/hostname', (t) => `${latin1(utsName(t.mem, 'nodename', t.thread))}\n`),
+    domainname: text('sys/kernel/domainname', (t) => `${latin1(utsName(t.mem, 'domainname', t.thread))}\n`),
     osrelease: text('sys/kernel/osrelease', (t) => `${release(t)}\n`),
     random: fixedDirectory('/proc/sys/kernel/random', DEV_PROC, {
       uuid: text('sys/kernel/random/uuid', ({ mem }) => uuid(mem)),

@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import { copyIn, copyOut, readCString, readU64, write64 } from '../../memory/userAccess.js';
 import { targetPageSize } from '../../mm/pageRange.js';
 import { monotonicNow } from '../../sync/park.js';
@@ -11,6 +10,7 @@ import { EINVAL, ENAMETOOLONG, ENOENT, ENOMEM, EPERM } from '../errno.js';
 import { descriptorLimit } from '../files/descriptors.js';
 import { randomBytes } from '../random.js';
 import type { ThreadContext } from '../threadContext.js';
+import { utsName } from '../uts.js';
 import { OSRELDATE, OSRELEASE, OSTYPE } from './version.js';
 
 /**
@@ -83,7 +83,7 @@ const NODES: readonly Node[] = [
   {
     name: 'kern.hostname',
     oid: [CTL_KERN, 10],
-    value: () => text(hostname()),
+    value: (t) => text(Buffer.from(utsName(t.mem, 'nodename', t.thread)).toString('latin1')),
   },
   { name: 'kern.clockrate', oid: [CTL_KERN, 12], value: clockInfo },
   { name: 'kern.posix1version', oid: [CTL_KERN, 17], value: () => int(200112) },

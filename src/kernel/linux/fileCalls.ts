@@ -5,7 +5,6 @@ import { Guest } from '../../sync/records/guest.js';
 import { FILE_HOST, FILE_MEMORY, FILE_PIPE, OpenFile } from '../../sync/records/openFile.js';
 import { Pipe } from '../../sync/records/pipe.js';
 import { F_SEAL_EXEC, F_SEAL_SEAL } from '../../sync/records/sharedObject.js';
-import { Thread } from '../../sync/records/thread.js';
 import {
   E2BIG,
   EAGAIN,
@@ -39,14 +38,7 @@ import {
   setLock,
   TO_END,
 } from '../files/fileLocks.js';
-import {
-  copyFiles,
-  getCloseOnExec,
-  listDescriptors,
-  releaseFiles,
-  replaceFile,
-  setCloseOnExec,
-} from '../files/filesTable.js';
+import { getCloseOnExec, listDescriptors, replaceFile, setCloseOnExec } from '../files/filesTable.js';
 import { addSeals, createMemoryFile, getSeals } from '../files/memoryFile.js';
 import {
   createOpenFile,
@@ -74,6 +66,7 @@ import { openPath } from '../files/openPath.js';
 import { attachPipe, createPipe, resizePipe } from '../files/pipe.js';
 import { KernelVector } from '../files/userVector.js';
 import type { ThreadContext } from '../threadContext.js';
+import { unshareFiles } from '../unshare.js';
 import { packStat } from './structsFile.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import {
@@ -145,12 +138,7 @@ function closeRange(t: ThreadContext, first: number, last: number, flags: number
   const from = first >>> 0;
   const to = last >>> 0;
   if ((flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) !== 0 || from > to) return -EINVAL;
-  if (flags & CLOSE_RANGE_UNSHARE) {
-    const own = copyFiles(t.mem, t.files, t.thread);
-    releaseFiles(t.mem, t.files, t.thread);
-    t.mem.setU32(t.thread + Thread.files, own);
-    t.reload();
-  }
+  if (flags & CLOSE_RANGE_UNSHARE) unshareFiles(t);
   for (const fd of listDescriptors(t.mem, t.files, t.thread)) {
     if (fd < from || fd > to) continue;
     if (flags & CLOSE_RANGE_CLOEXEC) setCloseOnExec(t.mem, t.files, fd, true, t.thread);

@@ -19,6 +19,7 @@ import {
 import { noteFileTruncate } from '../../memory/filePages.js';
 import { openHostFile, releaseHostFile } from '../../memory/hostFile.js';
 import { copyOut, readI64 } from '../../memory/userAccess.js';
+import { claimWrite } from '../../memory/writeClaims.js';
 import { Fs } from '../../sync/records/files.js';
 import {
   FILE_HOST,
@@ -41,6 +42,7 @@ import {
   EPERM,
   ERANGE,
   EROFS,
+  ETXTBSY,
   EXDEV,
   SyscallError,
 } from '../errno.js';
@@ -537,6 +539,7 @@ function truncate(t: ThreadContext, path: string, length: number): number {
       true,
       hostCall(() => fstatSync(fd)),
     );
+    if (!claimWrite(mem, hostFile)) return -ETXTBSY;
     hostCall(() => ftruncateSync(fd, length));
     noteFileTruncate(t, hostFile, length);
     return 0;

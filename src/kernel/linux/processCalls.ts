@@ -1,8 +1,9 @@
 import { copyOut, readCString, readU64, writeU32 } from '../../memory/userAccess.js';
 import { Guest } from '../../sync/records/guest.js';
-import { E2BIG, EAGAIN, EBADF, EINVAL, ENAMETOOLONG, ENOENT, ESRCH, SyscallError } from '../errno.js';
+import { E2BIG, EACCES, EAGAIN, EBADF, EINVAL, ENAMETOOLONG, ENOENT, ESRCH, SyscallError } from '../errno.js';
 import { execProgram } from '../exec.js';
 import { withFile } from '../files/descriptors.js';
+import { getCloseOnExec } from '../files/filesTable.js';
 import { flagsOf } from '../files/openFile.js';
 import { O_NONBLOCK } from '../files/openFlags.js';
 import { AT_FDCWD } from '../files/pathResolution.js';
@@ -120,12 +121,15 @@ const PATH_MAX = 4096;
 /** The longest argument (MAX_ARG_STRLEN), and the most arguments that can fit at all. */
 const LONGEST_ARGUMENT = 131072;
 const MOST_ARGUMENTS = 0x40_0000;
+/** The most bytes of strings and their pointers, whatever the limit of the stack (_STK_LIM / 4 * 3). */
+const MOST_BYTES = 6 << 20;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 
 /** A NULL-terminated array of strings; NULL itself stands for an empty one, as Linux has it. */
 function readStrings(t: ThreadContext, va: number): Uint8Array[] {
   const strings: Uint8Array[] = [];
+  let total = 0;
   if (va === 0) return strings;
   for (let i = 0; ; i++) {
     const at = readU64(t, va + i * 8);
@@ -133,6 +137,8 @@ function readStrings(t: ThreadContext, va: number): Uint8Array[] {
     if (i === MOST_ARGUMENTS) throw new SyscallError(E2BIG);
     const string = readCString(t, at, LONGEST_ARGUMENT);
     if (string === undefined) throw new SyscallError(E2BIG);
+    total += string.length + 9;
+    if (total > MOST_BYTES) throw new SyscallError(E2BIG);
     strings.push(string);
   }
 }
@@ -153,7 +159,8 @@ function execveat(
   let lookedUp = path;
   let shown = path;
   if (path.length === 0) {
-    if ((flags & AT_EMPTY_PATH) === 0 || dirfd < 0) return -ENOENT;
+    if ((flags & AT_EMPTY_PATH) === 0) return -ENOENT;
+    if (dirfd < 0) return dirfd === AT_FDCWD ? -EACCES : -EBADF;
     lookedUp = encoder.encode(`/proc/self/fd/${dirfd}`);
     shown = encoder.encode(`/dev/fd/${dirfd}`);
   } else if (dirfd !== AT_FDCWD && path[0] !== 0x2f) {
@@ -163,6 +170,7 @@ function execveat(
     path: lookedUp,
     shownPath: shown,
     dirfd,
+    closedByExec: shown !== path && getCloseOnExec(t.mem, t.files, dirfd, t.thread),
     noFollow: (flags & AT_SYMLINK_NOFOLLOW) !== 0,
     argv: readStrings(t, argv),
     envp: readStrings(t, envp),

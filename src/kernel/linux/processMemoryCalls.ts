@@ -3,9 +3,14 @@ import { lockFaultedPage } from '../../memory/faults.js';
 import { frameAddress, hostPageSize } from '../../memory/frames.js';
 import { pageEntry, unlockPage } from '../../memory/pageTables.js';
 import { copyIn, copyOut, readU64 } from '../../memory/userAccess.js';
+import { targetMadvise } from '../../mm/targetMadvise.js';
 import { Guest } from '../../sync/records/guest.js';
 import { Mm } from '../../sync/records/mm.js';
-import { EFAULT, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
+import { ProcessId } from '../../sync/records/processId.js';
+import { privileged } from '../capabilities.js';
+import { EBADF, EFAULT, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
+import { withFile } from '../files/descriptors.js';
+import { processIdOf } from '../files/pidFd.js';
 import { withProcess, withProcessRecord } from '../files/procProcess.js';
 import type { ThreadContext } from '../threadContext.js';
 import { type SyscallTable, syscall } from './syscall.js';
@@ -118,9 +123,48 @@ function copyVectors(
   return done;
 }
 
+/** What may be advised about the memory of another process; none of it changes anything here (process_madvise_remote_valid). */
+const REMOTE_ADVICE = [3 /* WILLNEED */, 20 /* COLD */, 21 /* PAGEOUT */, 25 /* COLLAPSE */];
+
+/** process_madvise(2): the bytes advised about. */
+function processMadvise(
+  t: ThreadContext,
+  fd: number,
+  vector: number,
+  count: number,
+  advice: number,
+  flags: number,
+): number {
+  const { mem } = t;
+  if ((flags | 0) !== 0) return -EINVAL;
+  const pieces = vectorAt(t, vector, count).filter(({ length }) => length > 0);
+  const pid = withFile(t, fd, (file) => {
+    const process = processIdOf(mem, file);
+    if (process === 0) throw new SyscallError(EBADF);
+    return mem.getU32(process + ProcessId.pid);
+  });
+  const own = pid === mem.getU32(t.guest + Guest.pid);
+  if (!own && !REMOTE_ADVICE.includes(advice | 0)) return -EINVAL;
+  if (!own && withProcessRecord(t, pid, (guest) => mem.getI32(guest + Guest.threadCount) > 0) !== true)
+    return -ESRCH;
+  if (!mayAccessProcess(t, pid) || (!own && !privileged(t))) return -EPERM;
+  let total = 0;
+  for (const { address, length } of pieces) {
+    const result = own ? targetMadvise(t, address, length, advice | 0) : 0;
+    if (result < 0) return total > 0 ? total : result;
+    total += length;
+  }
+  return total;
+}
+
 const ARGUMENTS = ['int', 'pointer', 'uint', 'pointer', 'uint', 'hex'] as const;
 
 export const processMemoryCalls: SyscallTable = {
+  [SYS.SYS_process_madvise]: syscall(
+    'process_madvise',
+    ['fd', 'pointer', 'size', 'int', 'hex'],
+    processMadvise,
+  ),
   [SYS.SYS_process_vm_readv]: syscall(
     'process_vm_readv',
     ARGUMENTS,

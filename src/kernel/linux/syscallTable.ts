@@ -3,6 +3,7 @@ import { fileCalls } from './fileCalls.js';
 import { futexCalls } from './futexCalls.js';
 import { limitCalls } from './limitCalls.js';
 import { memoryCalls } from './memoryCalls.js';
+import { namespaceCalls } from './namespaceCalls.js';
 import { pathCalls } from './pathCalls.js';
 import { pidFdCalls } from './pidFdCalls.js';
 import { pollCalls } from './pollCalls.js';
@@ -25,6 +26,7 @@ const topics: readonly SyscallTable[] = [
   futexCalls,
   limitCalls,
   memoryCalls,
+  namespaceCalls,
   pathCalls,
   pidFdCalls,
   pollCalls,

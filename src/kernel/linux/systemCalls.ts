@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import { CACHE_BLOCK, EXTENSIONS, WITHOUT_C, ZICBOM, ZICBOZ } from '../../isa/extensions.js';
 import { copyIn, copyOut, readU64Big, writeU32, writeU64Big } from '../../memory/userAccess.js';
 import { withMutex } from '../../sync/mutex.js';
@@ -7,10 +6,13 @@ import { Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Mm } from '../../sync/records/mm.js';
 import { Thread } from '../../sync/records/thread.js';
+import { UTS_LENGTH } from '../../sync/records/uts.js';
 import { followUserIds, privileged } from '../capabilities.js';
 import { EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
+import { groupsOf, NGROUPS_MAX, setGroups } from '../groups.js';
 import { fillRandom } from '../random.js';
 import type { ThreadContext } from '../threadContext.js';
+import { setUtsName, utsName } from '../uts.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
@@ -151,19 +153,29 @@ function setsid(t: ThreadContext): number {
 // --- names and numbers of the system ---
 
 function uname(t: ThreadContext, va: number): number {
+  const encoder = new TextEncoder();
   const fields = [
-    'Linux',
-    hostname(),
-    t.options.unameRelease,
-    '#1 SMP PREEMPT_DYNAMIC Guesthouse',
-    'riscv64',
-    '(none)',
+    encoder.encode('Linux'),
+    utsName(t.mem, 'nodename', t.thread),
+    encoder.encode(t.options.unameRelease),
+    encoder.encode('#1 SMP PREEMPT_DYNAMIC Guesthouse'),
+    encoder.encode('riscv64'),
+    utsName(t.mem, 'domainname', t.thread),
   ];
   const bytes = new Uint8Array(65 * fields.length);
   fields.forEach((field, i) => {
-    bytes.set(new TextEncoder().encode(field).subarray(0, 64), i * 65);
+    bytes.set(field.subarray(0, 64), i * 65);
   });
   copyOut(t, va, bytes);
+  return 0;
+}
+
+function setName(t: ThreadContext, which: 'nodename' | 'domainname', va: number, length: number): number {
+  if (!privileged(t)) return -EPERM;
+  if ((length | 0) < 0 || (length | 0) > UTS_LENGTH) return -EINVAL;
+  const name = new Uint8Array(length | 0);
+  copyIn(t, va, name);
+  setUtsName(t.mem, which, name, t.thread);
   return 0;
 }
 
@@ -349,19 +361,30 @@ function prctl(t: ThreadContext, option: number, a1: number, a2: number, a3: num
 
 // --- groups, personality ---
 
-/** One group: the guest's own. */
 function getgroups(t: ThreadContext, size: number, list: number): number {
+  const groups = groupsOf(t.mem, t.guest);
   if ((size | 0) < 0) return -EINVAL;
-  if ((size | 0) === 0) return 1;
-  writeU32(t, list, id(t, Guest.gids, EFFECTIVE));
-  return 1;
+  if ((size | 0) === 0) return groups.length;
+  if ((size | 0) < groups.length) return -EINVAL;
+  copyOut(t, list, new Uint8Array(Uint32Array.from(groups).buffer));
+  return groups.length;
 }
 
-const PER_LINUX = 0;
+function setgroups(t: ThreadContext, size: number, list: number): number {
+  if (!privileged(t)) return -EPERM;
+  if (size >>> 0 > NGROUPS_MAX) return -EINVAL;
+  const bytes = new Uint8Array((size >>> 0) * 4);
+  copyIn(t, list, bytes);
+  setGroups(t.mem, t.guest, [...new Uint32Array(bytes.buffer)], t.thread);
+  return 0;
+}
 
-function personality(_t: ThreadContext, wanted: number): number {
+/** Any value is taken and kept, but changes nothing. */
+function personality(t: ThreadContext, wanted: number): number {
   const value = wanted >>> 0;
-  return value === 0xffff_ffff || value === PER_LINUX ? PER_LINUX : -EINVAL;
+  const before = t.mem.getU32(t.guest + Guest.personality);
+  if (value !== 0xffff_ffff) t.mem.setU32(t.guest + Guest.personality, value);
+  return before;
 }
 
 export const systemCalls: SyscallTable = {
@@ -402,6 +425,13 @@ export const systemCalls: SyscallTable = {
   ),
   [SYS.SYS_setsid]: syscall('setsid', [], setsid),
   [SYS.SYS_getgroups]: syscall('getgroups', ['int', 'pointer'], getgroups),
+  [SYS.SYS_setgroups]: syscall('setgroups', ['int', 'pointer'], setgroups),
+  [SYS.SYS_sethostname]: syscall('sethostname', ['string', 'int'], (t, va, length) =>
+    setName(t, 'nodename', va, length),
+  ),
+  [SYS.SYS_setdomainname]: syscall('setdomainname', ['string', 'int'], (t, va, length) =>
+    setName(t, 'domainname', va, length),
+  ),
   [SYS.SYS_uname]: syscall('uname', ['pointer'], uname),
   [SYS.SYS_sysinfo]: syscall('sysinfo', ['pointer'], sysinfo),
   [SYS.SYS_getrandom]: syscall('getrandom', ['pointer', 'size', 'hex'], getrandom),

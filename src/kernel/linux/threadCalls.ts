@@ -1,9 +1,10 @@
-import { copyIn } from '../../memory/userAccess.js';
+import { copyIn, readI32 } from '../../memory/userAccess.js';
 import { Mm } from '../../sync/records/mm.js';
 import { ATTENTION_EXIT, Thread } from '../../sync/records/thread.js';
 import { quiesceOthers } from '../../sync/safepoint.js';
-import { CLONE_PARENT_SETTID, CLONE_PIDFD, cloneThread } from '../clone.js';
-import { E2BIG, EINVAL, EPERM } from '../errno.js';
+import { privileged } from '../capabilities.js';
+import { CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_THREAD, cloneThread } from '../clone.js';
+import { E2BIG, EINVAL, EPERM, SyscallError } from '../errno.js';
 import { exitGroup } from '../exit.js';
 import type { ThreadContext } from '../threadContext.js';
 import { type SyscallTable, syscall } from './syscall.js';
@@ -62,10 +63,11 @@ function clone3(t: ThreadContext, pointer: number, size: number): number {
   const flags = field(CloneArgs.flags);
   // CSIGNAL bits and CLONE_DETACHED are not flags of clone3; flags beyond CLONE_INTO_CGROUP are unknown.
   if (exitSignal > 64 || (flags & 0x4000ff) !== 0 || flags >= 0x4_0000_0000) return -EINVAL;
+  if (exitSignal !== 0 && (flags & (CLONE_THREAD | CLONE_PARENT)) !== 0) return -EINVAL;
   const stack = field(CloneArgs.stack);
   const stackSize = field(CloneArgs.stackSize);
   if ((stack === 0) !== (stackSize === 0)) return -EINVAL;
-  if (field(CloneArgs.setTidSize) !== 0) return field(CloneArgs.setTidSize) > 32 ? -EINVAL : -EPERM;
+  const setTid = wantedTid(t, field(CloneArgs.setTid), field(CloneArgs.setTidSize));
   return cloneThread(t, {
     flags,
     exitSignal,
@@ -74,7 +76,19 @@ function clone3(t: ThreadContext, pointer: number, size: number): number {
     parentTid: field(CloneArgs.parentTid),
     childTid: field(CloneArgs.childTid),
     pidfd: field(CloneArgs.pidfd),
+    setTid,
   });
+}
+
+/** The id that set_tid asks for, 0 without it; there is one pid namespace. */
+function wantedTid(t: ThreadContext, pointer: number, size: number): number {
+  if ((pointer === 0) !== (size === 0) || size > 32) throw new SyscallError(EINVAL);
+  if (size === 0) return 0;
+  if (size > 1) throw new SyscallError(EINVAL);
+  const tid = readI32(t, pointer);
+  if (tid < 1) throw new SyscallError(EINVAL);
+  if (!privileged(t)) throw new SyscallError(EPERM);
+  return tid;
 }
 
 /** Only this thread ends; the run loop sees the attention bit. */

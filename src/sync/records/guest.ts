@@ -96,6 +96,10 @@ export const Guest = record({
   flavour: u32,
   /** The GuestTree whose limits hold (one reference), or 0; constant. */
   tree: pointer,
+  /** Supplementary groups (setgroups): u32 count, then as many ids; 0: its first group alone. Under threadsLock. */
+  groups: pointer,
+  /** What personality(2) was told last. Written by the guest alone. */
+  personality: u32,
 });
 
 export const GUEST_RUNNING = 0;

@@ -17,4 +17,6 @@ export const HostFile = record({
   pathLength: u32,
   /** Next HostFile of the same object; Machine.filePagesLock. */
   nextOfObject: pointer,
+  /** 1 when it is counted in SharedObject.writeClaims; constant once it is in use. */
+  claimsWrite: u32,
 });

@@ -128,6 +128,8 @@ export const Machine = record({
   sockets: pointer,
   /** NETWORK_*: what of the host's network guests reach; constant once guests run. */
   network: u32,
+  /** Uts; constant. */
+  uts: pointer,
 });
 
 /** A network of the machine's own: loopback only, no host. */

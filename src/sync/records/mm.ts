@@ -88,6 +88,8 @@ export const Mm = record({
   vdso: u64,
   /** Path of the executable (kernel/ path record), for /proc/self/exe. */
   exe: pointer,
+  /** The HostFile of the program (a reference, and an execution of memory/writeClaims.ts), or 0. Own threads. */
+  exeFile: pointer,
   /** RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK as mm checks them (bytes; 2^53 = unlimited); mmapLock. */
   limitAs: u64,
   limitData: u64,

@@ -40,6 +40,8 @@ export const SharedObject = record({
   stamp: f64,
   /** Permission bits of a memory file; lock. */
   mode: u32,
+  /** Host files open for writing, or (negative) processes that execute it: memory/writeClaims.ts. Atomic. */
+  writeClaims: i32,
 });
 
 export const OBJECT_FILE = 1;
