@@ -1,9 +1,9 @@
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { withMutex } from '../../sync/mutex.js';
-import { FileLock, FilesGlobal, LOCK_FLOCK } from '../../sync/records/files.js';
+import { FileLock, FilesGlobal, LOCK_FLOCK, LOCK_POSIX } from '../../sync/records/files.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { waitInQueue, wakeQueue } from '../../sync/waitQueue.js';
-import { EAGAIN, ERESTARTSYS } from '../errno.js';
+import { EAGAIN, EDEADLK, ERESTARTSYS } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { filesGlobal } from './filesGlobal.js';
 
@@ -56,17 +56,44 @@ function onSameFile(a: LockRequest, b: LockRequest): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
+/** The first lock of the file, by where it starts, that stands in the way of `wanted`. */
 function conflictLocked(mem: SharedMemory, global: number, wanted: LockRequest): LockRequest | undefined {
+  let first: LockRequest | undefined;
   for (let l = mem.getU32(global + FilesGlobal.fileLocks); l !== 0; l = mem.getU32(l + FileLock.next)) {
     const lock = read(mem, l);
     if (!onSameFile(lock, wanted) || !sameWorld(lock, wanted) || sameOwner(lock, wanted)) continue;
     if (lock.end <= wanted.start || lock.start >= wanted.end) continue;
-    if (lock.type === F_WRLCK || wanted.type === F_WRLCK) return lock;
+    if (lock.type !== F_WRLCK && wanted.type !== F_WRLCK) continue;
+    if (first === undefined || lock.start < first.start) first = lock;
   }
-  return undefined;
+  return first;
 }
 
-function insertLocked(mem: SharedMemory, global: number, lock: LockRequest, owner: number): void {
+/** How long a chain of waiting processes is followed (Linux: MAX_DEADLK_ITERATIONS). */
+const LONGEST_CHAIN = 10;
+
+/** Says whether waiting for `obstacle` would never end: its owner waits, by way of others perhaps, for the owner of `wanted`. */
+function deadlockLocked(
+  mem: SharedMemory,
+  global: number,
+  wanted: LockRequest,
+  obstacle: LockRequest,
+): boolean {
+  let next: LockRequest | undefined = obstacle;
+  for (let steps = 0; next !== undefined && steps < LONGEST_CHAIN; steps++) {
+    if (sameOwner(next, wanted)) return true;
+    let request: LockRequest | undefined;
+    for (let l = mem.getU32(global + FilesGlobal.wantedLocks); l !== 0; l = mem.getU32(l + FileLock.next)) {
+      const one = read(mem, l);
+      if (sameOwner(one, next)) request = one;
+    }
+    next = request && conflictLocked(mem, global, request);
+  }
+  return false;
+}
+
+/** Puts `lock` on a list, FilesGlobal.fileLocks or FilesGlobal.wantedLocks; returns its record. */
+function insertLocked(mem: SharedMemory, list: number, lock: LockRequest, owner: number): number {
   const block = allocateBlock(mem, FileLock.SIZE, owner);
   mem.setU32(block + FileLock.kind, lock.kind);
   mem.setU32(block + FileLock.owner, lock.owner);
@@ -76,8 +103,34 @@ function insertLocked(mem: SharedMemory, global: number, lock: LockRequest, owne
   mem.set64(block + FileLock.ino, lock.ino);
   mem.set64(block + FileLock.start, lock.start);
   mem.set64(block + FileLock.end, lock.end);
-  mem.setU32(block + FileLock.next, mem.getU32(global + FilesGlobal.fileLocks));
-  mem.atomicStore(global + FilesGlobal.fileLocks, block);
+  mem.setU32(block + FileLock.next, mem.getU32(list));
+  mem.atomicStore(list, block);
+  return block;
+}
+
+/** Takes `block` off a list and frees it. */
+function unlinkLocked(mem: SharedMemory, list: number, block: number, owner: number): void {
+  let link = list;
+  while (mem.getU32(link) !== block) link = mem.getU32(link) + FileLock.next;
+  mem.atomicStore(link, mem.getU32(block + FileLock.next));
+  freeBlock(mem, block, owner);
+}
+
+/** `lock` together with the owner's locks of the same type that touch it: F_GETLK tells of them as one. */
+function mergedLocked(mem: SharedMemory, global: number, lock: LockRequest): LockRequest {
+  let { start, end } = lock;
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (let l = mem.getU32(global + FilesGlobal.fileLocks); l !== 0; l = mem.getU32(l + FileLock.next)) {
+      const other = read(mem, l);
+      if (!onSameFile(other, lock) || !sameOwner(other, lock) || other.type !== lock.type) continue;
+      if (other.end < start || other.start > end || (other.start >= start && other.end <= end)) continue;
+      start = Math.min(start, other.start);
+      end = Math.max(end, other.end);
+      changed = true;
+    }
+  }
+  return { ...lock, start, end };
 }
 
 /** Takes the owner's locks out of [start, end) of the file, splitting what sticks out. */
@@ -102,7 +155,7 @@ function removeLocked(mem: SharedMemory, global: number, range: LockRequest, own
     if (lock.start < range.start) pieces.push({ ...lock, end: range.start });
     if (lock.end > range.end) pieces.push({ ...lock, start: range.end });
   }
-  for (const piece of pieces) insertLocked(mem, global, piece, owner);
+  for (const piece of pieces) insertLocked(mem, global + FilesGlobal.fileLocks, piece, owner);
   return changed;
 }
 
@@ -112,27 +165,38 @@ export function findConflict(mem: SharedMemory, wanted: LockRequest, owner: numb
   return withMutex(mem, global + FilesGlobal.locksLock, owner, () => conflictLocked(mem, global, wanted));
 }
 
-/** Takes, changes or (F_UNLCK) gives up a lock; waits for it when `wait`. Returns 0, −EAGAIN or −ERESTARTSYS. */
+/** Takes, changes or (F_UNLCK) gives up a lock; waits for it when `wait`. Returns 0, −EAGAIN, −EDEADLK or −ERESTARTSYS. */
 export function setLock(t: ThreadContext, wanted: LockRequest, wait: boolean): number {
   const { mem, thread } = t;
   const global = filesGlobal(mem, thread);
   for (;;) {
     let wake = false;
+    let request = 0;
     const done = withMutex(mem, global + FilesGlobal.locksLock, thread, () => {
-      if (wanted.type !== F_UNLCK && conflictLocked(mem, global, wanted) !== undefined) return false;
-      wake = removeLocked(mem, global, wanted, thread);
-      if (wanted.type !== F_UNLCK) insertLocked(mem, global, wanted, thread);
-      return true;
+      const obstacle = wanted.type === F_UNLCK ? undefined : conflictLocked(mem, global, wanted);
+      if (obstacle !== undefined) {
+        if (!wait) return -EAGAIN;
+        // Only processes are waited for by what they hold elsewhere.
+        if (wanted.kind === LOCK_POSIX && deadlockLocked(mem, global, wanted, obstacle)) return -EDEADLK;
+        request = insertLocked(mem, global + FilesGlobal.wantedLocks, wanted, thread);
+        return 0;
+      }
+      const whole = wanted.type === F_UNLCK ? wanted : mergedLocked(mem, global, wanted);
+      wake = removeLocked(mem, global, whole, thread);
+      if (wanted.type !== F_UNLCK) insertLocked(mem, global + FilesGlobal.fileLocks, whole, thread);
+      return 0;
     });
     if (wake) wakeQueue(mem, global + FilesGlobal.lockWaiters, thread);
-    if (done) return 0;
-    if (!wait) return -EAGAIN;
+    if (request === 0) return done;
     const outcome = waitInQueue(
       mem,
       global + FilesGlobal.lockWaiters,
       thread,
       () => findConflict(mem, wanted, thread) === undefined,
       () => t.signalPending(),
+    );
+    withMutex(mem, global + FilesGlobal.locksLock, thread, () =>
+      unlinkLocked(mem, global + FilesGlobal.wantedLocks, request, thread),
     );
     if (outcome === 'interrupted') return -ERESTARTSYS;
   }

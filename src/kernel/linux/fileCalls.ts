@@ -1,4 +1,13 @@
-import { copyOut, readI32, readU16, readU64, write64, writeI32, writeU16 } from '../../memory/userAccess.js';
+import {
+  copyOut,
+  readI32,
+  readI64,
+  readU16,
+  readU64,
+  write64,
+  writeI32,
+  writeU16,
+} from '../../memory/userAccess.js';
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { LOCK_FLOCK, LOCK_OFD, LOCK_POSIX } from '../../sync/records/files.js';
 import { Guest } from '../../sync/records/guest.js';
@@ -246,8 +255,8 @@ function lockArgument(t: ThreadContext, file: number, address: number, kind: num
   const { mem } = t;
   const type = readU16(t, address);
   const whence = readU16(t, address + 2);
-  const offset = readSigned(t, address + 8);
-  const length = readSigned(t, address + 16);
+  const offset = readI64(t, address + 8);
+  const length = readI64(t, address + 16);
   if (type > F_UNLCK || whence > 2) throw new SyscallError(EINVAL);
   if (kind === LOCK_OFD && readI32(t, address + 24) !== 0) throw new SyscallError(EINVAL);
   let start = offset;
@@ -260,11 +269,6 @@ function lockArgument(t: ThreadContext, file: number, address: number, kind: num
   const owner = kind === LOCK_POSIX ? t.files : file;
   const pid = kind === LOCK_POSIX ? mem.getU32(t.guest + Guest.pid) : 0xffff_ffff;
   return { kind, owner, pid, type, ...identityOf(mem, file), start, end };
-}
-
-function readSigned(t: ThreadContext, address: number): number {
-  const value = readU64(t, address);
-  return value >= 2 ** 63 ? value - 2 ** 64 : value;
 }
 
 function getLock(t: ThreadContext, _fd: number, file: number, address: number, kind: number): number {

@@ -48,6 +48,8 @@ export const FilesGlobal = record({
   epollLock: embedded(Mutex),
   /** Guards `fileLocks`. */
   locksLock: embedded(Mutex),
+  /** First FileLock that is waited for by somebody (linked by FileLock.next); locksLock. */
+  wantedLocks: pointer,
   /** First FileLock; locksLock. */
   fileLocks: pointer,
   /** Guards `fifos`. */
