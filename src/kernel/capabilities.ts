@@ -1,5 +1,6 @@
 import { Guest } from '../sync/records/guest.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import { SIGCONT } from './signals/signalNumbers.js';
 
 /**
  * capabilities(7) as far as they can be seen: three sets of a process, which follow its user ids as Linux has them do without
@@ -20,6 +21,19 @@ export interface Capabilities {
 /** Says whether a guest may do what takes privileges: its effective user is 0. */
 export function privileged(t: { readonly mem: SharedMemory; readonly guest: number }): boolean {
   return t.mem.getU32(t.guest + Guest.uids + 4) === 0;
+}
+
+/** Says whether the caller may send `signal` to a guest (kill(2)). */
+export function maySignal(
+  t: { readonly mem: SharedMemory; readonly guest: number },
+  guest: number,
+  signal: number,
+): boolean {
+  if (guest === t.guest || privileged(t)) return true;
+  const id = (of: number, which: number): number => t.mem.getU32(of + Guest.uids + 4 * which);
+  const theirs = [id(guest, 0), id(guest, 2)];
+  if (theirs.includes(id(t.guest, 0)) || theirs.includes(id(t.guest, 1))) return true;
+  return signal === SIGCONT && t.mem.getU32(guest + Guest.sid) === t.mem.getU32(t.guest + Guest.sid);
 }
 
 /** The sets of a guest. */

@@ -20,7 +20,7 @@ import { releaseFs } from './files/fsRecord.js';
 import { releaseVforkParent } from './fork.js';
 import { futexWake } from './futex.js';
 import { beginLeaving, leaveLocks } from './futexPi.js';
-import { orderExitLocked } from './guestRecords.js';
+import { getLimit, orderExitLocked, RLIMIT_CORE } from './guestRecords.js';
 import { walkRobustList } from './robustList.js';
 import { retargetLocked } from './signals/pendingSignals.js';
 import { infoAddress, infoCode, type SigInfo } from './signals/sigInfo.js';
@@ -57,8 +57,9 @@ export function endGuest(
 }
 
 /**
- * The guest dies of `signal`. A fault (a siginfo of the kernel itself) leaves a crash report for the embedder. No core
- * file is ever written, so the status word never has the core bit.
+ * The guest dies of `signal`. A fault (a siginfo of the kernel itself) leaves a crash report for the embedder. The status word has
+ * the core bit where RLIMIT_CORE allows a core, but no file is written: it is as on a system whose core_pattern hands cores to
+ * a program.
  */
 export function dieBySignal(t: ThreadContext, signal: number, core: boolean, info: SigInfo): void {
   const { mem, guest } = t;
@@ -67,8 +68,12 @@ export function dieBySignal(t: ThreadContext, signal: number, core: boolean, inf
     setGuestText(mem, guest, Guest.crashMessage, Guest.crashMessageLength, report, t.thread);
   }
   mem.setU32(guest + Guest.fatalSignal, signal);
-  exitGroup(t, signal);
+  const dumps = core && getLimit(mem, guest, RLIMIT_CORE)[0] > 0;
+  exitGroup(t, signal | (dumps ? CORE_BIT : 0));
 }
+
+/** Says in a status word that a core was dumped. */
+const CORE_BIT = 0x80;
 
 /** Stores a text with the guest, unless it has one. */
 export function setGuestText(

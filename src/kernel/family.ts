@@ -11,6 +11,7 @@ import { actionOf, sendSignal } from './signals/pendingSignals.js';
 import { childInfo, type SigInfo, sentInfo } from './signals/sigInfo.js';
 import {
   CLD_CONTINUED,
+  CLD_DUMPED,
   CLD_EXITED,
   CLD_KILLED,
   CLD_STOPPED,
@@ -128,20 +129,18 @@ function reportEndLocked(t: ThreadContext, parent: number): boolean {
   const ignored = handler === SIG_IGN;
   const keeps = signal !== SIGCHLD || !(ignored || (flags & SA_NOCLDWAIT) !== 0);
   if (signal !== 0 && !(signal === SIGCHLD && ignored)) {
-    const word = mem.getU32(guest + Guest.exitStatus);
-    const killed = (word & 0x7f) !== 0;
-    const status = killed ? word & 0x7f : (word >>> 8) & 0xff;
-    sendSignal(
-      mem,
-      thread,
-      parent,
-      0,
-      signal,
-      aboutChild(mem, guest, signal, killed ? CLD_KILLED : CLD_EXITED, status),
-    );
+    const { code, status } = endOf(mem.getU32(guest + Guest.exitStatus));
+    sendSignal(mem, thread, parent, 0, signal, aboutChild(mem, guest, signal, code, status));
   }
   wakeQueue(mem, parent + Guest.childEvents, thread);
   return keeps;
+}
+
+/** si_code and si_status of a child that ended with this status word. */
+export function endOf(word: number): { readonly code: number; readonly status: number } {
+  const signal = word & 0x7f;
+  if (signal === 0) return { code: CLD_EXITED, status: (word >>> 8) & 0xff };
+  return { code: word & 0x80 ? CLD_DUMPED : CLD_KILLED, status: signal };
 }
 
 /** What a guest does on SIGCHLD; the default when its last thread, and with it the actions, has gone. */

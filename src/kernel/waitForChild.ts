@@ -4,16 +4,9 @@ import { GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { joinQueue, leaveQueue } from '../sync/waitQueue.js';
 import { ECHILD, ERESTARTSYS, SyscallError } from './errno.js';
-import { aboutChild, reapChildLocked, visitChildrenLocked } from './family.js';
+import { aboutChild, endOf, reapChildLocked, visitChildrenLocked } from './family.js';
 import type { SigInfo } from './signals/sigInfo.js';
-import {
-  CLD_CONTINUED,
-  CLD_EXITED,
-  CLD_KILLED,
-  CLD_STOPPED,
-  SIGCHLD,
-  SIGCONT,
-} from './signals/signalNumbers.js';
+import { CLD_CONTINUED, CLD_STOPPED, SIGCHLD, SIGCONT } from './signals/signalNumbers.js';
 import type { ThreadContext } from './threadContext.js';
 
 /** Options of wait4 and waitid. */
@@ -113,14 +106,8 @@ function reportOf(t: ThreadContext, child: number, options: number): ChildReport
   const keep = (options & WNOWAIT) !== 0;
   if ((options & WEXITED) !== 0 && mem.atomicLoad(child + Guest.phase) === GUEST_ZOMBIE) {
     const word = mem.getU32(child + Guest.exitStatus);
-    const killed = (word & 0x7f) !== 0;
-    const report = describe(
-      t,
-      child,
-      word,
-      killed ? CLD_KILLED : CLD_EXITED,
-      killed ? word & 0x7f : (word >>> 8) & 0xff,
-    );
+    const { code, status } = endOf(word);
+    const report = describe(t, child, word, code, status);
     if (!keep) {
       const cpu = mem.getU64(guest + Guest.childCpuMicroseconds) + report.cpuMicroseconds;
       mem.set64(guest + Guest.childCpuMicroseconds, cpu);

@@ -211,6 +211,25 @@ describe('pipes', () => {
     expect(c.read(r)).toBe('');
   });
 
+  it('can be copied with tee', () => {
+    const [r, w] = c.pipe();
+    const [r2, w2] = c.pipe();
+    expect(c.call('tee', r, w2, 10, 2)).toBe(-EAGAIN);
+    c.write(w, 'both get this');
+    expect(c.call('tee', r, w2, 4, 0)).toBe(4);
+    expect(c.read(r2)).toBe('both');
+    expect(c.call('tee', r, w2, 100, 0)).toBe(13);
+    expect(c.read(r)).toBe('both get this');
+    expect(c.read(r2)).toBe('both get this');
+    expect(c.call('tee', r, w, 1, 0)).toBe(-EINVAL);
+    expect(c.call('tee', w, w2, 1, 0)).toBe(-EBADF);
+    expect(c.call('tee', r, c.open('/spliced', 0o102), 1, 0)).toBe(-EINVAL);
+    c.call('close', w);
+    expect(c.call('tee', r, w2, 1, 0)).toBe(0);
+    // The smallest a pipe gets is a page.
+    expect(c.call('fcntl', r2, 1031, 0)).toBe(4096);
+  });
+
   it('can be spliced', () => {
     const [r, w] = c.pipe();
     const file = c.open('/spliced', 0o102);

@@ -106,8 +106,8 @@ export function pipeUsed(mem: SharedMemory, pipe: number): number {
   return mem.atomicLoad(pipe + Pipe.used);
 }
 
-/** Takes up to `into.length` bytes out without waiting; returns how many. Does not tell writers. */
-export function takeBytes(mem: SharedMemory, pipe: number, into: Uint8Array, owner: number): number {
+/** Copies the first bytes of the pipe, which `takes` says to take out as well. Returns how many there were. */
+function copyBytes(mem: SharedMemory, pipe: number, into: Uint8Array, takes: boolean, owner: number): number {
   lockMutex(mem, pipe + Pipe.lock, owner);
   const used = mem.getU32(pipe + Pipe.used);
   const count = Math.min(used, into.length);
@@ -118,11 +118,18 @@ export function takeBytes(mem: SharedMemory, pipe: number, into: Uint8Array, own
     const first = Math.min(count, capacity - head);
     into.set(mem.u8.subarray(buffer + head, buffer + head + first));
     if (first < count) into.set(mem.u8.subarray(buffer, buffer + count - first), first);
-    mem.setU32(pipe + Pipe.head, (head + count) % capacity);
-    mem.atomicStore(pipe + Pipe.used, used - count);
+    if (takes) {
+      mem.setU32(pipe + Pipe.head, (head + count) % capacity);
+      mem.atomicStore(pipe + Pipe.used, used - count);
+    }
   }
   unlockMutex(mem, pipe + Pipe.lock, owner);
   return count;
+}
+
+/** Takes up to `into.length` bytes out without waiting; returns how many. Does not tell writers. */
+export function takeBytes(mem: SharedMemory, pipe: number, into: Uint8Array, owner: number): number {
+  return copyBytes(mem, pipe, into, true, owner);
 }
 
 /** Appends what fits of `bytes` (all of it or nothing when `atomic`); returns how many bytes. */
@@ -275,9 +282,46 @@ export function pollPipe(mem: SharedMemory, pipe: number, access: number): numbe
   return bits;
 }
 
+/** tee(2): puts what is in pipe `from` into pipe `to` as well, as much as there is room for. Returns how much. */
+export function teePipe(
+  t: ThreadContext,
+  from: number,
+  to: number,
+  length: number,
+  nonBlocking: boolean,
+): number {
+  const { mem, thread } = t;
+  const room = (): boolean => mem.getU32(to + Pipe.capacity) > pipeUsed(mem, to) || noReaders(mem, to);
+  const bytes = (): boolean => pipeUsed(mem, from) > 0 || noWriters(mem, from);
+  for (;;) {
+    const piece = bounce.subarray(0, Math.min(BOUNCE, length));
+    const had = copyBytes(mem, from, piece, false, thread);
+    if (had > 0) {
+      if (noReaders(mem, to)) {
+        raiseBrokenPipe(t);
+        return -EPIPE;
+      }
+      const put = putBytes(mem, to, piece.subarray(0, had), thread, false);
+      if (put > 0) {
+        noteAppended(t, to);
+        signalEvents(mem, sourceOf(to), READABLE, thread);
+        return put;
+      }
+    } else {
+      if (noWriters(mem, from) && pipeUsed(mem, from) === 0) return 0;
+      noteWanted(t, from);
+    }
+    if (nonBlocking) return -EAGAIN;
+    const [pipe, ready] = had > 0 ? [to, room] : [from, bytes];
+    const waiters = sourceOf(pipe) + EventSource.waiters;
+    const outcome = waitInQueue(mem, waiters, thread, ready, () => t.signalPending());
+    if (outcome === 'interrupted') return -ERESTARTSYS;
+  }
+}
+
 /** F_SETPIPE_SZ: returns the new capacity or −errno. */
 export function resizePipe(mem: SharedMemory, pipe: number, wanted: number, owner: number): number {
-  if (wanted <= 0) return -EINVAL;
+  if (wanted < 0) return -EINVAL;
   let capacity = PIPE_BUF;
   while (capacity < wanted && capacity <= MAX_CAPACITY) capacity *= 2;
   if (capacity > MAX_CAPACITY) return -EPERM;

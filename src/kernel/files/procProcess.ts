@@ -30,9 +30,9 @@ import {
 import { Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { textString } from '../../sync/text.js';
-import { ALL_CAPABILITIES, type Capabilities, capabilitiesOf } from '../capabilities.js';
+import { ALL_CAPABILITIES, type Capabilities, capabilitiesOf, privileged } from '../capabilities.js';
 import { guestCpuLocked, threadCpu } from '../clock.js';
-import { EACCES, ENOENT, SyscallError } from '../errno.js';
+import { EACCES, EINVAL, ENOENT, SyscallError } from '../errno.js';
 import { groupsOf } from '../groups.js';
 import { getLimit, RLIM_INFINITY, threadByTidLocked, visitGuests } from '../guestRecords.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -219,10 +219,15 @@ function startTicks(mem: SharedMemory, startMicroseconds: number): number {
   return Math.max(0, Math.floor((startMicroseconds / 1000 - mem.getU64(MACHINE + Machine.bootTime)) / 10));
 }
 
-function stateOf(process: Process, own: boolean): string {
+/** What thread `tid` does: it sleeps exactly while a system call of its waits, as tests that look for that rely on. */
+function stateOf(t: ThreadContext, process: Process, tid: number): string {
   if (process.zombie) return 'Z (zombie)';
   if (process.stopped) return 'T (stopped)';
-  return own ? 'R (running)' : 'S (sleeping)';
+  const asleep = withProcessRecord(t, process.pid, (guest) => {
+    const thread = threadByTidLocked(t.mem, guest, tid);
+    return thread !== 0 && t.mem.atomicLoad(thread + Thread.asleep) !== 0;
+  });
+  return asleep ? 'S (sleeping)' : 'R (running)';
 }
 
 function renderStatus(t: ThreadContext, pid: number, tid: number): string {
@@ -243,7 +248,7 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
       .getU32(t.fs + Fs.umask)
       .toString(8)
       .padStart(4, '0')}\n` +
-    `State:\t${stateOf(p, pid === ownPid(t))}\nTgid:\t${pid}\nNgid:\t0\nPid:\t${tid}\nPPid:\t${p.parent}\nTracerPid:\t0\n` +
+    `State:\t${stateOf(t, p, tid)}\nTgid:\t${pid}\nNgid:\t0\nPid:\t${tid}\nPPid:\t${p.parent}\nTracerPid:\t0\n` +
     `Uid:\t${p.uids.join('\t')}\nGid:\t${p.gids.join('\t')}\nFDSize:\t64\nGroups:\t${p.groups.map((group) => `${group} `).join('')}\n` +
     `NStgid:\t${pid}\nNSpid:\t${tid}\nNSpgid:\t${p.group}\nNSsid:\t${p.session}\nKthread:\t0\n` +
     kib('VmPeak', Math.max(p.pages, p.pagesPeak) * 4) +
@@ -281,7 +286,7 @@ function renderStat(t: ThreadContext, pid: number, tid: number): string {
   const own = pid === ownPid(t);
   const mm = own ? t.mm : 0;
   const address = (field: number): number => (mm === 0 ? 0 : mem.getU64(mm + field));
-  const state = stateOf(p, own)[0];
+  const state = stateOf(t, p, tid)[0];
   const fields: (number | string)[] = [
     tid,
     `(${comm})`,
@@ -445,6 +450,18 @@ function storeComm(t: ThreadContext, pid: number, tid: number, name: string): nu
   return name.length;
 }
 
+/** Writing /proc/PID/oom_score_adj: kept and told, no more; only the privileged may lower it. */
+function storeOomScoreAdj(t: ThreadContext, pid: number, text: string): number {
+  const value = text.trim();
+  if (!/^[+-]?\d{1,9}$/.test(value) || Math.abs(Number(value)) > 1000) throw new SyscallError(EINVAL);
+  withProcessRecord(t, pid, (guest) => {
+    const place = guest + Guest.oomScoreAdj;
+    if (Number(value) < t.mem.atomicLoad(place) && !privileged(t)) throw new SyscallError(EACCES);
+    t.mem.atomicStore(place, Number(value));
+  });
+  return text.length;
+}
+
 function renderFdInfo(t: ThreadContext, pid: number, fd: number): string {
   const text = withProcess(t, pid, ({ files }) => fdInfo(t, files, fd));
   if (text === undefined) throw new SyscallError(ENOENT);
@@ -550,7 +567,14 @@ function taskEntries(path: string, pid: number, tid: number): Record<string, Mad
     mountinfo: text('mountinfo', renderMountInfo),
     cgroup: text('cgroup', () => '0::/\n'),
     oom_score: text('oom_score', () => '0\n'),
-    oom_score_adj: { ...text('oom_score_adj', () => '0\n', 0o644), store: (_t, value) => value.length },
+    oom_score_adj: {
+      ...text(
+        'oom_score_adj',
+        (t) => `${withProcessRecord(t, pid, (guest) => t.mem.atomicLoad(guest + Guest.oomScoreAdj)) ?? 0}\n`,
+        0o644,
+      ),
+      store: (t, value) => storeOomScoreAdj(t, pid, value),
+    },
     personality: text('personality', () => '00000000\n'),
     wchan: text('wchan', () => '0'),
     exe: madeLink(

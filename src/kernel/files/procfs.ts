@@ -149,7 +149,7 @@ const sys = fixedDirectory('/proc/sys', DEV_PROC, {
       msgmax: '8192',
       sem: '32000\t1024000000\t500\t32000',
       randomize_va_space: '2',
-      core_pattern: 'core',
+      core_pattern: '|/bin/false',
       perf_event_paranoid: '4',
     }),
     hostname: text('sys/kernel/hostname', (t) => `${latin1(utsName(t.mem, 'nodename', t.thread))}\n`),

@@ -3,7 +3,8 @@ import { GUEST_ZOMBIE, Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { ProcessId } from '../../sync/records/processId.js';
 import { Thread } from '../../sync/records/thread.js';
-import { EBADF, EINVAL, ESRCH, SyscallError } from '../errno.js';
+import { maySignal } from '../capabilities.js';
+import { EBADF, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { newDescriptor, withFile } from '../files/descriptors.js';
 import { acquireFile, releaseFiles, retainFiles } from '../files/filesTable.js';
 import { O_CLOEXEC, O_NONBLOCK } from '../files/openFlags.js';
@@ -77,10 +78,11 @@ function pidfdSendSignal(
       if (new DataView(info.buffer, info.byteOffset).getInt32(0, true) !== signal) return -EINVAL;
     }
     validSignal(signal);
-    const send = (g: number): number =>
-      signal === 0 || mem.atomicLoad(g + Guest.phase) === GUEST_ZOMBIE
-        ? 0
-        : answer(sendSignal(mem, thread, g, 0, signal, info));
+    const send = (g: number): number => {
+      if (!maySignal(t, g, signal)) return -EPERM;
+      if (signal === 0 || mem.atomicLoad(g + Guest.phase) === GUEST_ZOMBIE) return 0;
+      return answer(sendSignal(mem, thread, g, 0, signal, info));
+    };
     if (flags !== PIDFD_SIGNAL_PROCESS_GROUP) {
       if (mem.getU32(guest + Guest.processId) === process) return send(guest);
       return withGuestLocked(t, (g) => mem.getU32(g + Guest.processId) === process, send);

@@ -14,7 +14,8 @@ import { EBADF, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE, SyscallError } from '../errn
 import { withFile, withRealFile } from '../files/descriptors.js';
 import { S_IFDIR, S_IFMT } from '../files/fileStatus.js';
 import { flagsOf, operationsOf } from '../files/openFile.js';
-import { O_ACCMODE, O_APPEND, O_RDONLY, O_WRONLY } from '../files/openFlags.js';
+import { O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../files/openFlags.js';
+import { teePipe } from '../files/pipe.js';
 import { type ByteVector, KernelVector, MAX_TRANSFER, UserVector } from '../files/userVector.js';
 import type { ThreadContext } from '../threadContext.js';
 import { type SyscallTable, syscall } from './syscall.js';
@@ -31,6 +32,7 @@ import {
   SYS_readv,
   SYS_sendfile,
   SYS_splice,
+  SYS_tee,
   SYS_write,
   SYS_writev,
 } from './syscallNumbers.js';
@@ -198,6 +200,26 @@ function splice(
   );
 }
 
+const SPLICE_F_NONBLOCK = 2;
+const SPLICE_F_ALL = 15;
+
+function tee(t: ThreadContext, input: number, output: number, count: number, flags: number): number {
+  if ((flags & ~SPLICE_F_ALL) !== 0) return -EINVAL;
+  if (count === 0) return 0;
+  return withRealFile(t, input, (from) =>
+    withRealFile(t, output, (to) => {
+      if ((flagsOf(t.mem, from) & O_ACCMODE) === O_WRONLY) return -EBADF;
+      if ((flagsOf(t.mem, to) & O_ACCMODE) === O_RDONLY) return -EBADF;
+      const pipes = [from, to].map((file) =>
+        t.mem.getU32(file + OpenFile.kind) === FILE_PIPE ? t.mem.getU32(file + OpenFile.object) : 0,
+      );
+      if (pipes.includes(0) || pipes[0] === pipes[1]) return -EINVAL;
+      const nonBlocking = ((flagsOf(t.mem, from) | flagsOf(t.mem, to)) & O_NONBLOCK) !== 0;
+      return teePipe(t, pipes[0], pipes[1], count, nonBlocking || (flags & SPLICE_F_NONBLOCK) !== 0);
+    }),
+  );
+}
+
 /** Kinds for which lseek does nothing and succeeds (noop_llseek). */
 const WITHOUT_POSITION = new Set([FILE_EVENT, FILE_EPOLL, FILE_TIMER, FILE_SIGNAL]);
 
@@ -262,5 +284,6 @@ export const readWriteCalls: SyscallTable = {
     ['fd', 'pointer', 'fd', 'pointer', 'size', 'hex'],
     copyFileRange,
   ),
+  [SYS_tee]: syscall('tee', ['fd', 'fd', 'size', 'hex'], tee),
   [SYS_splice]: syscall('splice', ['fd', 'pointer', 'fd', 'pointer', 'size', 'hex'], splice),
 };

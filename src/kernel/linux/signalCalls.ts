@@ -5,6 +5,7 @@ import { GUEST_ZOMBIE, Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Sighand, SignalAction, ThreadSignals } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
+import { maySignal } from '../capabilities.js';
 import { EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { threadByTidLocked } from '../guestRecords.js';
 import { awaitSignal, suspendUntilSignal } from '../signals/awaitSignal.js';
@@ -228,24 +229,38 @@ export function answer(result: SendResult): number {
   return result === 'full' ? -EAGAIN : 0;
 }
 
-/** A guest that stays while guestsLock is held: `visit` runs with it. Throws ESRCH for none. */
-function withGuests(
+/**
+ * Sends to every guest that matches, with Machine.guestsLock held. Throws ESRCH when there is none, EPERM when `signal` may be sent to
+ * none of them.
+ */
+function sendToGuests(
   t: ThreadContext,
+  signal: number,
   matches: (guest: number) => boolean,
-  visit: (guest: number) => SendResult,
+  send: (guest: number) => SendResult,
 ): number {
   const { mem, thread } = t;
   let found = false;
+  let allowed = false;
   let result = 0;
   withMutex(mem, MACHINE + Machine.guestsLock, thread, () => {
     for (let g = mem.getU32(MACHINE + Machine.guests); g !== 0; g = mem.getU32(g + Guest.nextGuest)) {
       if (!matches(g)) continue;
       found = true;
-      if (mem.atomicLoad(g + Guest.phase) !== GUEST_ZOMBIE) result = answer(visit(g));
+      if (!maySignal(t, g, signal)) continue;
+      allowed = true;
+      if (mem.atomicLoad(g + Guest.phase) !== GUEST_ZOMBIE) result = answer(send(g));
     }
   });
   if (!found) throw new SyscallError(ESRCH);
-  return result;
+  return allowed ? result : -EPERM;
+}
+
+/** Whether `pid` is the guest's, or one of its threads': Linux takes either for the process. Machine.guestsLock is held. */
+function isNamedBy(t: ThreadContext, guest: number, pid: number): boolean {
+  const { mem, thread } = t;
+  if (mem.getU32(guest + Guest.pid) === pid) return true;
+  return withMutex(mem, guest + Guest.threadsLock, thread, () => threadByTidLocked(mem, guest, pid) !== 0);
 }
 
 function pidOf(t: ThreadContext): number {
@@ -271,11 +286,11 @@ function kill(t: ThreadContext, pidNumber: number, signalNumber: number): number
   const send = (g: number): SendResult =>
     signal === 0 ? 'sent' : sendSignal(mem, thread, g, 0, signal, info);
   if (pid === pidOf(t)) return answer(send(guest));
-  if (pid > 0) return withGuests(t, (g) => mem.getU32(g + Guest.pid) === pid, send);
-  if (pid === -1) return withGuests(t, (g) => g !== guest, send);
+  if (pid > 0) return sendToGuests(t, signal, (g) => isNamedBy(t, g, pid), send);
+  if (pid === -1) return sendToGuests(t, signal, (g) => g !== guest, send);
   if (pid === -0x8000_0000) return -ESRCH;
   const group = pid === 0 ? mem.getU32(guest + Guest.pgid) : -pid;
-  return withGuests(t, (g) => mem.getU32(g + Guest.pgid) === group, send);
+  return sendToGuests(t, signal, (g) => mem.getU32(g + Guest.pgid) === group, send);
 }
 
 /** tkill and tgkill: to one thread. `pid` 0: whatever guest it is in. */
@@ -286,6 +301,7 @@ function sendToThread(t: ThreadContext, pid: number, tid: number, signal: number
     withMutex(mem, g + Guest.threadsLock, thread, () => {
       const target = threadByTidLocked(mem, g, tid);
       if (target === 0) return -ESRCH;
+      if (!maySignal(t, g, signal)) return -EPERM;
       if (signal === 0) return 0;
       return answer(sendSignalLocked(mem, thread, g, target, signal, info));
     });
@@ -333,7 +349,7 @@ function rtSigqueueinfo(t: ThreadContext, pidNumber: number, signalNumber: numbe
   const send = (g: number): SendResult =>
     signal === 0 ? 'sent' : sendSignal(mem, thread, g, 0, signal, info);
   if (pid === pidOf(t)) return answer(send(guest));
-  return withGuests(t, (g) => mem.getU32(g + Guest.pid) === pid, send);
+  return sendToGuests(t, signal, (g) => isNamedBy(t, g, pid), send);
 }
 
 function rtTgsigqueueinfo(t: ThreadContext, pid: number, tid: number, signal: number, uinfo: number): number {

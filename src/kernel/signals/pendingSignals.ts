@@ -15,7 +15,8 @@ import { ATTENTION_SIGNAL, Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { READABLE, signalEvents } from '../files/events.js';
 import { existingFilesGlobal } from '../files/filesGlobal.js';
-import { SIGINFO_SIZE, type SigInfo } from './sigInfo.js';
+import { getLimit, RLIMIT_SIGPENDING } from '../guestRecords.js';
+import { infoCode, SIGINFO_SIZE, type SigInfo } from './sigInfo.js';
 import {
   defaultAction,
   highBit,
@@ -88,13 +89,16 @@ function enqueueLocked(
   info: SigInfo,
   timer: number,
   timerSequence: number,
+  limit: number,
   owner: number,
 ): 'queued' | 'merged' | 'full' {
   const low = mem.getU32(pending + PendingSignals.low);
   const high = mem.getU32(pending + PendingSignals.high);
   const already = (low & lowBit(signal)) !== 0 || (high & highBit(signal)) !== 0;
   if (already && signal < SIGRTMIN) return 'merged';
-  if (mem.getU32(pending + PendingSignals.count) >= QUEUE_LIMIT) return 'full';
+  // Of the other signals there is one of each at most; so there is of those that kill(2) sends when there is no room.
+  const alone = signal < SIGRTMIN || (!already && infoCode(info) === SI_USER);
+  if (mem.getU32(pending + PendingSignals.count) >= limit && !alone) return 'full';
   const entry = allocateBlock(mem, QueuedSignal.SIZE, owner);
   mem.setU32(entry + QueuedSignal.signal, signal);
   mem.setU32(entry + QueuedSignal.timer, timer);
@@ -206,11 +210,13 @@ function postSignalLocked(
       thread !== 0
         ? mem.getU32(thread + Thread.signals) + ThreadSignals.pending
         : shared + GuestSignals.pending;
-    const result = enqueueLocked(mem, pending, signal, info, timer, timerSequence, owner);
+    const [allowed] = getLimit(mem, guest, RLIMIT_SIGPENDING);
+    const limit = Math.min(allowed, QUEUE_LIMIT);
+    const result = enqueueLocked(mem, pending, signal, info, timer, timerSequence, limit, owner);
     // A timer whose signal was pending for another reason has none of its own that somebody could take.
     if (result === 'merged') return timer !== 0 ? 'ignored' : 'sent';
     if (result === 'full') {
-      const code = new DataView(info.buffer, info.byteOffset).getInt32(8, true);
+      const code = infoCode(info);
       if (signal >= SIGRTMIN && code !== SI_USER && code !== SI_TIMER) return 'full';
       return 'ignored';
     }

@@ -41,6 +41,8 @@ export const Guest = record({
   /** Real, effective, saved and filesystem uid and gid. */
   uids: array(u32, 4),
   gids: array(u32, 4),
+  /** /proc/PID/oom_score_adj, which a child has from its parent. Atomic. */
+  oomScoreAdj: i32,
   /** struct rlimit[16] as numbers (current, maximum); threadsLock. */
   rlimits: array(u64, 32),
   /** Monotonic start time, microseconds; constant. */
