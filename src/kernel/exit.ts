@@ -22,6 +22,7 @@ import { futexWake } from './futex.js';
 import { beginLeaving, leaveLocks } from './futexPi.js';
 import { getLimit, orderExitLocked, RLIMIT_CORE } from './guestRecords.js';
 import { walkRobustList } from './robustList.js';
+import { undoSemaphores } from './semaphores.js';
 import { retargetLocked } from './signals/pendingSignals.js';
 import { infoAddress, infoCode, type SigInfo } from './signals/sigInfo.js';
 import type { ThreadContext } from './threadContext.js';
@@ -140,6 +141,7 @@ export function endThread(t: ThreadContext): void {
   unlockMutex(mem, guest + Guest.threadsLock, thread);
 
   uncountThread(mem, mem.getU32(guest + Guest.tree));
+  if (left === 0) undoSemaphores(t);
   if (left === 0) deleteTimers(mem, guest, thread);
   releaseSighand(mem, t.sighand, thread);
   const rings = left === 0 && leaveFamily(t);

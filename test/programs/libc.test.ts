@@ -26,6 +26,7 @@ const programs: [string, string][] = [
   ['stdio', 'stdio.c'],
   ['files', 'files.c'],
   ['shm', 'shm.c'],
+  ['ipc', 'ipc.c'],
   ['limits', 'limits.c'],
   ['identity', 'identity.c'],
   ['smaps', 'smaps.c'],

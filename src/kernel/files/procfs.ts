@@ -9,7 +9,9 @@ import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { realtimeOffset } from '../clock.js';
 import { defaultGuestOptions } from '../guestOptions.js';
 import { visitGuests } from '../guestRecords.js';
+import { formatQueues } from '../messageQueues.js';
 import { fillRandom } from '../random.js';
+import { formatSets } from '../semaphores.js';
 import { formatSegments } from '../sysvShm.js';
 import type { ThreadContext } from '../threadContext.js';
 import { utsName } from '../uts.js';
@@ -147,6 +149,8 @@ const sys = fixedDirectory('/proc/sys', DEV_PROC, {
       shmall: '18446744073692774399',
       shmmni: '4096',
       msgmax: '8192',
+      msgmnb: '16384',
+      msgmni: '32000',
       sem: '32000\t1024000000\t500\t32000',
       randomize_va_space: '2',
       core_pattern: '|/bin/false',
@@ -219,7 +223,11 @@ const machineEntries: Readonly<Record<string, MadeNode>> = {
     (t) => `${t.mem.getU32(t.guest + Guest.pid)}/task/${t.mem.getU32(t.thread + Thread.tid)}`,
   ),
   sys,
-  sysvipc: fixedDirectory('/proc/sysvipc', DEV_PROC, { shm: text('sysvipc/shm', formatSegments) }),
+  sysvipc: fixedDirectory('/proc/sysvipc', DEV_PROC, {
+    msg: text('sysvipc/msg', formatQueues),
+    sem: text('sysvipc/sem', formatSets),
+    shm: text('sysvipc/shm', formatSegments),
+  }),
   net: madeLink('/proc/net', DEV_PROC, () => 'self/net'),
 };
 

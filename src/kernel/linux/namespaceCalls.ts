@@ -16,6 +16,7 @@ import { withFile } from '../files/descriptors.js';
 import { acquireFile } from '../files/filesTable.js';
 import { releaseOpenFile } from '../files/openFile.js';
 import { processIdOf } from '../files/pidFd.js';
+import { undoSemaphores } from '../semaphores.js';
 import type { ThreadContext } from '../threadContext.js';
 import { unshareFiles, unshareFs } from '../unshare.js';
 import { withThread } from '../withThread.js';
@@ -38,6 +39,7 @@ function unshare(t: ThreadContext, flagBits: number): number {
     return -EINVAL;
   if ((flags & CLONE_VM) !== 0 && mem.atomicLoad(t.mm + Mm.refs) > 1) return -EINVAL;
   if ((flags & (CLONE_NEWANY | CLONE_NEWTIME)) !== 0) return -EPERM;
+  if ((flags & CLONE_SYSVSEM) !== 0 && mem.atomicLoad(t.guest + Guest.threadCount) === 1) undoSemaphores(t);
   if ((flags & CLONE_FS) !== 0) unshareFs(t);
   if ((flags & CLONE_FILES) !== 0) unshareFiles(t);
   return 0;

@@ -3,6 +3,7 @@ import { fileCalls } from './fileCalls.js';
 import { futexCalls } from './futexCalls.js';
 import { limitCalls } from './limitCalls.js';
 import { memoryCalls } from './memoryCalls.js';
+import { messageQueueCalls } from './messageQueueCalls.js';
 import { namespaceCalls } from './namespaceCalls.js';
 import { pathCalls } from './pathCalls.js';
 import { pidFdCalls } from './pidFdCalls.js';
@@ -11,6 +12,7 @@ import { processCalls } from './processCalls.js';
 import { processMemoryCalls } from './processMemoryCalls.js';
 import { readWriteCalls } from './readWriteCalls.js';
 import { schedulingCalls } from './schedulingCalls.js';
+import { semaphoreCalls } from './semaphoreCalls.js';
 import { shmCalls } from './shmCalls.js';
 import { signalCalls } from './signalCalls.js';
 import { socketCalls } from './socketCalls.js';
@@ -26,6 +28,7 @@ const topics: readonly SyscallTable[] = [
   futexCalls,
   limitCalls,
   memoryCalls,
+  messageQueueCalls,
   namespaceCalls,
   pathCalls,
   pidFdCalls,
@@ -34,6 +37,7 @@ const topics: readonly SyscallTable[] = [
   readWriteCalls,
   schedulingCalls,
   processMemoryCalls,
+  semaphoreCalls,
   shmCalls,
   signalCalls,
   socketCalls,

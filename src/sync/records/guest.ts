@@ -102,6 +102,8 @@ export const Guest = record({
   groups: pointer,
   /** What personality(2) was told last. Written by the guest alone. */
   personality: u32,
+  /** 1 when a set of semaphores may hold a SemaphoreUndo of the guest. Atomic. */
+  semaphoreUndos: i32,
 });
 
 export const GUEST_RUNNING = 0;

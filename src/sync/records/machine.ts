@@ -128,6 +128,10 @@ export const Machine = record({
   sockets: pointer,
   /** NETWORK_*: what of the host's network guests reach; constant once guests run. */
   network: u32,
+  /** IpcTables of semaphore sets and message queues, and MqTable: 0 until a guest needs them. Atomic. */
+  sysvSemaphores: pointer,
+  sysvMessages: pointer,
+  posixMessages: pointer,
   /** Uts; constant. */
   uts: pointer,
 });

@@ -1,0 +1,86 @@
+import { Mutex } from '../mutex.js';
+import { embedded, i32, pointer, record, u32, u64 } from '../record.js';
+import { WaitQueue } from '../waitQueue.js';
+
+/** The ids of one kind of System V object: semaphore sets or message queues (Linux: ipc_ids). Made by whoever needs it first. */
+export const IpcTable = record({
+  /** Guards everything here and in the objects. The heap may follow it. */
+  lock: embedded(Mutex),
+  /** Objects, and u32[capacity] with the address of each or 0. */
+  count: u32,
+  capacity: u32,
+  places: pointer,
+  /** Where the last id was given out, and how often ids have started from the first place again. */
+  last: i32,
+  sequence: u32,
+});
+
+/** How each object begins (Linux: kern_ipc_perm). */
+export const IpcPermission = record({
+  id: u32,
+  /** 0 (IPC_PRIVATE) for one without a key. */
+  key: i32,
+  mode: u32,
+  uid: u32,
+  gid: u32,
+  cuid: u32,
+  cgid: u32,
+  /** 1 once it has been removed: it is only there for those who still wait. */
+  removed: u32,
+  /** Threads in a wait. */
+  waiting: u32,
+  ctime: u64,
+  /** Who waits for it to change. */
+  waiters: embedded(WaitQueue),
+});
+
+/** A set of semaphores. IpcTable.lock for all fields. */
+export const SemaphoreSet = record({
+  permission: embedded(IpcPermission),
+  otime: u64,
+  count: u32,
+  /** Semaphore[count]. */
+  semaphores: pointer,
+  /** First SemaphoreUndo. */
+  undos: pointer,
+});
+
+export const Semaphore = record({
+  value: i32,
+  /** Process that changed it last. */
+  pid: u32,
+  /** Threads that wait for it to grow, and to become 0. */
+  growing: u32,
+  zero: u32,
+});
+
+/** What is to be added to the semaphores of a set when a guest ends (SEM_UNDO). */
+export const SemaphoreUndo = record({
+  guest: pointer,
+  next: pointer,
+  /** i32[count of the set]. */
+  adjustments: pointer,
+});
+
+/** A message queue. IpcTable.lock for all fields. */
+export const MessageQueue = record({
+  permission: embedded(IpcPermission),
+  stime: u64,
+  rtime: u64,
+  bytes: u32,
+  messages: u32,
+  mostBytes: u32,
+  lastSender: u32,
+  lastReceiver: u32,
+  /** First and last Message. */
+  first: pointer,
+  last: pointer,
+});
+
+/** A message of a System V or POSIX queue; its bytes follow. */
+export const Message = record({
+  next: pointer,
+  size: u32,
+  /** Type of msgsnd(2), or priority. */
+  type: u64,
+});
