@@ -65,7 +65,7 @@ async function runGuest(machine: Machine, options: RunOptions): Promise<number> 
       ...(options.cpu !== undefined && { cpu: options.cpu }),
       ...(options.unameRelease !== undefined && { unameRelease: options.unameRelease }),
     });
-    const stopForwarding = forwardSignals(guest);
+    const stopForwarding = forwardSignals(machine, guest);
     const endTimer = options.maps && printLater(guest, options.maps);
     try {
       const exit = await guest.exited;

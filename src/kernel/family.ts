@@ -7,6 +7,7 @@ import type { SharedMemory } from '../sync/sharedMemory.js';
 import { wakeQueue } from '../sync/waitQueue.js';
 import { tellPidFdsLocked } from './files/pidFd.js';
 import { enlistGuestLocked, freeGuestLocked } from './guestRecords.js';
+import { releaseOrphansLocked } from './processGroups.js';
 import { actionOf, sendSignal } from './signals/pendingSignals.js';
 import { childInfo, type SigInfo, sentInfo } from './signals/sigInfo.js';
 import {
@@ -23,6 +24,7 @@ import {
   SIGCHLD,
   SIGCONT,
 } from './signals/signalNumbers.js';
+import { endSessionLocked, inheritTerminalLocked } from './terminals/controllingTerminal.js';
 import type { ThreadContext } from './threadContext.js';
 
 /**
@@ -46,6 +48,7 @@ export function joinFamily(
 ): void {
   lockMutex(mem, MACHINE + Machine.guestsLock, owner);
   adoptLocked(mem, child, siblings ? mem.getU32(creator + Guest.parent) : creator);
+  inheritTerminalLocked(mem, child, creator, owner);
   enlistGuestLocked(mem, child);
   unlockMutex(mem, MACHINE + Machine.guestsLock, owner);
 }
@@ -93,12 +96,14 @@ export function reapChildLocked(mem: SharedMemory, child: number, owner: number)
 export function leaveFamily(t: ThreadContext): boolean {
   const { mem, guest, thread } = t;
   lockMutex(mem, MACHINE + Machine.guestsLock, thread);
+  endSessionLocked(mem, guest, thread);
   visitChildrenLocked(mem, guest, (child) => {
     orphanLocked(t, child);
     return false;
   });
   mem.setU32(guest + Guest.children, 0);
   mem.atomicStore(guest + Guest.phase, GUEST_ZOMBIE);
+  releaseOrphansLocked(mem, guest, mem.getU32(guest + Guest.parent), guest, thread);
   tellPidFdsLocked(mem, guest, thread);
   const parent = mem.getU32(guest + Guest.parent);
   const embedded = parent === 0 && mem.getU32(guest + Guest.orphan) === 0;
@@ -119,6 +124,7 @@ function orphanLocked(t: ThreadContext, child: number): void {
   adoptLocked(mem, child, 0);
   if (signal !== 0)
     sendSignal(mem, thread, child, 0, signal, sentInfo(signal, SI_USER, mem.getU32(t.guest + Guest.pid), 0));
+  releaseOrphansLocked(mem, child, t.guest, t.guest, thread);
 }
 
 /** Tells `parent` that the calling guest has ended; false when the parent does not want to know of its children. */
@@ -197,7 +203,12 @@ export function reportContinue(t: ThreadContext): void {
 function tellOfStopLocked(t: ThreadContext, code: number, status: number): void {
   const { mem, guest, thread } = t;
   const parent = mem.getU32(guest + Guest.parent);
-  if (parent === 0) return;
+  if (parent === 0) {
+    if (mem.getU32(guest + Guest.orphan) !== 0 || code !== CLD_STOPPED) return;
+    while (!pushRequest(mem, thread, RequestKind.GuestStopped, guest)) t.ring();
+    t.ring();
+    return;
+  }
   if ((childAction(mem, parent, thread).flags & SA_NOCLDSTOP) === 0)
     sendSignal(mem, thread, parent, 0, SIGCHLD, aboutChild(mem, guest, SIGCHLD, code, status));
   wakeQueue(mem, parent + Guest.childEvents, thread);

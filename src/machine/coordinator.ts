@@ -13,8 +13,12 @@ export interface CoordinatorDuties {
   hostsWanted(count: number): void;
   /** The kernel's stream record has room or bytes. */
   streamReady(stream: number): void;
-  /** The guests have set the terminal's mode. */
+  /** The guests have set the console's mode, want to read it, or have output that did not fit. */
   terminalChanged(): void;
+  terminalWanted(): void;
+  terminalOutput(): void;
+  /** A guest that the embedder started has been stopped. */
+  guestStopped(guest: number): void;
   /** The first hot place was found. */
   translatorWanted(): void;
   /** A socket wants something of the host: HostOperation of kernel/sockets. */
@@ -58,6 +62,15 @@ export class Coordinator {
           break;
         case RequestKind.TerminalChanged:
           this.duties.terminalChanged();
+          break;
+        case RequestKind.TerminalWanted:
+          this.duties.terminalWanted();
+          break;
+        case RequestKind.TerminalOutput:
+          this.duties.terminalOutput();
+          break;
+        case RequestKind.GuestStopped:
+          this.duties.guestStopped(request.a);
           break;
         case RequestKind.TranslatorWanted:
           this.duties.translatorWanted();

@@ -37,6 +37,7 @@ export class GuestProcess {
   private reject!: (error: Error) => void;
   private settled = false;
   private last: GuestStatistics | undefined;
+  private stopListener: (() => void) | undefined;
 
   /** @internal */
   constructor(
@@ -44,6 +45,8 @@ export class GuestProcess {
     /** The Guest record; gone once the guest has been reaped. */
     readonly record: number,
     private readonly pumps: readonly StreamPump[],
+    /** One of its standard streams is the console. */
+    readonly onConsole: boolean,
     pipes: GuestPipes,
   ) {
     this.pid = mem.getU32(record + Guest.pid);
@@ -74,6 +77,21 @@ export class GuestProcess {
     if (this.settled) return false;
     killGroup(this.mem, this.mem.getU32(this.record + Guest.pgid), number, COORDINATOR);
     return true;
+  }
+
+  /** Calls `listener` whenever a signal has stopped the guest, which goes on with SIGCONT. */
+  onStopped(listener: () => void): void {
+    this.stopListener = listener;
+  }
+
+  /** @internal A signal has stopped the guest. */
+  stopped(): void {
+    if (!this.settled) this.stopListener?.();
+  }
+
+  /** The guest's process group; 0 after its end. */
+  processGroup(): number {
+    return this.settled ? 0 : this.mem.getU32(this.record + Guest.pgid);
   }
 
   /** @internal Ends the guest whatever it does. */

@@ -10,6 +10,7 @@ import { DEFAULT_TASK_SIZE, type MapReport } from '../kernel/guestOptions.js';
 import { initKernel } from '../kernel/initKernel.js';
 import { signalNumber } from '../kernel/signals/signalNumbers.js';
 import { killGroup, reapGuest, spawnGuest, terminateAllGuests } from '../kernel/spawn.js';
+import { giveConsole } from '../kernel/terminals/consoleInput.js';
 import { createMachineMemory } from '../memory/machineMemory.js';
 import { type Activity, ActivitySampler, sideExits } from '../observe/activity.js';
 import { type MachineMemory, machineMemory } from '../observe/memoryUse.js';
@@ -88,7 +89,9 @@ export class Machine {
   private readonly guests = new Map<number, GuestProcess>();
   private readonly pumps = new Map<number, StreamPump>();
   private readonly temporary = new TemporaryFolder();
+  /** The host's terminal once a guest has been given it, and its device number. */
   private terminal: HostTerminal | undefined;
+  private terminalDevice: number | undefined;
   private closing: Promise<void> | undefined;
   private readonly verbose: boolean;
   private readonly sampler: ActivitySampler | undefined;
@@ -118,6 +121,9 @@ export class Machine {
       hostsWanted: (count) => this.hosts.addSoon(count),
       streamReady: (stream) => this.pumps.get(stream)?.ready(),
       terminalChanged: () => this.terminal?.changed(),
+      terminalWanted: () => this.terminal?.wanted(),
+      terminalOutput: () => this.terminal?.output(),
+      guestStopped: (guest) => this.guests.get(guest)?.stopped(),
       translatorWanted: () => this.hosts.startTranslator(options.hostPageSize ?? 4096),
       socketWants: (socket, operation, argument) => this.network.request(socket, operation, argument),
     });
@@ -205,7 +211,14 @@ export class Machine {
       throw error;
     }
     for (const pump of pumps) this.pumps.set(pump.stream, pump);
-    const guest = new GuestProcess(mem, record, pumps, {
+    const terminal = [input, output, errors].some(({ stream }) => stream.kind === 'console')
+      ? this.terminal
+      : undefined;
+    if (terminal !== undefined) {
+      terminal.retain();
+      giveConsole(mem, record, terminal.tty);
+    }
+    const guest = new GuestProcess(mem, record, pumps, terminal !== undefined, {
       stdin: input.pipe,
       stdout: output.pipe,
       stderr: errors.pipe,
@@ -285,6 +298,7 @@ export class Machine {
     this.guests.delete(record);
     reapGuest(this.mem, record, COORDINATOR);
     if (guest === undefined) return;
+    if (guest.onConsole) this.terminal?.release();
     void announce?.().finally(() => {
       for (const [stream, pump] of this.pumps) {
         if (!guest.usesPump(pump)) continue;
@@ -308,16 +322,36 @@ export class Machine {
     }
   }
 
-  private hostTerminal(): HostTerminal {
-    if (this.terminal !== undefined) return this.terminal;
-    const terminal = new HostTerminal(this.mem, (signal) => {
-      const foreground = this.mem.getU32(terminal.tty + Tty.foreground);
-      const number = signalNumber(signal) as number;
-      if (foreground !== 0) killGroup(this.mem, foreground, number, COORDINATOR);
-      else for (const guest of this.guests.values()) guest.killGroup(signal);
-    });
-    this.terminal = terminal;
-    return terminal;
+  /** The process group in the foreground of the guests' console; 0 when there is none. */
+  foregroundGroup(): number {
+    return this.terminal === undefined ? 0 : this.mem.getU32(this.terminal.tty + Tty.foreground);
+  }
+
+  /** Sends a signal to a process group of guests. Throws RangeError. */
+  killGroup(group: number, signal: number | string): void {
+    const number = signalNumber(signal);
+    if (number === undefined) throw new RangeError(`no such signal: ${signal}`);
+    killGroup(this.mem, group, number, COORDINATOR);
+  }
+
+  /** The Node process is about to be stopped by a signal: the host's terminal is put as it was found… */
+  suspendTerminal(): void {
+    this.terminal?.suspend();
+  }
+
+  /** … and as the guests want it, when the Node process goes on. */
+  resumeTerminal(): void {
+    this.terminal?.resume();
+  }
+
+  /** The console for a standard descriptor that is a terminal; undefined for any other, and for a second terminal. */
+  private consoleAt(fd: number): StandardStream | undefined {
+    if (!isTerminal(fd)) return undefined;
+    const device = fstatSync(fd).rdev;
+    this.terminalDevice ??= device;
+    if (device !== this.terminalDevice) return undefined;
+    this.terminal ??= new HostTerminal(this.mem, fd);
+    return { kind: 'console', tty: this.terminal.tty };
   }
 
   private input(
@@ -328,13 +362,10 @@ export class Machine {
     let pump: InputPump;
     let pipe: PassThrough | null = null;
     if (source === 'inherit') {
+      const console = this.consoleAt(0);
+      if (console !== undefined) return { stream: console, pipe: null };
       if (readsAsFile(0)) return { stream: { kind: 'host', fd: 0 }, pipe: null };
-      pump = new InputPump(
-        this.mem,
-        () => process.stdin,
-        letGoOfStdin,
-        isTerminal(0) ? this.hostTerminal() : undefined,
-      );
+      pump = new InputPump(this.mem, () => process.stdin, letGoOfStdin);
     } else if (source === 'pipe') {
       pipe = new PassThrough();
       const end = pipe;
@@ -355,8 +386,7 @@ export class Machine {
   ): { stream: StandardStream; pipe: Readable | null } {
     if (sink === 'ignore') return { stream: { kind: 'null' }, pipe: null };
     if (sink === 'inherit') {
-      const terminal = isTerminal(fd) ? this.hostTerminal().tty : 0;
-      return { stream: { kind: 'host', fd, terminal }, pipe: null };
+      return { stream: this.consoleAt(fd) ?? { kind: 'host', fd }, pipe: null };
     }
     let pipe: Readable | null = null;
     let pump: OutputPump;

@@ -10,7 +10,6 @@ import {
 } from '../kernel/files/stream.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import type { HostTerminal } from './terminal.js';
 
 /**
  * The coordinator's pumps between Node's streams, which only the main thread has, and the kernel's streams, which guests read
@@ -60,21 +59,18 @@ export class InputPump implements StreamPump {
   /**
    * @param open gives the Node stream when the guest first reads
    * @param letGo what to do with it when the guest has ended
-   * @param terminal the terminal it is, if it is one
    */
   constructor(
     private readonly mem: SharedMemory,
     private readonly open: () => Readable,
     private readonly letGo: (source: Readable) => void,
-    private readonly terminal?: HostTerminal,
   ) {
-    this.stream = createStream(mem, COORDINATOR, 'input', terminal?.tty ?? 0);
+    this.stream = createStream(mem, COORDINATOR, 'input');
   }
 
   private source: Readable | undefined;
   private readonly onData = (chunk: Uint8Array | string): void => {
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-    this.push(this.terminal?.input(bytes) ?? bytes);
+    this.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
   };
   private readonly onEnd = (): void => {
     this.sourceEnded = true;

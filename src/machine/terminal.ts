@@ -1,96 +1,250 @@
-import { writeSync } from 'node:fs';
-import { isTerminal } from '../kernel/files/isTerminal.js';
-
-import {
-  createTty,
-  releaseTty,
-  setWindowSize,
-  type TerminalMode,
-  terminalMode,
-} from '../kernel/files/tty.js';
+import { spawnSync } from 'node:child_process';
+import { closeSync, constants, openSync } from 'node:fs';
+import { ReadStream, WriteStream } from 'node:tty';
+import { drainConsole, settleHostMode, wantedHostMode } from '../kernel/terminals/console.js';
+import { consoleInput, resetConsole } from '../kernel/terminals/consoleInput.js';
+import { hangUp } from '../kernel/terminals/hangUp.js';
+import { resizeWindow } from '../kernel/terminals/terminalIoctl.js';
+import { createTty, releaseTty } from '../kernel/terminals/tty.js';
 import { COORDINATOR } from '../sync/mutex.js';
+import { HOST_COOKED, HOST_RAW, HOST_TRANSPARENT, Tty } from '../sync/records/tty.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 
-const COOKED: TerminalMode = { canonical: true, echo: true, signals: true, carriageReturn: true };
-
-const ETX = 0x03;
-const EOT = 0x04;
-const SUB = 0x1a;
-const FS = 0x1c;
-const BACKSPACE = 0x08;
-const DELETE = 0x7f;
-const CR = 0x0d;
-const LF = 0x0a;
-
-/** A signal that a key asks for. */
-export type KeySignal = 'SIGINT' | 'SIGQUIT' | 'SIGTSTP';
+/** Milliseconds between attempts to write to a terminal that takes nothing, and how long they go on at the end. */
+const RETRY = 5;
+const LAST_RETRIES = 2000;
 
 /**
- * The terminal the Node process runs on, lent to guests. In its ordinary mode the host does the line editing; Node offers
- * only one other mode, in which every key arrives as it is, so that what a guest asks for in between (keys without echo,
- * lines without echo, keys that make signals) is made here.
+ * The terminal that the Node process runs on, lent to the guests as their console.
+ *
+ * As long as the guests leave its settings alone it stays in its ordinary mode: it edits and echoes lines and turns keys into
+ * signals for the Node process, and is read one line at a time, when a guest wants one, so that a program that comes after
+ * finds what this one has not read. A guest that changes the settings gets the kernel's own line discipline, and the host's terminal
+ * hands over every key (raw mode) and is read all the time, for the sake of those that make signals.
  */
 export class HostTerminal {
   /** The kernel's Tty record. */
   readonly tty: number;
-  private mode = COOKED;
-  private line: number[] = [];
+  private readonly path: string;
+  private stream: ReadStream | undefined;
+  /** The host's terminal as it is: HOST_*. */
+  private mode = HOST_COOKED;
+  /** What has been read and did not fit. */
+  private pending: Buffer = Buffer.alloc(0);
+  private retry: NodeJS.Timeout | undefined;
+  private users = 0;
+  private suspended = false;
+  private closed = false;
   private readonly onResize = (): void => {
-    const { rows, columns } = terminalSize();
-    setWindowSize(this.mem, this.tty, rows, columns);
+    if (!this.closed) resizeWindow(this.mem, this.tty, windowOf(this.outputFd), COORDINATOR);
   };
+  private readonly outputFd: number;
 
-  /** @param signal sends the guests what a key asks for. */
+  /** @param fd a descriptor of the terminal, one of the standard three */
   constructor(
     private readonly mem: SharedMemory,
-    private readonly signal: (name: KeySignal) => void,
+    fd: number,
   ) {
-    const { rows, columns } = terminalSize();
-    this.tty = createTty(mem, rows, columns, COORDINATOR);
+    // Opened anew, since whoever shares the given descriptor shares its non-blocking mode, too.
+    this.path = process.platform === 'linux' ? `/proc/self/fd/${fd}` : '/dev/tty';
+    this.outputFd = openSync(this.path, constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOCTTY);
+    // The link stands for what is open there now.
+    this.path = process.platform === 'linux' ? `/proc/self/fd/${this.outputFd}` : '/dev/tty';
+    this.tty = createTty(mem, COORDINATOR, { uid: process.getuid?.() ?? 0, hostFd: this.outputFd });
+    this.onResize();
     process.on('SIGWINCH', this.onResize);
   }
 
-  /** The guests have set the terminal's mode (RequestKind.TerminalChanged). */
+  /** The guests have changed the settings (RequestKind.TerminalChanged). */
   changed(): void {
-    this.mode = terminalMode(this.mem, this.tty, COORDINATOR);
-    this.setRaw(!(this.mode.canonical && this.mode.echo));
+    if (!this.suspended && !this.closed) this.follow();
   }
 
-  /** What the guest reads for the keys that have arrived. */
-  input(bytes: Uint8Array): Uint8Array {
-    const { mode } = this;
-    if (mode.canonical && mode.echo) return bytes;
-    const out: number[] = [];
-    for (const key of bytes) {
-      const byte = key === CR && mode.carriageReturn ? LF : key;
-      if (mode.signals && byte === ETX) this.signal('SIGINT');
-      else if (mode.signals && byte === FS) this.signal('SIGQUIT');
-      else if (mode.signals && byte === SUB) this.signal('SIGTSTP');
-      else if (!mode.canonical) out.push(byte);
-      else if (byte === DELETE || byte === BACKSPACE) this.line.pop();
-      else {
-        if (byte !== EOT) this.line.push(byte);
-        if (byte === LF || byte === EOT) out.push(...this.line.splice(0));
+  /** A guest has found nothing to read (RequestKind.TerminalWanted). */
+  wanted(): void {
+    if (this.suspended || this.closed) return;
+    const { pending } = this;
+    this.pending = Buffer.alloc(0);
+    if (pending.length > 0) this.mem.atomicStore(this.tty + Tty.wanted, 0);
+    if (pending.length > 0) this.arrived(pending, this.mode === HOST_COOKED);
+    else this.open();
+    this.stream?.resume();
+  }
+
+  /** Output is left that did not fit (RequestKind.TerminalOutput). */
+  output(): void {
+    if (this.closed || this.retry !== undefined) return;
+    this.mem.atomicStore(this.tty + Tty.drainAsked, 0);
+    if (this.drain()) return;
+    this.retry = setTimeout(() => {
+      this.retry = undefined;
+      this.output();
+    }, RETRY);
+  }
+
+  /** One more guest uses the terminal. */
+  retain(): void {
+    this.users++;
+  }
+
+  /** A guest has ended. The last one leaves the host's terminal as it was found. */
+  release(): void {
+    if (--this.users > 0 || this.closed) return;
+    this.drain();
+    resetConsole(this.mem, this.tty);
+    this.follow();
+    this.shut();
+  }
+
+  /** The Node process is about to be stopped: whoever takes over finds the terminal as it was. */
+  suspend(): void {
+    if (this.suspended || this.closed) return;
+    this.drain();
+    this.suspended = true;
+    this.become(HOST_COOKED);
+    this.shut();
+  }
+
+  /** The Node process goes on. */
+  resume(): void {
+    if (!this.suspended || this.closed) return;
+    this.suspended = false;
+    this.onResize();
+    this.follow();
+    if (this.isWanted()) this.open();
+  }
+
+  /** Gives the terminal back as it was, with all output that it takes within a moment. */
+  close(): void {
+    if (this.closed) return;
+    process.off('SIGWINCH', this.onResize);
+    clearTimeout(this.retry);
+    const clock = new Int32Array(new SharedArrayBuffer(4));
+    for (let waited = 0; !this.drain() && waited < LAST_RETRIES; waited += RETRY)
+      Atomics.wait(clock, 0, 0, RETRY);
+    this.closed = true;
+    this.become(HOST_COOKED);
+    this.shut();
+    releaseTty(this.mem, this.tty, COORDINATOR);
+    closeSync(this.outputFd);
+  }
+
+  /** Says whether all output has been taken. */
+  private drain(): boolean {
+    drainConsole(this.mem, this.tty, COORDINATOR);
+    return this.mem.atomicLoad(this.tty + Tty.outputUsed) === 0;
+  }
+
+  private follow(): void {
+    this.become(wantedHostMode(this.mem, this.tty, COORDINATOR));
+  }
+
+  /** Puts the host's terminal into a mode and tells the guest that waits for that. */
+  private become(mode: number): void {
+    if (mode === HOST_COOKED) {
+      if (this.mode !== HOST_COOKED) {
+        this.stream?.setRawMode(false);
+        this.shut();
+      }
+      this.mode = HOST_COOKED;
+      if (!this.suspended && !this.closed && this.isWanted()) this.open();
+    } else {
+      const { stream } = this.open();
+      if (stream !== undefined && this.mode === HOST_COOKED) {
+        stream.setRawMode(true);
+        this.mode = HOST_RAW;
+      }
+      if (mode === HOST_TRANSPARENT && this.mode === HOST_RAW) {
+        // Node's raw mode still processes output.
+        spawnSync('stty', ['-opost'], { stdio: [this.outputFd, 'ignore', 'ignore'] });
+        this.mode = HOST_TRANSPARENT;
       }
     }
-    if (mode.echo && out.length > 0) writeSync(1, Uint8Array.from(out));
-    return Uint8Array.from(out);
+    settleHostMode(this.mem, this.tty, this.mode, COORDINATOR);
   }
 
-  /** Gives the terminal back as it was. */
-  close(): void {
-    process.off('SIGWINCH', this.onResize);
-    this.setRaw(false);
-    releaseTty(this.mem, this.tty, COORDINATOR);
+  /** Begins to read, unless that goes on. */
+  private open(): this {
+    if (this.stream !== undefined) return this;
+    let stream: ReadStream;
+    try {
+      stream = new ReadStream(openSync(this.path, constants.O_RDWR | constants.O_NOCTTY));
+    } catch {
+      hangUp(this.mem, this.tty, COORDINATOR);
+      return this;
+    }
+    this.stream = stream;
+    stream.unref();
+    stream.on('data', (chunk) => this.read(chunk as Buffer));
+    stream.on('end', () => this.ended());
+    stream.on('error', () => this.failed());
+    return this;
   }
 
-  private setRaw(raw: boolean): void {
-    if (isTerminal(0) && process.stdin.isRaw !== raw) process.stdin.setRawMode(raw);
+  private shut(): void {
+    const { stream } = this;
+    this.stream = undefined;
+    if (stream === undefined) return;
+    stream.removeAllListeners('data');
+    stream.removeAllListeners('end');
+    stream.destroy();
+  }
+
+  private read(chunk: Buffer): void {
+    const edited = this.mode === HOST_COOKED;
+    // One line, and no further before somebody asks.
+    if (edited) this.shut();
+    this.mem.atomicStore(this.tty + Tty.wanted, 0);
+    this.arrived(this.pending.length > 0 ? Buffer.concat([this.pending, chunk]) : chunk, edited);
+  }
+
+  private arrived(bytes: Buffer, edited: boolean): void {
+    const taken = consoleInput(this.mem, this.tty, bytes, edited);
+    if (this.mem.atomicLoad(this.tty + Tty.outputUsed) > 0) this.output();
+    this.pending = bytes.subarray(taken);
+    if (taken === bytes.length) return;
+    this.stream?.pause();
+  }
+
+  /** A guest waits for input. */
+  private isWanted(): boolean {
+    return this.mem.atomicLoad(this.tty + Tty.wanted) !== 0;
+  }
+
+  /** End-of-file was typed, or the terminal is gone. */
+  private ended(): void {
+    if (this.mode !== HOST_COOKED) {
+      this.failed();
+      return;
+    }
+    this.shut();
+    this.mem.atomicStore(this.tty + Tty.wanted, 0);
+    consoleInput(this.mem, this.tty, new Uint8Array(0), true);
+  }
+
+  private failed(): void {
+    this.shut();
+    hangUp(this.mem, this.tty, COORDINATOR);
   }
 }
 
-/** Size of the terminal the Node process runs on, in characters. */
-function terminalSize(): { rows: number; columns: number } {
-  const stream = process.stdout.isTTY ? process.stdout : process.stderr;
-  return { rows: stream.rows ?? 24, columns: stream.columns ?? 80 };
+/** The size of the terminal behind a descriptor as a struct winsize. */
+function windowOf(fd: number): Uint8Array {
+  const window = new Uint8Array(8);
+  const view = new DataView(window.buffer);
+  const [columns, rows] = sizeOf(fd);
+  view.setUint16(0, rows, true);
+  view.setUint16(2, columns, true);
+  return window;
+}
+
+function sizeOf(fd: number): [columns: number, rows: number] {
+  for (const stream of [process.stdout, process.stderr])
+    if (stream.isTTY) return [stream.columns ?? 0, stream.rows ?? 0];
+  const copy = new WriteStream(openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NOCTTY));
+  try {
+    return copy.getWindowSize();
+  } finally {
+    copy.destroy();
+  }
 }

@@ -35,6 +35,12 @@ export enum RequestKind {
   TranslatorWanted = 8,
   /** Socket `a` wants `b` (kernel/sockets HostOperation) with argument `c`. */
   Socket = 9,
+  /** A guest reads terminal `a`: read the host's. */
+  TerminalWanted = 20,
+  /** Output of terminal `a` is left that the host's did not take. */
+  TerminalOutput = 21,
+  /** Guest `a`, which the embedder started, has been stopped by a signal. */
+  GuestStopped = 22,
 }
 
 export interface CoordinatorRequest {

@@ -111,7 +111,8 @@ describe('/dev', () => {
     expect(one.length).toBe(32);
     expect(c.read(random, 32)).not.toBe(one);
     expect(c.open('/dev/tty', 2)).toBe(-ENXIO);
-    expect(c.open('/dev/ptmx', 2)).toBe(-ENOENT);
+    expect(c.open('/dev/ptmx', 2)).toBeGreaterThan(0);
+    expect(c.open('/dev/pts/1', 2)).toBe(-ENOENT);
     expect(c.stat('/dev/null')).toMatchObject({ mode: 0o020666 });
     expect(c.readlink('/dev/stdin')).toBe('/proc/self/fd/0');
     expect(c.write(c.open('/dev/stdout', 1), 'to null')).toBe(7);

@@ -36,6 +36,8 @@ const programs: [string, string][] = [
   ['rights', 'rights.c'],
   ['scheduling', 'scheduling.c'],
   ['unixsockets', 'unixsockets.c'],
+  ['terminals', 'terminals.c'],
+  ['jobcontrol', 'jobcontrol.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],
 ];

@@ -12,9 +12,6 @@ export const DEVICE_ZERO = 2;
 export const DEVICE_FULL = 3;
 export const DEVICE_RANDOM = 4;
 export const DEVICE_URANDOM = 5;
-export const DEVICE_TTY = 6;
-/** The terminal by its own name, /dev/pts/0. */
-export const DEVICE_PTS = 7;
 
 const NUMBERS: Readonly<Record<number, bigint>> = {
   [DEVICE_NULL]: 0x103n,
@@ -22,8 +19,6 @@ const NUMBERS: Readonly<Record<number, bigint>> = {
   [DEVICE_FULL]: 0x107n,
   [DEVICE_RANDOM]: 0x108n,
   [DEVICE_URANDOM]: 0x109n,
-  [DEVICE_TTY]: 0x500n,
-  [DEVICE_PTS]: 0x8800n,
 };
 
 /** st_rdev of a device: major number 1 or 5, minor number as Linux has it. */

@@ -13,3 +13,5 @@ import './signalFd.js';
 import '../sockets/socketFile.js';
 import './textFile.js';
 import './timerFd.js';
+import '../terminals/masterFile.js';
+import '../terminals/terminalFile.js';

@@ -31,6 +31,8 @@ export interface FileOperations {
   allocate?(t: ThreadContext, file: number, mode: number, offset: number, length: number): number;
   /** fchmod(2) of what is no file of the host. Missing: EPERM. */
   changeMode?(t: ThreadContext, file: number, mode: number): number;
+  /** fchown(2) of what is no file of the host; −1 leaves an id alone. Missing: EPERM. */
+  changeOwner?(t: ThreadContext, file: number, uid: number, gid: number): number;
   /** fsync(2), fdatasync(2). Missing: EINVAL. */
   sync?(t: ThreadContext, file: number, dataOnly: boolean): number;
   /** getdents64(2). Missing: ENOTDIR. */

@@ -30,10 +30,11 @@ export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
 
-/** Device numbers of what Guesthouse itself makes: procfs, devfs, pipes, anonymous inodes. */
+/** Device numbers of what Guesthouse itself makes: procfs, devfs, devpts, pipes, anonymous inodes. */
 export const DEV_PROC = 0x15n;
 export const DEV_DEV = 0x5n;
 export const DEV_ROOT = 0x16n;
+export const DEV_PTS = 0x17n;
 export const DEV_PIPE = 0xdn;
 export const DEV_ANONYMOUS = 0xen;
 export const DEV_MEMORY = 0x1n;

@@ -5,6 +5,7 @@ import type { Place } from './place.js';
 
 /** f_type of the file systems that Guesthouse makes (include/uapi/linux/magic.h). */
 const PROC_SUPER_MAGIC = 0x9fa0;
+const DEVPTS_SUPER_MAGIC = 0x1cd1;
 const TMPFS_MAGIC = 0x01021994;
 const SYSFS_MAGIC = 0x62656572;
 const PIPEFS_MAGIC = 0x50495045;
@@ -42,5 +43,6 @@ export function fileSystemOf(place: Place): FileSystemStatus {
   if (place.kind === 'opened') return made(PIPEFS_MAGIC);
   if (place.path === '/proc' || place.path.startsWith('/proc/')) return made(PROC_SUPER_MAGIC);
   if (place.path === '/sys' || place.path.startsWith('/sys/')) return made(SYSFS_MAGIC);
+  if (place.path === '/dev/pts' || place.path.startsWith('/dev/pts/')) return made(DEVPTS_SUPER_MAGIC);
   return made(TMPFS_MAGIC);
 }

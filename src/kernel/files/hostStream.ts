@@ -4,7 +4,6 @@ import {
   FILE_HOST_STREAM,
   OPEN_BORROWED_FD,
   OPEN_OWN_OFFSET,
-  OPEN_TERMINAL,
   OpenFile,
 } from '../../sync/records/openFile.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
@@ -17,7 +16,6 @@ import { flagsOf, registerKind } from './openFile.js';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY } from './openFlags.js';
 import { raiseBrokenPipe } from './raise.js';
 import { atOffset } from './regularFile.js';
-import { releaseTty, terminalIoctl, terminalStatus } from './tty.js';
 import type { ByteVector } from './userVector.js';
 
 /**
@@ -132,8 +130,7 @@ const hostStreamOperations: FileOperations = {
     const { mem } = t;
     const fd = fdOf(mem, file);
     const stats = hostCall(() => fstatSync(fd));
-    if (!stats.isFile())
-      return stats.isCharacterDevice() && !hasAttribute(mem, file, OPEN_TERMINAL) ? 0 : -ESPIPE;
+    if (!stats.isFile()) return stats.isCharacterDevice() ? 0 : -ESPIPE;
     return atOffset(t, file, undefined, (own, moveTo) => {
       const position = hasAttribute(mem, file, OPEN_OWN_OFFSET) ? own : hostOffset(fd);
       const target =
@@ -153,14 +150,10 @@ const hostStreamOperations: FileOperations = {
     });
   },
   status(t, file) {
-    return terminalStatus(t.mem, file) ?? statusOfHost(fstatHost(fdOf(t.mem, file)));
-  },
-  ioctl(t, file, request, argument) {
-    return terminalIoctl(t, file, request, argument);
+    return statusOfHost(fstatHost(fdOf(t.mem, file)));
   },
   sync: () => 0,
-  release(mem, file, owner) {
-    if (hasAttribute(mem, file, OPEN_TERMINAL)) releaseTty(mem, mem.getU32(file + OpenFile.object), owner);
+  release(mem, file) {
     if (!hasAttribute(mem, file, OPEN_BORROWED_FD)) closeSync(fdOf(mem, file));
   },
 };

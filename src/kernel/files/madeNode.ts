@@ -1,5 +1,5 @@
 import type { ThreadContext } from '../threadContext.js';
-import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './fileStatus.js';
+import { type FileStatus, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './fileStatus.js';
 import type { Place } from './place.js';
 
 /** A name in a directory that Guesthouse makes. */
@@ -33,6 +33,15 @@ export interface MadeNode {
   store?(t: ThreadContext, text: string): number;
   /** Devices: DEVICE_* of devices.ts. */
   readonly device?: number;
+  /** Devices that are opened in a way of their own; throws SyscallError. */
+  open?(t: ThreadContext, flags: number): number;
+  /** Devices with an owner and a number of their own. */
+  status?(t: ThreadContext): FileStatus;
+  /** chmod and chown, where they mean something; −1 leaves an id alone. */
+  change?(
+    t: ThreadContext,
+    what: { readonly mode?: number; readonly uid?: number; readonly gid?: number },
+  ): void;
 }
 
 /** A number for a made file that is the same whenever its path is (FNV-1a). */

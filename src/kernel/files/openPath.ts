@@ -32,10 +32,8 @@ import {
   SyscallError,
 } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
-import { DEVICE_PTS, DEVICE_TTY } from './devices.js';
 import { hostFdOf } from './regularFile.js';
 import './fileKinds.js';
-import { openTerminal } from './controllingTerminal.js';
 import { openFifo } from './fifo.js';
 import { S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from './fileStatus.js';
 import { acquireFile } from './filesTable.js';
@@ -240,7 +238,7 @@ function openMade(t: ThreadContext, place: MadePlace, flags: number): number {
     case S_IFDIR:
       return createOpenFile(mem, { kind: FILE_MADE_DIRECTORY, flags, path }, thread);
     case S_IFCHR:
-      if (node.device === DEVICE_TTY || node.device === DEVICE_PTS) return openTerminal(t, flags);
+      if (node.open !== undefined) return node.open(t, flags);
       return createOpenFile(mem, { kind: FILE_DEVICE, flags, path, detail: node.device ?? 0 }, thread);
     default: {
       if ((flags & O_ACCMODE) !== O_RDONLY && node.store === undefined) throw new SyscallError(EACCES);

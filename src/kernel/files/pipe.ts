@@ -17,7 +17,6 @@ import { flagsOf, registerKind } from './openFile.js';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY } from './openFlags.js';
 import { raiseBrokenPipe } from './raise.js';
 import { askCoordinator } from './streamRequests.js';
-import { releaseTty, terminalIoctl, terminalStatus } from './tty.js';
 import type { ByteVector } from './userVector.js';
 
 /**
@@ -86,11 +85,7 @@ export function dropPipe(mem: SharedMemory, pipe: number, owner: number): void {
   const buffer = mem.getU32(pipe + Pipe.buffer);
   if (buffer !== 0) freeBlock(mem, buffer, owner);
   const stream = mem.getU32(pipe + Pipe.stream);
-  if (stream !== 0) {
-    const terminal = mem.getU32(stream + Stream.terminal);
-    if (terminal !== 0) releaseTty(mem, terminal, owner);
-    freeBlock(mem, stream, owner);
-  }
+  if (stream !== 0) freeBlock(mem, stream, owner);
   freeBlock(mem, pipe, owner);
 }
 
@@ -369,8 +364,6 @@ const pipeOperations: FileOperations = {
       noteWanted(t, objectOf(t.mem, file));
   },
   status(t, file) {
-    const terminal = terminalStatus(t.mem, file);
-    if (terminal !== undefined) return terminal;
     const hostFd = t.mem.getI32(file + OpenFile.hostFd);
     if (hostFd >= 0) return statusOfHost(fstatHost(hostFd));
     return madeStatus({
@@ -378,9 +371,6 @@ const pipeOperations: FileOperations = {
       ino: BigInt(t.mem.getU32(objectOf(t.mem, file) + Pipe.id)),
       mode: S_IFIFO | 0o600,
     });
-  },
-  ioctl(t, file, request, argument) {
-    return terminalIoctl(t, file, request, argument);
   },
   available(mem, file) {
     return pipeUsed(mem, objectOf(mem, file));

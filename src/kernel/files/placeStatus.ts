@@ -15,6 +15,7 @@ export function statusOfPlace(t: ThreadContext, place: Place): FileStatus | unde
         return statusOfHost(fstatHost(Number(place.hostPath.slice('/proc/self/fd/'.length))));
       return place.stats === undefined ? undefined : statusOfHost(place.stats);
     case 'made':
+      if (place.node.status !== undefined) return place.node.status(t);
       return madeStatus({
         dev: place.node.dev,
         ino: place.node.ino,

@@ -1,11 +1,8 @@
 import { constants, fstatSync, openSync } from 'node:fs';
-import {
-  FILE_DEVICE,
-  FILE_HOST_STREAM,
-  OPEN_BORROWED_FD,
-  OPEN_TERMINAL,
-} from '../../sync/records/openFile.js';
+import { FILE_DEVICE, FILE_HOST_STREAM, OPEN_BORROWED_FD } from '../../sync/records/openFile.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
+import { createTerminalFile } from '../terminals/terminalFile.js';
+import { retainTty, terminalPath } from '../terminals/tty.js';
 import { DEVICE_NULL } from './devices.js';
 import { installFile } from './filesTable.js';
 import { hasProcFd, pathOfDescriptor } from './hostAccess.js';
@@ -14,12 +11,13 @@ import { createOpenFile } from './openFile.js';
 import { O_RDONLY, O_RDWR, O_WRONLY } from './openFlags.js';
 import './fileKinds.js';
 import { openStream } from './stream.js';
-import { retainTty, TERMINAL_PATH } from './tty.js';
 
 /** Where one of a guest's standard streams leads. */
 export type StandardStream =
-  /** A descriptor of the Node process: an output, or an input that never makes its reader wait. `terminal`: its Tty. */
-  | { readonly kind: 'host'; readonly fd: number; readonly terminal?: number }
+  /** A descriptor of the Node process: an output, or an input that never makes its reader wait. */
+  | { readonly kind: 'host'; readonly fd: number }
+  /** The machine's console, a Tty record. */
+  | { readonly kind: 'console'; readonly tty: number }
   /** The main thread's stream (stream.ts); a reference stays with the main thread. */
   | { readonly kind: 'stream'; readonly stream: number }
   /** /dev/null. */
@@ -56,20 +54,20 @@ function makeStandardFile(mem: SharedMemory, stream: StandardStream, access: num
       );
     case 'stream':
       return openStream(mem, stream.stream, owner);
+    case 'console':
+      // A terminal's descriptors are open for both on every system.
+      retainTty(mem, stream.tty, owner);
+      return createTerminalFile(mem, stream.tty, O_RDWR, terminalPath(mem, stream.tty), owner);
     case 'host': {
-      const terminal = stream.terminal ?? 0;
       const own = access === O_RDONLY ? undefined : openUnblocking(stream.fd);
-      if (terminal !== 0) retainTty(mem, terminal);
       return createOpenFile(
         mem,
         {
           kind: FILE_HOST_STREAM,
-          // A terminal's descriptors are open for both on every system.
-          flags: terminal !== 0 ? O_RDWR : access,
-          path: terminal !== 0 ? TERMINAL_PATH : hostName(stream.fd),
+          flags: access,
+          path: hostName(stream.fd),
           hostFd: own ?? stream.fd,
-          object: terminal,
-          attributes: (own === undefined ? OPEN_BORROWED_FD : 0) | (terminal !== 0 ? OPEN_TERMINAL : 0),
+          attributes: own === undefined ? OPEN_BORROWED_FD : 0,
         },
         owner,
       );

@@ -1,6 +1,6 @@
 import { allocateBlock } from '../../sync/heap.js';
 import { withMutex } from '../../sync/mutex.js';
-import { FILE_PIPE, OPEN_TERMINAL } from '../../sync/records/openFile.js';
+import { FILE_PIPE } from '../../sync/records/openFile.js';
 import { Pipe, STREAM_INPUT, STREAM_OUTPUT, Stream } from '../../sync/records/pipe.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { POLLERR, POLLHUP, READABLE, signalEvents, WRITABLE } from './events.js';
@@ -17,7 +17,6 @@ import {
   sourceOf,
   takeBytes,
 } from './pipe.js';
-import { retainTty, TERMINAL_PATH } from './tty.js';
 
 /**
  * Streams: pipes whose other end is the main thread, for a host stdin that is no regular file and for an embedder's
@@ -27,20 +26,13 @@ import { retainTty, TERMINAL_PATH } from './tty.js';
  *  - output: bytes are there, or the last writer is gone (`streamEnded`).
  */
 
-/** The main thread's end of a new pipe: `direction` is the guest's point of view. `terminal` is a Tty record or 0. */
-export function createStream(
-  mem: SharedMemory,
-  owner: number,
-  direction: 'input' | 'output',
-  terminal = 0,
-): number {
+/** The main thread's end of a new pipe: `direction` is the guest's point of view. */
+export function createStream(mem: SharedMemory, owner: number, direction: 'input' | 'output'): number {
   const stream = allocateBlock(mem, Stream.SIZE, owner);
   const pipe = createPipe(mem, owner);
   const input = direction === 'input';
   mem.setU32(stream + Stream.pipe, pipe);
   mem.setU32(stream + Stream.direction, input ? STREAM_INPUT : STREAM_OUTPUT);
-  mem.setU32(stream + Stream.terminal, terminal);
-  if (terminal !== 0) retainTty(mem, terminal);
   mem.setU32(pipe + Pipe.stream, stream);
   attachPipe(mem, pipe, input ? O_WRONLY : O_RDONLY, owner);
   return stream;
@@ -51,16 +43,9 @@ export function openStream(mem: SharedMemory, stream: number, owner: number): nu
   const pipe = mem.getU32(stream + Stream.pipe);
   const access = mem.getU32(stream + Stream.direction) === STREAM_INPUT ? O_RDONLY : O_WRONLY;
   attachPipe(mem, pipe, access, owner);
-  const terminal = mem.getU32(stream + Stream.terminal) !== 0;
   return createOpenFile(
     mem,
-    {
-      kind: FILE_PIPE,
-      flags: access,
-      path: terminal ? TERMINAL_PATH : `pipe:[${mem.getU32(pipe + Pipe.id)}]`,
-      object: pipe,
-      attributes: terminal ? OPEN_TERMINAL : 0,
-    },
+    { kind: FILE_PIPE, flags: access, path: `pipe:[${mem.getU32(pipe + Pipe.id)}]`, object: pipe },
     owner,
   );
 }

@@ -16,6 +16,8 @@ import {
 import { flagsOf, operationsOf } from '../files/openFile.js';
 import { O_ACCMODE, O_CLOEXEC, O_NOFOLLOW, O_RDONLY, O_WRONLY, SETTABLE_FLAGS } from '../files/openFlags.js';
 import { AT_FDCWD } from '../files/pathResolution.js';
+import { type SyscallTable, syscall } from '../linux/syscall.js';
+import * as LINUX from '../linux/syscallNumbers.js';
 import {
   TIOCGPGRP,
   TIOCGSID,
@@ -25,9 +27,7 @@ import {
   TIOCSCTTY,
   TIOCSPGRP,
   TIOCSWINSZ,
-} from '../files/tty.js';
-import { type SyscallTable, syscall } from '../linux/syscall.js';
-import * as LINUX from '../linux/syscallNumbers.js';
+} from '../terminals/terminalIoctl.js';
 import type { ThreadContext } from '../threadContext.js';
 import { forgetDescriptor, forgetDescriptors } from './kqueue.js';
 import { linuxCall, posixError } from './linuxCall.js';
@@ -209,11 +209,13 @@ const REQUESTS = new Map([
 const TIOCGETA = 0x402c_7413;
 const TIOCSETA = 0x802c_7414;
 const TIOCSETAF = 0x802c_7416;
+/** TIOCSETA, TIOCSETAW, TIOCSETAF. */
+const PRECAUTIONS = ['now', 'drain', 'flush'] as const;
 
 function ioctl(t: ThreadContext, fd: number, requestNumber: number, argument: number): number {
   const request = requestNumber >>> 0;
   if (request === TIOCGETA || (request >= TIOCSETA && request <= TIOCSETAF)) {
-    const kind = request === TIOCGETA ? 'get' : 'set';
+    const kind = request === TIOCGETA ? 'get' : PRECAUTIONS[request - TIOCSETA];
     return withRealFile(t, fd, (file) => terminalRequest(t, file, kind, argument) ?? -ENOTTY);
   }
   const linux = REQUESTS.get(request);

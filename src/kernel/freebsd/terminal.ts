@@ -1,5 +1,6 @@
 import { copyIn, copyOut } from '../../memory/userAccess.js';
-import { setTerminalSettings, terminalOf, terminalSettings } from '../files/tty.js';
+import { changeSettings, type Precaution, terminalSettings } from '../terminals/settings.js';
+import { terminalOf } from '../terminals/tty.js';
 import type { ThreadContext } from '../threadContext.js';
 
 /** struct termios of FreeBSD (sys/_termios.h) and Linux's struct termios2. */
@@ -64,11 +65,11 @@ function convert(value: number, table: Table, from: 0 | 1): number {
   return result >>> 0;
 }
 
-/** TIOCGETA, TIOCSETA: undefined when the file is no terminal. */
+/** TIOCGETA, TIOCSETA and its like: undefined when the file is no terminal. */
 export function terminalRequest(
   t: ThreadContext,
   file: number,
-  request: 'get' | 'set',
+  request: 'get' | Precaution,
   argument: number,
 ): number | undefined {
   const tty = terminalOf(t.mem, file);
@@ -96,6 +97,5 @@ export function terminalRequest(
   CHARACTERS.forEach((at, i) => {
     if (at >= 0) linux[LINUX_CHARACTERS_AT + at] = bytes[FREEBSD_CHARACTERS_AT + i];
   });
-  setTerminalSettings(t, tty, linux);
-  return 0;
+  return changeSettings(t, tty, linux, request);
 }

@@ -239,6 +239,10 @@ function chmodAt(t: ThreadContext, dirfd: number, path: string, mode: number, fl
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
   if (path === '' && flags & AT_EMPTY_PATH) return chmodDescriptor(t, dirfd, mode);
   const place = existing(t, dirfd, path, (flags & AT_SYMLINK_NOFOLLOW) === 0);
+  if (place.kind === 'made' && place.node.change !== undefined) {
+    place.node.change(t, { mode: mode & 0o7777 });
+    return 0;
+  }
   requireWritable(place);
   if (typeOf(place) === S_IFLNK) return -EOPNOTSUPP;
   withHostNode(place, (node) => chmodSync(node, mode & 0o7777));
@@ -289,6 +293,10 @@ function chownAt(
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
   if (path === '' && flags & AT_EMPTY_PATH) return chownDescriptor(t, dirfd, user, group);
   const place = existing(t, dirfd, path, (flags & AT_SYMLINK_NOFOLLOW) === 0);
+  if (place.kind === 'made' && place.node.change !== undefined) {
+    place.node.change(t, { uid: user, gid: group });
+    return 0;
+  }
   requireWritable(place);
   const [uid, gid] = ownerIds(required(statusOfPlace(t, place)), user, group);
   withParent(place, (hostPath) => hostCall(() => lchownSync(hostArgument(hostPath), uid, gid)));
@@ -297,6 +305,8 @@ function chownAt(
 
 function chownDescriptor(t: ThreadContext, fd: number, user: number, group: number): number {
   return withRealFile(t, fd, (file) => {
+    const change = operationsOf(t.mem, file).changeOwner;
+    if (change !== undefined) return change(t, file, user, group);
     const target = changeable(t, file);
     const [uid, gid] = ownerIds(operationsOf(t.mem, file).status(t, file), user, group);
     if (typeof target === 'number') hostCall(() => chownSync(`/proc/self/fd/${target}`, uid, gid));

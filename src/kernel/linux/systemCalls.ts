@@ -10,6 +10,7 @@ import { UTS_LENGTH } from '../../sync/records/uts.js';
 import { followUserIds, privileged } from '../capabilities.js';
 import { EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { groupsOf, NGROUPS_MAX, setGroups } from '../groups.js';
+import { setProcessGroup, startSession } from '../processGroups.js';
 import { fillRandom } from '../random.js';
 import type { ThreadContext } from '../threadContext.js';
 import { setUtsName, utsName } from '../uts.js';
@@ -125,29 +126,6 @@ function getppid(t: ThreadContext): number {
     const parent = mem.getU32(guest + Guest.parent);
     return parent === 0 ? 1 : mem.getU32(parent + Guest.pid);
   });
-}
-
-function setpgid(t: ThreadContext, pidNumber: number, groupNumber: number): number {
-  const { mem } = t;
-  if ((groupNumber | 0) < 0) return -EINVAL;
-  return withGuest(t, pidNumber, (guest) => {
-    const pid = mem.getU32(guest + Guest.pid);
-    const group = (groupNumber | 0) === 0 ? pid : groupNumber | 0;
-    if (guest !== t.guest && mem.getU32(guest + Guest.parent) !== t.guest) return -ESRCH;
-    if (mem.getU32(guest + Guest.sid) === pid) return -EPERM;
-    if (mem.getU32(guest + Guest.sid) !== mem.getU32(t.guest + Guest.sid)) return -EPERM;
-    mem.setU32(guest + Guest.pgid, group);
-    return 0;
-  });
-}
-
-function setsid(t: ThreadContext): number {
-  const { mem, guest } = t;
-  const pid = mem.getU32(guest + Guest.pid);
-  if (mem.getU32(guest + Guest.pgid) === pid) return -EPERM;
-  mem.setU32(guest + Guest.sid, pid);
-  mem.setU32(guest + Guest.pgid, pid);
-  return pid;
 }
 
 // --- names and numbers of the system ---
@@ -419,11 +397,13 @@ export const systemCalls: SyscallTable = {
   [SYS.SYS_getpgid]: syscall('getpgid', ['int'], (t, pid) =>
     withGuest(t, pid, (guest) => t.mem.getU32(guest + Guest.pgid)),
   ),
-  [SYS.SYS_setpgid]: syscall('setpgid', ['int', 'int'], setpgid),
+  [SYS.SYS_setpgid]: syscall('setpgid', ['int', 'int'], (t, pid, group) =>
+    setProcessGroup(t, pid | 0, group | 0),
+  ),
   [SYS.SYS_getsid]: syscall('getsid', ['int'], (t, pid) =>
     withGuest(t, pid, (guest) => t.mem.getU32(guest + Guest.sid)),
   ),
-  [SYS.SYS_setsid]: syscall('setsid', [], setsid),
+  [SYS.SYS_setsid]: syscall('setsid', [], startSession),
   [SYS.SYS_getgroups]: syscall('getgroups', ['int', 'pointer'], getgroups),
   [SYS.SYS_setgroups]: syscall('setgroups', ['int', 'pointer'], setgroups),
   [SYS.SYS_sethostname]: syscall('sethostname', ['string', 'int'], (t, va, length) =>

@@ -11,6 +11,7 @@ import { reportContinue, reportStop } from '../family.js';
 import { setFreebsdError } from '../freebsd/result.js';
 import { pushFreebsdFrame } from '../freebsd/signalFrame.js';
 import { SYS_restart_syscall } from '../linux/syscallNumbers.js';
+import { inOrphanedGroup } from '../processGroups.js';
 import type { ThreadContext } from '../threadContext.js';
 import { fillTimerInfo } from '../timers.js';
 import {
@@ -33,6 +34,7 @@ import {
   SIG_DFL,
   SIG_IGN,
   SIGSEGV,
+  SIGSTOP,
 } from './signalNumbers.js';
 
 /** A signal as it is about to be acted on. */
@@ -70,6 +72,8 @@ export function deliverSignals(t: ThreadContext): boolean {
       if (t.options.strace) traceSignal(t, delivery.signal, delivery.info);
       if (action === 'ignore' || action === 'continue') continue;
       if (action === 'stop') {
+        // Nobody would ever continue it.
+        if (delivery.signal !== SIGSTOP && inOrphanedGroup(t)) continue;
         stopGuest(t, delivery.signal);
         continue;
       }

@@ -64,6 +64,16 @@ function blocks(mem: SharedMemory, signals: number, signal: number): boolean {
   );
 }
 
+/** Whether the calling thread blocks or ignores a signal, and so wants no part in what it stands for (n_tty: is_ignored). */
+export function turnsDown(
+  t: { readonly mem: SharedMemory; readonly signals: number; readonly sighand: number },
+  signal: number,
+): boolean {
+  const { mem, signals, sighand } = t;
+  const handler = mem.getU64(actionOf(sighand, signal) + SignalAction.handler);
+  return blocks(mem, signals, signal) || handler === SIG_IGN;
+}
+
 /** The thread waits for the signal in sigtimedwait. */
 function awaits(mem: SharedMemory, signals: number, signal: number): boolean {
   return (

@@ -61,6 +61,10 @@ export const FilesGlobal = record({
   /** Open signalfds; atomic. While there are none, nobody is told of signals. */
   signalFds: i32,
   reserved: u32,
+  /** Guards `ttys` and the counts of their references. */
+  ttysLock: embedded(Mutex),
+  /** First terminal (Tty), the console and pseudo-terminals; ttysLock. */
+  ttys: pointer,
   /** Told of every signal that is sent in the machine: who reads a signalfd looks for signals of his own. */
   signalSource: embedded(EventSource),
 });

@@ -92,6 +92,10 @@ export const Guest = record({
   execThread: pointer,
   /** The ProcessId that pidfds of the guest share (one reference), or 0 as long as there were none; Machine.guestsLock. */
   processId: pointer,
+  /** The controlling terminal (Tty, one reference), or 0; Machine.guestsLock, read by the guest itself without it. */
+  terminal: pointer,
+  /** Foreground group of the terminal that a session leader has lost; Machine.guestsLock. */
+  lostForeground: u32,
   /** Effective, permitted and inheritable capabilities, two words each: kernel/capabilities.ts. Written by the guest alone. */
   capabilities: array(u32, 6),
   /** FLAVOUR_*: whose system calls it makes; changes in execve, when it has one thread. */

@@ -70,13 +70,15 @@ export const FILE_PROCESS = 15;
 
 /** A kqueue of FreeBSD's (object: Kqueue). */
 export const FILE_KQUEUE = 16;
+/** A terminal (object: Tty, detail: its hang-ups at open). */
+export const FILE_TERMINAL = 20;
+/** The other end of a pseudo-terminal (object: Tty). */
+export const FILE_MASTER = 21;
 
 /** The host descriptor belongs to somebody else: not closed with the file. */
 export const OPEN_BORROWED_FD = 1;
 /** The file's mount is read-only. */
 export const OPEN_READ_ONLY_MOUNT = 2;
-/** A terminal (object: Tty, beside the kind's own meaning). */
-export const OPEN_TERMINAL = 4;
 /** A host stream whose offset is the OpenFile's own since the guest moved it. */
 export const OPEN_OWN_OFFSET = 8;
 /** O_CLOEXEC and the like are not here: they belong to the descriptor. */

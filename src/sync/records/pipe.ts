@@ -32,8 +32,6 @@ export const Stream = record({
   pipe: pointer,
   /** STREAM_INPUT: the main thread writes; STREAM_OUTPUT: it reads; constant. */
   direction: u32,
-  /** Tty of an interactive stream, or 0. */
-  terminal: pointer,
   /** Input: a reader has found it empty and the coordinator has been told. Output: the coordinator knows of bytes. Pipe.lock. */
   asked: u32,
   /** The main thread has closed its end; Pipe.lock. */
