@@ -7,6 +7,7 @@ export {
   type ExitStatus,
   type InputSource,
   type MachineOptions,
+  type NetworkName,
   type OutputSink,
   SpawnError,
   type SpawnOptions,

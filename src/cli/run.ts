@@ -14,6 +14,9 @@ const ENOENT = 2;
 const EXIT_CANNOT_RUN = 126;
 const EXIT_NOT_FOUND = 127;
 
+/** Milliseconds that what a program has sent may take to go out when it has ended. */
+const NETWORK_PATIENCE = 5000;
+
 /** Runs a program to its end and exits with its status. */
 export async function run(options: RunOptions): Promise<void> {
   checkFolders(options);
@@ -23,6 +26,7 @@ export async function run(options: RunOptions): Promise<void> {
     ...(options.maxThreads !== undefined && { maxThreads: options.maxThreads }),
     verbose: options.verbose || process.env.GUESTHOUSE_DEBUG !== undefined,
     ...(options.jit !== undefined && { jit: options.jit }),
+    ...(options.network !== undefined && { network: options.network }),
     ...(options.translationBytes !== undefined && { translationBytes: options.translationBytes }),
     log: options.log,
     profile: options.perfMap !== undefined,
@@ -36,6 +40,7 @@ export async function run(options: RunOptions): Promise<void> {
     machine.abandon();
     throw error;
   }
+  await machine.flushNetwork(NETWORK_PATIENCE);
   machine.abandon();
   process.exit(status);
 }

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { CpuModelError, describeCpuModels, parseCpuModel } from '../isa/cpuModel.js';
-import type { DirectoryMount } from '../machine/options.js';
+import type { DirectoryMount, NetworkName } from '../machine/options.js';
 import { LARGEST_MACHINE, SMALLEST_MACHINE, type TranslationLogItem } from '../machine/options.js';
 import { PLACEMENTS, type PlacementName } from '../mm/findVma.js';
 import { parseDirectory } from './directoryOption.js';
@@ -30,6 +30,7 @@ export interface RunOptions {
   /** A CPU model that parseCpuModel takes. */
   readonly cpu?: string;
   readonly jit?: boolean | { readonly threshold: number };
+  readonly network?: NetworkName;
   readonly translationBytes?: number;
   readonly placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
   readonly logPage: boolean;
@@ -66,6 +67,7 @@ interface Parsed extends MapsOptions {
   uname?: string;
   cpu?: string;
   jit?: boolean | { readonly threshold: number };
+  net?: NetworkName;
   tbSize?: number;
   placement?: { readonly placement: PlacementName; readonly placementSeed?: number };
   d: readonly LogItem[];
@@ -119,6 +121,11 @@ function parseTranslationBytes(text: string): number {
   if (bytes < 65536 || bytes > 2 ** 31)
     throw new UsageError(`option --tb-size: must be from 64K to 2G, not '${text}'`);
   return bytes;
+}
+
+function parseNetwork(text: string): NetworkName {
+  if (text === 'none' || text === 'loopback' || text === 'host') return text;
+  throw new UsageError(`option --net: must be none, loopback or host, not '${text}'`);
 }
 
 /** `POLICY` or `random:SEED`. */
@@ -275,6 +282,11 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
         parseCpu,
       )
       .option(
+        '--net <none|loopback|host>',
+        "network: the program's own loopback only (none, default), the host's loopback, or all of the host's",
+        parseNetwork,
+      )
+      .option(
         '--jit <on|off|threshold=n>',
         'translate hot code to WebAssembly (default: in programs that run for a while)',
         parseJit,
@@ -340,6 +352,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
             ...(o.perfMap !== undefined && { perfMap: o.perfMap }),
             ...(o.cpu !== undefined && { cpu: o.cpu }),
             ...(o.jit !== undefined && { jit: o.jit }),
+            ...(o.net !== undefined && { network: o.net }),
             ...(o.tbSize !== undefined && { translationBytes: o.tbSize }),
           },
         };

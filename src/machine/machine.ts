@@ -21,7 +21,13 @@ import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
 import { type LockTimes, lockTimes, measureLocks } from '../sync/lockHistogram.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
-import { MACHINE, Machine as MachineRecord } from '../sync/records/machine.js';
+import {
+  MACHINE,
+  Machine as MachineRecord,
+  NETWORK_HOST,
+  NETWORK_LOOPBACK,
+  NETWORK_NONE,
+} from '../sync/records/machine.js';
 import { Thread } from '../sync/records/thread.js';
 import { LOG_EXEC, LOG_IN_ASM, LOG_OUT_WASM, OBSERVE_EXITS } from '../sync/records/translation.js';
 import { Tty } from '../sync/records/tty.js';
@@ -34,6 +40,7 @@ import { loadInterpreter } from './interpreterModule.js';
 import {
   type InputSource,
   type MachineOptions,
+  type NetworkName,
   type OutputSink,
   SpawnError,
   type SpawnOptions,
@@ -128,6 +135,7 @@ export class Machine {
       socketWants: (socket, operation, argument) => this.network.request(socket, operation, argument),
     });
     this.network = new HostNetwork(this.mem);
+    this.mem.setU32(MACHINE + MachineRecord.network, NETWORKS[options.network ?? 'none']);
     const limit = options.maxThreads ?? DEFAULT_MAX_THREADS;
     this.hosts = new ThreadHosts(
       this.mem,
@@ -266,6 +274,11 @@ export class Machine {
     return this.closing;
   }
 
+  /** Resolves when what guests have sent to the network is with the host, or when `milliseconds` are over. */
+  flushNetwork(milliseconds: number): Promise<void> {
+    return this.network.flush(milliseconds);
+  }
+
   /**
    * For a process that exits right now: gives the terminal back and removes the temporary files, and leaves the workers to
    * the end of the process, which is some 30 ms sooner than `close`.
@@ -283,6 +296,7 @@ export class Machine {
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, END_TIMEOUT).unref());
     await Promise.race([ended, timeout]);
     this.coordinator.close();
+    this.network.close();
     this.sampler?.stop();
     const removed = this.temporary.remove();
     await this.hosts.close();
@@ -401,6 +415,12 @@ export class Machine {
     return { stream: { kind: 'stream', stream: pump.stream }, pipe };
   }
 }
+
+const NETWORKS: Readonly<Record<NetworkName, number>> = {
+  none: NETWORK_NONE,
+  loopback: NETWORK_LOOPBACK,
+  host: NETWORK_HOST,
+};
 
 const LOG_ITEMS: Readonly<Record<TranslationLogItem, number>> = {
   in_asm: LOG_IN_ASM,

@@ -8,6 +8,12 @@ export const LARGEST_MACHINE = 4 * 2 ** 30;
 
 export type TranslationLogItem = 'in_asm' | 'out_wasm' | 'exec';
 
+/**
+ * What network guests have: `none`, one of their own, in which those of a machine reach each other on the loopback; `loopback`, the
+ * host's loopback as well; `host`, all that the host reaches.
+ */
+export type NetworkName = 'none' | 'loopback' | 'host';
+
 /** What a machine is made of. All sizes in bytes. */
 export interface MachineOptions {
   /** The machine's physical memory, shared by all its guests; at most (and by default) 4 GiB. Untouched memory costs nothing. */
@@ -33,6 +39,8 @@ export interface MachineOptions {
   readonly log?: readonly TranslationLogItem[];
   /** File that logs go to (of guests as well), truncated first; default: standard error. */
   readonly logFile?: string;
+  /** What network its guests have; default: none. */
+  readonly network?: NetworkName;
   /** Seed of every pseudo-random choice; without it the host's entropy is used. */
   readonly seed?: number;
   /** Report internal errors with their stack, and more, on stderr. */

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EAFNOSUPPORT, EAGAIN, EMSGSIZE, ENOTSOCK, EPIPE } from '../../src/kernel/errno.js';
+import { EAFNOSUPPORT, EAGAIN, EMSGSIZE, ENOTSOCK, EOPNOTSUPP, EPIPE } from '../../src/kernel/errno.js';
 import { MACHINE, Machine } from '../../src/sync/records/machine.js';
 import { createFileMachine, createFileThread, FileCaller, type FileMachine } from './fileCaller.js';
 
@@ -129,8 +129,8 @@ describe('socketpair', () => {
     expect([c.mem.getU32(value), c.mem.getU32(length)]).toEqual([STREAM, 4]);
     expect(c.call('getsockopt', a, 1, 999, value, length)).toBe(-92);
     expect(c.call('getsockopt', 0, 1, 3, value, length)).toBe(-ENOTSOCK);
-    expect(c.call('socket', 2, 1, 0)).toBe(-EAFNOSUPPORT);
-    expect(c.call('socketpair', 2, 1, 0, value)).toBe(-EAFNOSUPPORT);
+    expect(c.call('socket', 99, 1, 0)).toBe(-EAFNOSUPPORT);
+    expect(c.call('socketpair', 2, 1, 0, value)).toBe(-EOPNOTSUPP);
   });
 
   it('leaves nothing behind', () => {

@@ -38,6 +38,7 @@ const programs: [string, string][] = [
   ['unixsockets', 'unixsockets.c'],
   ['terminals', 'terminals.c'],
   ['jobcontrol', 'jobcontrol.c'],
+  ['inetsockets', 'inetsockets.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],
 ];
@@ -68,6 +69,13 @@ describe('programs with the C library (needs riscv64-linux-gnu-gcc and g++)', ()
       expect(await runInFolder([], compile(source, ['-static']))).toEqual({ stdout: expected, end: 'well' });
     });
   }
+
+  for (const network of ['loopback', 'host'])
+    it.skipIf(crossCompiler === undefined)(`inetsockets, static, --net ${network}`, async () => {
+      const expected = readFileSync(join(sources, 'expected/inetsockets.txt'), 'latin1');
+      const run = await runInFolder(['--net', network], compile('inetsockets.c', ['-static']));
+      expect(run).toEqual({ stdout: expected, end: 'well' });
+    });
 
   // With the C library's own loader, from the cross compiler's root.
   const root = '/usr/riscv64-linux-gnu';

@@ -44,6 +44,7 @@ import { fixedDirectory, type MadeNode, madeDirectory, madeLink, madeText } from
 import { flagsOf, pathOf, releaseOpenFile } from './openFile.js';
 import { currentMappedPath, currentPath } from './pathResolution.js';
 import { renderMountInfo, renderMounts } from './procMounts.js';
+import { netDirectory } from './procNet.js';
 
 /** /proc/PID, of any guest of the machine. */
 
@@ -611,6 +612,6 @@ export function processDirectory(t: ThreadContext, pid: number): MadeNode | unde
         return fixedDirectory(`${path}/task/${tid}`, DEV_PROC, taskEntries(`${path}/task/${tid}`, pid, tid));
       },
     ),
-    net: fixedDirectory(`${path}/net`, DEV_PROC, {}),
+    net: netDirectory(`${path}/net`),
   });
 }

@@ -1,13 +1,26 @@
 import { writeI32 } from '../../memory/userAccess.js';
 import { Socket } from '../../sync/records/socket.js';
-import { EAFNOSUPPORT, EINVAL, ENOTCONN, EPROTONOSUPPORT, ESOCKTNOSUPPORT } from '../errno.js';
+import {
+  EAFNOSUPPORT,
+  EINVAL,
+  ENOTCONN,
+  EOPNOTSUPP,
+  EPERM,
+  EPROTONOSUPPORT,
+  ESOCKTNOSUPPORT,
+} from '../errno.js';
 import { closeDescriptor, newDescriptor, withRealFile } from '../files/descriptors.js';
 import { releaseOpenFile } from '../files/openFile.js';
 import { O_CLOEXEC, O_NONBLOCK } from '../files/openFlags.js';
 import { acceptSocket } from '../sockets/accept.js';
+import { anyAddress, familyOfAddress, setLocalInet } from '../sockets/inetAddress.js';
+import { connectUdp } from '../sockets/inetDatagram.js';
+import { bindInet, connectTcp, listenInet } from '../sockets/inetSocket.js';
+import { bindNetlink, NETLINK_ROUTE, packNetlinkAddress } from '../sockets/netlink.js';
 import {
   createSocket,
   familyOf,
+  isTcp,
   noteCredentials,
   openSocket,
   shutSocket,
@@ -15,6 +28,9 @@ import {
 } from '../sockets/socket.js';
 import { localAddress, peerAddress } from '../sockets/socketAddresses.js';
 import {
+  AF_INET,
+  AF_INET6,
+  AF_NETLINK,
   AF_UNIX,
   AF_UNSPEC,
   SHUT_BOTH,
@@ -75,14 +91,38 @@ function checkUnix(kind: number, protocol: number): number {
   return [SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET].includes(kind) ? 0 : -ESOCKTNOSUPPORT;
 }
 
+const IPPROTO_TCP = 6;
+const IPPROTO_UDP = 17;
+
+/** The protocol of a socket, or −errno when there is no such socket. */
+function protocolOf(domain: number, kind: number, protocol: number): number {
+  switch (domain) {
+    case AF_UNIX:
+      return checkUnix(kind, protocol);
+    case AF_INET:
+    case AF_INET6: {
+      if (kind === SOCK_RAW) return -EPERM;
+      const usual = kind === SOCK_STREAM ? IPPROTO_TCP : kind === SOCK_DGRAM ? IPPROTO_UDP : 0;
+      if (usual === 0) return -ESOCKTNOSUPPORT;
+      return protocol === 0 || protocol === usual ? usual : -EPROTONOSUPPORT;
+    }
+    case AF_NETLINK:
+      if (kind !== SOCK_RAW && kind !== SOCK_DGRAM) return -ESOCKTNOSUPPORT;
+      return protocol === NETLINK_ROUTE ? NETLINK_ROUTE : -EPROTONOSUPPORT;
+    default:
+      return -EAFNOSUPPORT;
+  }
+}
+
 function socket(t: ThreadContext, domain: number, type: number, protocol: number): number {
   if ((type & ~(TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK)) !== 0) return -EINVAL;
   const kind = type & TYPE_MASK;
-  if (domain !== AF_UNIX) return -EAFNOSUPPORT;
-  const bad = checkUnix(kind, protocol);
-  if (bad < 0) return bad;
+  const number = protocolOf(domain, kind, protocol);
+  if (number < 0) return number;
   // Raw sockets of AF_UNIX are datagram sockets.
-  const made = createSocket(t.mem, domain, kind === SOCK_RAW ? SOCK_DGRAM : kind, 0, t.thread);
+  const made = createSocket(t.mem, domain, kind === SOCK_RAW ? SOCK_DGRAM : kind, number, t.thread);
+  if (domain === AF_INET || domain === AF_INET6)
+    setLocalInet(t.mem, made, { address: anyAddress(domain), port: 0, scope: 0 });
   initOptions(t, made);
   noteCredentials(t, made);
   return newDescriptor(t, openSocket(t, made, type & SOCK_NONBLOCK), type & SOCK_CLOEXEC);
@@ -91,7 +131,7 @@ function socket(t: ThreadContext, domain: number, type: number, protocol: number
 function socketpair(t: ThreadContext, domain: number, type: number, protocol: number, out: number): number {
   if ((type & ~(TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK)) !== 0) return -EINVAL;
   const kind = type & TYPE_MASK;
-  if (domain !== AF_UNIX) return -EAFNOSUPPORT;
+  if (domain !== AF_UNIX) return domain === AF_INET || domain === AF_INET6 ? -EOPNOTSUPP : -EAFNOSUPPORT;
   const bad = checkUnix(kind, protocol);
   if (bad < 0) return bad;
   const pair = createUnixPair(t, kind === SOCK_RAW ? SOCK_DGRAM : kind);
@@ -127,17 +167,28 @@ function withSocket(t: ThreadContext, fd: number, body: (socket: number, file: n
 function bind(t: ThreadContext, fd: number, address: number, length: number): number {
   return withSocket(t, fd, (socket) => {
     const bytes = readAddress(t, address, length);
-    return bindUnix(t, socket, bytes);
+    switch (familyOf(t.mem, socket)) {
+      case AF_UNIX:
+        return bindUnix(t, socket, bytes);
+      case AF_NETLINK:
+        return bindNetlink(t, socket, bytes);
+      default:
+        return bindInet(t, socket, bytes);
+    }
   });
 }
 
 function listen(t: ThreadContext, fd: number, backlog: number): number {
   return withSocket(t, fd, (socket) => {
-    const result = listenUnix(t, socket);
-    if (result === 0) {
-      t.mem.atomicStore(socket + Socket.backlog, Math.min(backlog >>> 0, MOST_BACKLOG));
+    t.mem.atomicStore(socket + Socket.backlog, Math.min(backlog >>> 0, MOST_BACKLOG));
+    switch (familyOf(t.mem, socket)) {
+      case AF_UNIX:
+        return listenUnix(t, socket);
+      case AF_NETLINK:
+        return -EOPNOTSUPP;
+      default:
+        return listenInet(t, socket);
     }
-    return result;
   });
 }
 
@@ -162,9 +213,16 @@ function accept4(t: ThreadContext, fd: number, address: number, length: number, 
 function connect(t: ThreadContext, fd: number, address: number, length: number): number {
   return withSocket(t, fd, (socket, file) => {
     const bytes = readAddress(t, address, length);
-    if (bytes.length < 2) return -EINVAL;
-    if ((bytes[0] | (bytes[1] << 8)) === AF_UNSPEC) return disconnectUnix(t, socket);
-    return connectUnix(t, socket, bytes, doesNotWait(t.mem, file, 0));
+    const noWait = doesNotWait(t.mem, file, 0);
+    switch (familyOf(t.mem, socket)) {
+      case AF_UNIX:
+        if (familyOfAddress(bytes) === AF_UNSPEC) return disconnectUnix(t, socket);
+        return connectUnix(t, socket, bytes, noWait);
+      case AF_NETLINK:
+        return bindNetlink(t, socket, packNetlinkAddress(0));
+      default:
+        return isTcp(t.mem, socket) ? connectTcp(t, socket, bytes, noWait) : connectUdp(t, socket, bytes);
+    }
   });
 }
 

@@ -27,6 +27,7 @@ import {
   AF_INET,
   AF_INET6,
   AF_UNIX,
+  OPTION_CONNECT_PENDING,
   SHUT_BOTH,
   SHUT_RECEIVE,
   SHUT_SEND,
@@ -252,6 +253,8 @@ export function shutSocket(mem: SharedMemory, socket: number, bits: number, owne
   }
   if (isInet(mem, socket) && stateOf(mem, socket) !== SOCKET_CONNECTED) {
     if (peer !== 0) dropSocket(mem, peer, owner);
+    // Whoever waits for packets is woken all the same.
+    if (!isTcp(mem, socket)) shutDirections(mem, socket, bits, owner);
     return -ENOTCONN;
   }
   shutDirections(mem, socket, bits, owner);
@@ -301,10 +304,20 @@ export function hasBacklog(mem: SharedMemory, listener: number): boolean {
   return mem.atomicLoad(listener + Socket.waiting) <= mem.atomicLoad(listener + Socket.backlog);
 }
 
-/** Puts a connection, whose reference it takes over, into a listener's queue; false when it listens no more or the queue is full. */
-export function addWaiting(mem: SharedMemory, listener: number, child: number, owner: number): boolean {
+/**
+ * Puts a connection, whose reference it takes over, into a listener's queue; false when it listens no more or the queue is full
+ * (`anyway`: however many there are).
+ */
+export function addWaiting(
+  mem: SharedMemory,
+  listener: number,
+  child: number,
+  owner: number,
+  anyway = false,
+): boolean {
   const added = withMutex(mem, listener + Socket.lock, owner, () => {
-    if (stateOf(mem, listener) !== SOCKET_LISTENING || !hasBacklog(mem, listener)) return false;
+    if (stateOf(mem, listener) !== SOCKET_LISTENING) return false;
+    if (!anyway && !hasBacklog(mem, listener)) return false;
     const last = mem.getU32(listener + Socket.waitingLast);
     if (last === 0) mem.setU32(listener + Socket.waitingFirst, child);
     else mem.setU32(last + Socket.nextWaiting, child);
@@ -377,7 +390,11 @@ export function pollSocket(mem: SharedMemory, socket: number): number {
   if (shut & SHUT_RECEIVE) bits |= READABLE | POLLRDHUP;
   if (shut === SHUT_BOTH) bits |= POLLHUP;
   if (isConnectionBased(mem, socket)) {
-    if (state === SOCKET_UNCONNECTED) return bits | POLLHUP | WRITABLE;
+    if (state === SOCKET_UNCONNECTED) {
+      // A connect that did not wait has failed.
+      if (hasOption(mem, socket, OPTION_CONNECT_PENDING)) bits |= READABLE | POLLRDHUP;
+      return bits | POLLHUP | WRITABLE;
+    }
     if (state !== SOCKET_CONNECTED) return bits;
     if (bits & POLLERR && isInet(mem, socket)) bits |= READABLE | WRITABLE;
   }

@@ -1,9 +1,11 @@
 import { FILE_SOCKET, OpenFile } from '../../sync/records/openFile.js';
 import { Socket } from '../../sync/records/socket.js';
+import { ECONNRESET } from '../errno.js';
 import type { FileOperations } from '../files/fileOperations.js';
 import { DEV_PIPE, madeStatus, S_IFSOCK } from '../files/fileStatus.js';
 import { registerKind, releaseOpenFile } from '../files/openFile.js';
-import { closeSocket, hasPackets, pollSocket } from './socket.js';
+import { interfaceIoctl } from './interfaceIoctl.js';
+import { closeSocket, hasPackets, isTcp, pollSocket } from './socket.js';
 import { firstPacketLength } from './socketQueue.js';
 import { receiveFrom, sendTo } from './transfer.js';
 
@@ -28,7 +30,14 @@ const socketOperations: FileOperations = {
       ino: BigInt(t.mem.getU32(t.mem.getU32(file + OpenFile.object) + Socket.id)),
       mode: S_IFSOCK | 0o777,
     }),
-  release: (mem, file, owner) => closeSocket(mem, mem.getU32(file + OpenFile.object), 0, owner),
+  ioctl: (t, file, request, argument) =>
+    interfaceIoctl(t, t.mem.getU32(file + OpenFile.object), request, argument),
+  release(mem, file, owner) {
+    const socket = mem.getU32(file + OpenFile.object);
+    // SO_LINGER with no time: the other end is told by a reset.
+    const abort = isTcp(mem, socket) && mem.getI32(socket + Socket.linger) === 0;
+    closeSocket(mem, socket, abort ? ECONNRESET : 0, owner);
+  },
 };
 
 registerKind(FILE_SOCKET, socketOperations);

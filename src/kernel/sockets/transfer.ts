@@ -27,6 +27,8 @@ import { raiseBrokenPipe } from '../files/raise.js';
 import type { ByteVector } from '../files/userVector.js';
 import type { ThreadContext } from '../threadContext.js';
 import { tellHost } from './hostRequests.js';
+import { sendDatagram } from './inetDatagram.js';
+import { sendNetlink } from './netlink.js';
 import {
   acquirePeer,
   dropSocket,
@@ -48,6 +50,7 @@ import {
   waitOnSocket,
 } from './socket.js';
 import {
+  AF_NETLINK,
   AF_UNIX,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
@@ -127,7 +130,14 @@ export function sendTo(t: ThreadContext, file: number, from: ByteVector, outgoin
   if (outgoing.flags & MSG_OOB) return -EOPNOTSUPP;
   const noWait = doesNotWait(mem, file, outgoing.flags);
   if (isStream(mem, socket)) return sendStream(t, socket, from, outgoing, noWait);
-  return sendPacket(t, socket, from, outgoing, noWait);
+  switch (familyOf(mem, socket)) {
+    case AF_UNIX:
+      return sendPacket(t, socket, from, outgoing, noWait);
+    case AF_NETLINK:
+      return sendNetlink(t, socket, from);
+    default:
+      return sendDatagram(t, socket, from, outgoing.to, noWait);
+  }
 }
 
 function brokenPipe(t: ThreadContext, flags: number): number {
