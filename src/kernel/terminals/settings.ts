@@ -25,6 +25,7 @@ import {
   ICANON,
   IXON,
   inputFlags,
+  keepLocked,
   localFlags,
   VSTART,
   VSTOP,
@@ -58,7 +59,11 @@ export function changeSettings(
     const local = localFlags(mem, tty);
     const flowed = (inputFlags(mem, tty) & IXON) !== 0;
     const hadFlow = hasUsualFlow(mem, tty);
-    mem.u8.set(settings, tty + Tty.termios);
+    const at = tty + Tty.termios;
+    const locks = tty + Tty.lockedSettings;
+    const before = mem.u8.slice(at, at + TERMIOS_BYTES);
+    mem.u8.set(settings, at);
+    keepLocked(mem.u8.subarray(at), before, mem.u8.subarray(locks, locks + TERMIOS_BYTES));
     fixControlFlags(mem, tty);
     const changed = local ^ localFlags(mem, tty);
     if ((changed & (ICANON | EXTPROC)) !== 0) reformInputLocked(mem, tty);

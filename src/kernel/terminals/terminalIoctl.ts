@@ -80,6 +80,8 @@ const TIOCSIG = 0x40045436;
 const TIOCVHANGUP = 0x5437;
 const TIOCGPKT = 0x80045438;
 const TIOCGPTLCK = 0x80045439;
+const TIOCGLCKTRMIOS = 0x5456;
+const TIOCSLCKTRMIOS = 0x5457;
 const TIOCGEXCL = 0x80045440;
 const TIOCGPTPEER = 0x5441;
 
@@ -249,6 +251,8 @@ function settingsIoctl(t: ThreadContext, tty: number, request: number, argument:
     copyOut(t, argument, toTermio(terminalSettings(t, tty)));
     return 0;
   }
+  if (request === TIOCGLCKTRMIOS || request === TIOCSLCKTRMIOS)
+    return lockIoctl(t, tty, request === TIOCSLCKTRMIOS, argument);
   if (request === TCGETS || request === TCGETS2) {
     const settings = terminalSettings(t, tty);
     copyOut(t, argument, request === TCGETS ? settings.subarray(0, TERMIOS1_BYTES) : settings);
@@ -265,6 +269,21 @@ function settingsIoctl(t: ThreadContext, tty: number, request: number, argument:
     return changeSettings(t, tty, settings, PRECAUTIONS[which]);
   }
   return undefined;
+}
+
+/** Which settings are locked: a struct termios with bits set that cannot be changed. */
+function lockIoctl(t: ThreadContext, tty: number, change: boolean, argument: number): number {
+  const { mem, thread } = t;
+  const at = tty + Tty.lockedSettings;
+  if (!change) {
+    copyOut(t, argument, mem.u8.slice(at, at + TERMIOS1_BYTES));
+    return 0;
+  }
+  if (!privileged(t)) return -EPERM;
+  const locks = new Uint8Array(TERMIOS1_BYTES);
+  copyIn(t, argument, locks);
+  withMutex(mem, tty + Tty.lock, thread, () => mem.u8.set(locks, at));
+  return 0;
 }
 
 type ReadSettings = (t: ThreadContext, argument: number, settings: Uint8Array) => void;

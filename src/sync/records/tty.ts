@@ -51,6 +51,8 @@ export const Tty = record({
 
   /** struct termios2. */
   termios: array(u8, TERMIOS_BYTES),
+  /** Which bits of it are locked (TIOCSLCKTRMIOS), as a struct termios2. */
+  lockedSettings: array(u8, TERMIOS_BYTES),
   /** struct winsize. */
   window: array(u8, 8),
 

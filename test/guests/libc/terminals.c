@@ -162,6 +162,29 @@ static void defaults(void) {
   EXPECT(errno, ENOTTY);
 }
 
+/* Settings that are locked stay. */
+static void locks(void) {
+  struct termios locked;
+  memset(&locked, 0, sizeof locked);
+  EXPECT(ioctl(slave, TIOCGLCKTRMIOS, &locked), 0);
+  EXPECT(locked.c_lflag, 0);
+  locked.c_lflag = ECHO;
+  locked.c_cc[VINTR] = 1;
+  if (ioctl(slave, TIOCSLCKTRMIOS, &locked) == 0) {
+    struct termios t = cooked;
+    t.c_lflag &= ~(ECHO | ICANON);
+    t.c_cc[VINTR] = t.c_cc[VQUIT] = 9;
+    EXPECT(tcsetattr(slave, TCSANOW, &t), 0);
+    EXPECT(tcgetattr(slave, &t), 0);
+    EXPECT(t.c_lflag & (ECHO | ICANON), ECHO);
+    EXPECT(t.c_cc[VINTR], 3);
+    EXPECT(t.c_cc[VQUIT], 9);
+    memset(&locked, 0, sizeof locked);
+    EXPECT(ioctl(slave, TIOCSLCKTRMIOS, &locked), 0);
+  }
+  set(cooked);
+}
+
 static void lines(void) {
   type("hello\r");
   SEES(master, "hello\\r\\n");
@@ -584,6 +607,7 @@ int main(void) {
   open_pair();
   names();
   defaults();
+  locks();
   windows();
   lines();
   editing();
