@@ -27,6 +27,7 @@ const programs: [string, string][] = [
   ['files', 'files.c'],
   ['shm', 'shm.c'],
   ['ipc', 'ipc.c'],
+  ['queues', 'queues.c'],
   ['limits', 'limits.c'],
   ['identity', 'identity.c'],
   ['smaps', 'smaps.c'],

@@ -7,7 +7,7 @@ import { getLimit, RLIMIT_NOFILE } from '../guestRecords.js';
 import type { ThreadContext } from '../threadContext.js';
 import { anyLocks, dropLocks } from './fileLocks.js';
 import { acquireFile, installFile, takeDescriptor } from './filesTable.js';
-import { isPathOnly, releaseOpenFile } from './openFile.js';
+import { isPathOnly, operationsOf, releaseOpenFile } from './openFile.js';
 import { O_CLOEXEC } from './openFlags.js';
 import { PATH_MAX } from './pathResolution.js';
 
@@ -74,6 +74,7 @@ export function closeDescriptor(t: ThreadContext, fd: number): void {
 /** What follows when a descriptor no longer names `file`: POSIX locks go, and the reference. */
 export function finishClose(t: ThreadContext, file: number): void {
   const { mem, thread } = t;
+  operationsOf(mem, file).flush?.(t, file);
   if (anyLocks(mem, thread)) dropLocks(mem, t.files, thread, identityOf(mem, file));
   releaseOpenFile(mem, file, thread);
 }

@@ -8,6 +8,7 @@ import './memoryFile.js';
 import './pathFile.js';
 import './pidFd.js';
 import './pipe.js';
+import './posixQueue.js';
 import './regularFile.js';
 import './signalFd.js';
 import '../sockets/socketFile.js';

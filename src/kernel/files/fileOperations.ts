@@ -41,6 +41,8 @@ export interface FileOperations {
   interest?(t: ThreadContext, file: number): void;
   /** Bytes that can be read without waiting (FIONREAD). */
   available?(mem: SharedMemory, file: number): number;
+  /** A descriptor of the caller's has been closed (Linux: flush). */
+  flush?(t: ThreadContext, file: number): void;
   /** The last reference is gone: frees what the kind owns. Also runs on the main thread; `owner` is the lock token. */
   release?(mem: SharedMemory, file: number, owner: number): void;
 }

@@ -8,6 +8,7 @@ import { namespaceCalls } from './namespaceCalls.js';
 import { pathCalls } from './pathCalls.js';
 import { pidFdCalls } from './pidFdCalls.js';
 import { pollCalls } from './pollCalls.js';
+import { posixQueueCalls } from './posixQueueCalls.js';
 import { processCalls } from './processCalls.js';
 import { processMemoryCalls } from './processMemoryCalls.js';
 import { readWriteCalls } from './readWriteCalls.js';
@@ -33,6 +34,7 @@ const topics: readonly SyscallTable[] = [
   pathCalls,
   pidFdCalls,
   pollCalls,
+  posixQueueCalls,
   processCalls,
   readWriteCalls,
   schedulingCalls,

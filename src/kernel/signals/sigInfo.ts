@@ -50,6 +50,13 @@ export function timerInfo(signal: number, id: number, value: bigint): SigInfo {
   return info;
 }
 
+/** A signal with a value: of a message queue, whose last sender is told. */
+export function queuedInfo(signal: number, code: number, pid: number, uid: number, value: bigint): SigInfo {
+  const info = sentInfo(signal, code, pid, uid);
+  view(info).setBigUint64(SI_VALUE, value, true);
+  return info;
+}
+
 /** SIGCHLD about child `pid`: `status` is its exit code or a signal, times are ticks of 10 ms. */
 export function childInfo(
   signal: number,

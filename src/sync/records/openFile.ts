@@ -70,6 +70,10 @@ export const FILE_PROCESS = 15;
 
 /** A kqueue of FreeBSD's (object: Kqueue). */
 export const FILE_KQUEUE = 16;
+/** A POSIX message queue (object: PosixQueue). */
+export const FILE_MESSAGES = 17;
+/** inotify (object: Inotify). */
+export const FILE_INOTIFY = 18;
 /** A terminal (object: Tty, detail: its hang-ups at open). */
 export const FILE_TERMINAL = 20;
 /** The other end of a pseudo-terminal (object: Tty). */
