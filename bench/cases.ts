@@ -9,6 +9,8 @@ export interface Case {
   readonly measure: 'process' | 'inside';
   /** Operations in the measured part, where a rate says more than a time. */
   readonly operations?: number;
+  /** In qemu the program needs qemu's path as its last argument, to execute programs with it. */
+  readonly qemuNamesItself?: boolean;
 }
 
 /** What `--parts` chooses from, in the order of the report. */
@@ -17,6 +19,7 @@ export const PARTS = {
   float: 'Programs that compute with floating-point numbers (whole process)',
   real: 'Real programs (whole process)',
   kernel: 'The kernel',
+  processes: 'Processes',
   mappings: 'Among many mappings',
   threads: 'Two threads',
 } as const;
@@ -28,6 +31,17 @@ const program = (part: Part, name: string, source: string, ...args: string[]): C
   source,
   args,
   measure: 'process',
+});
+
+/** Processes (bench/guests/processes.c). qemu-user starts a program of another kind only by its own path (`execve`). */
+const processes = (name: string, kind: string, operations: number): Case => ({
+  name,
+  part: 'processes',
+  source: 'processes',
+  args: [kind, String(operations)],
+  measure: 'inside',
+  operations,
+  qemuNamesItself: kind === 'exec' || kind === 'vforkexec' || kind === 'spawn',
 });
 
 const rate = (name: string, kind: string, operations: number, threads = 1, part: Part = 'kernel'): Case => ({
@@ -69,6 +83,14 @@ export const compiledCases: readonly Case[] = [
   rate('mprotect toggle', 'protect', 100_000),
   rate('page fault', 'fault', 100_000),
   rate('contended mutex, 2 threads', 'mutex', 200_000, 2),
+  processes('fork, wait', 'fork', 2000),
+  processes('vfork, wait', 'vfork', 2000),
+  processes('fork, exec of hello, wait', 'exec', 1000),
+  processes('vfork, exec of hello, wait', 'vforkexec', 1000),
+  processes('posix_spawn of hello, wait', 'spawn', 1000),
+  processes('futex, two processes', 'futex', 20_000),
+  processes('pipe, two processes', 'pipe', 20_000),
+  processes('socket pair, two processes', 'socket', 20_000),
   // Mapping and unmapping 64 KiB, where the kernel likes and at random addresses.
   ...['find', 'fixed'].flatMap((kind) =>
     [10, 100, 1000, 10_000, 65_000].map((count) =>

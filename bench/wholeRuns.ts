@@ -57,15 +57,22 @@ export function compiled(measured: Case, native: boolean): ReadyCase {
   };
 }
 
-function start(runner: Runner, { options, program, args }: Invocation, settings: RunSettings): Promise<Run> {
+function start(
+  measured: Case,
+  runner: Runner,
+  { options, program, args }: Invocation,
+  settings: RunSettings,
+): Promise<Run> {
   switch (runner.kind) {
     case 'guesthouse': {
       const command = join(repository, 'bin/guesthouse.js');
       const all = [command, 'run', ...commonOptions, ...runner.options, ...options, program, ...args];
       return runProgram(runner.command, all, settings);
     }
-    case 'qemu':
-      return runProgram(runner.command, [...options, program, ...args], settings);
+    case 'qemu': {
+      const more = measured.qemuNamesItself === true ? [runner.command] : [];
+      return runProgram(runner.command, [...options, program, ...args, ...more], settings);
+    }
     case 'native':
       return runProgram(program, [...options, ...args], settings);
   }
@@ -92,7 +99,7 @@ export async function measure(ready: ReadyCase, runners: readonly Runner[], time
       const invocation = ready.invocations[runner.kind];
       if (invocation === undefined) continue;
       const before = childrenCpu();
-      const run = await start(runner, invocation, ready.settings);
+      const run = await start(ready.case, runner, invocation, ready.settings);
       const after = childrenCpu();
       (all[runner.id] ??= []).push(seconds(ready.case, run));
       if (before !== undefined && after !== undefined) (cpu[runner.id] ??= []).push(after - before);

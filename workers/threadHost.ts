@@ -5,12 +5,12 @@ import { setStreamDoorbell } from '../src/kernel/files/streamRequests.js';
 import type { HostControl, HostTask } from '../src/machine/hostControl.js';
 import { regionObservers } from '../src/observe/regionObservers.js';
 import { ringDoorbell } from '../src/sync/doorbell.js';
-import { nextThread } from '../src/sync/hosts.js';
+import { becomeHost, nextThread } from '../src/sync/hosts.js';
 import { SharedMemory } from '../src/sync/sharedMemory.js';
 
 /**
  * A thread host: one long-lived task of the machine's Piscina pool. It parks in shared memory, runs each guest thread
- * handed to it to its end, and leaves when the machine closes. While it is in here its event loop does not turn; the
+ * handed to it until that ends or waits without a host, and leaves when the machine closes. While it is in here its event loop does not turn; the
  * control port speaks before the first thread and after the last.
  */
 export default async function threadHost(task: HostTask): Promise<void> {
@@ -19,17 +19,19 @@ export default async function threadHost(task: HostTask): Promise<void> {
   const control = wrap<HostControl>(task.control as unknown as Endpoint);
   const ring = (): void => ringDoorbell(mem, () => task.doorbell.postMessage(1));
   setStreamDoorbell(ring);
+  becomeHost(task.host);
   const runner = createThreadRunner({
     mem,
     engine: createEngine(mem, task.interpreter, ring, task.host, regionObservers(mem)),
     ring,
+    movable: true,
   });
   // The answer is read when the host leaves: waiting for it here would delay the first thread by the main thread's work.
   const greeted = control.hostStarted(task.index, performance.now() - started);
   let thread = nextThread(mem, task.host, false);
   while (thread !== 0) {
-    runner.run(thread);
-    thread = nextThread(mem, task.host, true);
+    const ended = runner.run(thread);
+    thread = nextThread(mem, task.host, ended);
   }
   runner.close();
   await greeted;

@@ -77,14 +77,17 @@ function hostCpu(tid: number): number {
 /** CPU time of a thread, milliseconds. Callable from any worker and the main thread. */
 export function threadCpu(mem: SharedMemory, thread: number): number {
   const base = mem.f64[(thread + Thread.cpuBase) >>> 3];
-  // No worker has begun with it yet.
-  if (base === 0) return 0;
-  return Math.max(0, hostCpu(mem.getU32(thread + Thread.hostTid)) - base);
+  const spent = mem.f64[(thread + Thread.cpuSpent) >>> 3];
+  // No worker has it.
+  if (base === 0) return spent;
+  return spent + Math.max(0, hostCpu(mem.getU32(thread + Thread.hostTid)) - base);
 }
 
 /** CPU time of the calling thread, milliseconds. */
 export function ownCpu(t: ThreadContext): number {
-  return Math.max(0, workerCpuNow() - t.mem.f64[(t.thread + Thread.cpuBase) >>> 3]);
+  const { mem, thread } = t;
+  const spent = mem.f64[(thread + Thread.cpuSpent) >>> 3];
+  return spent + Math.max(0, workerCpuNow() - mem.f64[(thread + Thread.cpuBase) >>> 3]);
 }
 
 /** CPU time of a guest, its ended threads included, milliseconds. The caller holds Guest.threadsLock. */
@@ -105,10 +108,14 @@ export function beginCpuTime(t: ThreadContext, hostTid: number): void {
   t.mem.f64[(t.thread + Thread.cpuBase) >>> 3] = usedBefore;
 }
 
-/** CPU time of the calling thread, which ends, milliseconds. */
+/** CPU time of the calling thread, which ends or leaves its host, milliseconds. */
 export function endCpuTime(t: ThreadContext): number {
+  const { mem, thread } = t;
   const now = workerCpuNow();
-  const used = now - t.mem.f64[(t.thread + Thread.cpuBase) >>> 3];
+  const used = now - mem.f64[(thread + Thread.cpuBase) >>> 3];
   usedBefore = now;
-  return Math.max(0, used);
+  const spent = mem.f64[(thread + Thread.cpuSpent) >>> 3] + Math.max(0, used);
+  mem.f64[(thread + Thread.cpuSpent) >>> 3] = spent;
+  mem.f64[(thread + Thread.cpuBase) >>> 3] = 0;
+  return spent;
 }

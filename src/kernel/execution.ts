@@ -12,6 +12,8 @@ import { fetchFault, flushCode } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
 import { forgetKeptFiles } from '../memory/keptFiles.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
+import { prepareToLeave } from '../sync/hosts.js';
+import { parkWithoutHost } from '../sync/park.js';
 import { Guest } from '../sync/records/guest.js';
 import {
   ATTENTION_EXIT,
@@ -26,22 +28,25 @@ import {
   EXIT_MISALIGNED_ATOMIC,
   EXIT_READ_FAULT,
   EXIT_WRITE_FAULT,
+  START_CALL,
   START_EXEC,
+  START_RUN,
+  START_VFORK,
   Thread,
 } from '../sync/records/thread.js';
 import { enterGuest, leaveGuest } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { beginCpuTime, closeClock, hostThreadId } from './clock.js';
+import { beginCpuTime, closeClock, endCpuTime, hostThreadId } from './clock.js';
 import type { Engine } from './engine.js';
 import { startProgram } from './exec.js';
 import { endThread, setGuestText } from './exit.js';
-import { storeChildTid } from './fork.js';
+import { awaitVforkChild, storeChildTid } from './fork.js';
 import { freebsdSystemCall } from './freebsd/systemCall.js';
 import { linuxSystemCall } from './linux/systemCall.js';
 import { deliverSignals, forceSignal } from './signals/deliverSignals.js';
 import { faultInfo } from './signals/sigInfo.js';
 import { BUS_ADRALN, ILL_ILLOPC, SIGBUS, SIGILL, SIGTRAP, TRAP_BRKPT } from './signals/signalNumbers.js';
-import { ThreadContext } from './threadContext.js';
+import { LEAVE_VFORK, STAYS, ThreadContext } from './threadContext.js';
 
 /** What a worker gives the kernel. */
 export interface RunnerEnvironment {
@@ -49,15 +54,17 @@ export interface RunnerEnvironment {
   readonly engine: Engine;
   /** Rings the coordinator's doorbell. */
   ring(): void;
+  /** Threads may leave this worker for another one while they wait. */
+  readonly movable?: boolean;
 }
 
 /** Runs guest threads, one at a time, in the worker that made it. */
 export interface ThreadRunner {
   /**
-   * Runs the thread to its end; its record is the pool's again when this returns. What it throws is a bug of
-   * Guesthouse, and leaves the machine in an undefined state.
+   * Runs the thread until it ends (true), or leaves its host to wait without one (false). Either way its record is not this
+   * worker's any more. What it throws is a bug of Guesthouse, and leaves the machine in an undefined state.
    */
-  run(thread: number): void;
+  run(thread: number): boolean;
   /** The context of the thread being run, for diagnostics. */
   readonly context: ThreadContext;
   /** Gives back what the worker holds of the host; it runs no thread any more. */
@@ -66,7 +73,7 @@ export interface ThreadRunner {
 
 /** Makes the runner of a worker. */
 export function createThreadRunner(env: RunnerEnvironment): ThreadRunner {
-  const context = new ThreadContext(env.mem, () => env.ring());
+  const context = new ThreadContext(env.mem, () => env.ring(), env.movable);
   const hostTid = hostThreadId();
   return {
     context,
@@ -74,26 +81,55 @@ export function createThreadRunner(env: RunnerEnvironment): ThreadRunner {
       context.bind(thread);
       beginCpuTime(context, hostTid);
       storeChildTid(context);
-      if (env.mem.getU32(thread + Thread.start) !== START_EXEC || startProgram(context)) {
-        runThread(context, env.engine);
+      if (!begin(context) || runThread(context, env.engine)) {
+        endThread(context);
+        return true;
       }
-      endThread(context);
+      leaveHost(context);
+      return false;
     },
     close: closeClock,
   };
 }
 
+/** What Thread.start says; false: the thread must end. */
+function begin(t: ThreadContext): boolean {
+  const { mem, thread } = t;
+  const start = mem.getU32(thread + Thread.start);
+  if (start === START_EXEC) return startProgram(t);
+  mem.setU32(thread + Thread.start, START_RUN);
+  if (start === START_VFORK) awaitVforkChild(t);
+  else if (start === START_CALL) {
+    t.resumed = true;
+    linuxSystemCall(t);
+    t.resumed = false;
+  }
+  return true;
+}
+
+/** The thread waits without a host from here on. Its record is not this worker's any more. */
+function leaveHost(t: ThreadContext): void {
+  const { mem, thread, leaving, leaveTicket } = t;
+  t.registersReplaced = false;
+  mem.setU32(thread + Thread.start, leaving === LEAVE_VFORK ? START_VFORK : START_CALL);
+  endCpuTime(t);
+  prepareToLeave();
+  parkWithoutHost(mem, thread, leaveTicket);
+}
+
 const NEEDS_KERNEL = ATTENTION_SIGNAL | ATTENTION_EXIT;
 
-/** The loop of a guest thread: guest code until it needs the kernel, and back. Returns when the thread must end. */
-export function runThread(t: ThreadContext, engine: Engine): void {
+/**
+ * The loop of a guest thread: guest code until it needs the kernel, and back. Returns true when the thread must end, false
+ * when it is to leave its host (ThreadContext.leaving).
+ */
+export function runThread(t: ThreadContext, engine: Engine): boolean {
   const { mem, thread } = t;
   const attention = (thread + Thread.attention) >>> 2;
-  t.restart = 0;
-  t.registersReplaced = false;
   for (;;) {
+    if (t.leaving !== STAYS) return false;
     if ((Atomics.load(mem.i32, attention) & NEEDS_KERNEL) !== 0 || t.restart !== 0) {
-      if (!deliverSignals(t)) return;
+      if (!deliverSignals(t)) return true;
     }
     enterGuest(mem, thread);
     const reason = engine.run(thread);
@@ -104,13 +140,13 @@ export function runThread(t: ThreadContext, engine: Engine): void {
         else linuxSystemCall(t);
         break;
       case EXIT_READ_FAULT:
-        if (!pageFault(t, ACCESS_READ)) return;
+        if (!pageFault(t, ACCESS_READ)) return true;
         break;
       case EXIT_WRITE_FAULT:
-        if (!pageFault(t, ACCESS_WRITE)) return;
+        if (!pageFault(t, ACCESS_WRITE)) return true;
         break;
       case EXIT_FETCH:
-        if (!pageFault(t, ACCESS_FETCH)) return;
+        if (!pageFault(t, ACCESS_FETCH)) return true;
         break;
       case EXIT_ATTENTION:
         Atomics.and(mem.i32, attention, ~ATTENTION_TIER);
@@ -119,13 +155,13 @@ export function runThread(t: ThreadContext, engine: Engine): void {
         flushCode(t);
         break;
       case EXIT_ILLEGAL:
-        if (!trap(t, SIGILL, ILL_ILLOPC, pcOf(t))) return;
+        if (!trap(t, SIGILL, ILL_ILLOPC, pcOf(t))) return true;
         break;
       case EXIT_EBREAK:
-        if (!trap(t, SIGTRAP, TRAP_BRKPT, pcOf(t))) return;
+        if (!trap(t, SIGTRAP, TRAP_BRKPT, pcOf(t))) return true;
         break;
       case EXIT_MISALIGNED_ATOMIC:
-        if (!trap(t, SIGBUS, BUS_ADRALN, exitAddressOf(t))) return;
+        if (!trap(t, SIGBUS, BUS_ADRALN, exitAddressOf(t))) return true;
         break;
       default:
         throw new Error(`the engine returned with the unknown reason ${reason}`);

@@ -6,6 +6,7 @@ import { reportMapAtExit } from '../observe/mapReport.js';
 import { mmLockWaits, mmResidentPeak } from '../observe/statistics.js';
 import { uncountThread } from '../sync/guestTree.js';
 import { allocateBlock } from '../sync/heap.js';
+import { prepareToLeave } from '../sync/hosts.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { unpark } from '../sync/park.js';
 import { GUEST_EXITING, GUEST_RUNNING, Guest } from '../sync/records/guest.js';
@@ -102,6 +103,7 @@ export function setGuestText(
  */
 export function endThread(t: ThreadContext): void {
   const { mem, thread, guest, mm } = t;
+  prepareToLeave();
   leaveAddressSpace(t);
 
   // No thread comes after the last one that ends.

@@ -35,7 +35,7 @@ import { O_CLOEXEC } from './files/openFlags.js';
 import { createPidFdLocked } from './files/pidFd.js';
 import { copyGuestRecord, freeGuestBlocks, joinGuest } from './guestRecords.js';
 import { fatalSignalPending } from './signals/pendingSignals.js';
-import type { ThreadContext } from './threadContext.js';
+import { LEAVE_VFORK, type ThreadContext } from './threadContext.js';
 import {
   allocateThread,
   allocateTid,
@@ -84,7 +84,7 @@ export function cloneProcess(t: ThreadContext, args: CloneArguments): number {
   mem.setU32(guest + Guest.exitSignal, siblings ? mem.getU32(t.guest + Guest.exitSignal) : args.exitSignal);
   inheritCpuLimit(t, guest);
   joinFamily(mem, guest, t.guest, siblings, thread);
-  startThread(mem, child, thread, t.ring);
+  startThread(mem, child, thread, t.ring, vfork && t.mayLeave);
   if (vfork) awaitVforkChild(t);
   return pid;
 }
@@ -169,14 +169,22 @@ function copyAltStack(t: ThreadContext, child: number, flags: number): void {
   );
 }
 
-/** vfork: the parent goes on when the child has let go of the address space; only its own death ends the wait sooner. */
-function awaitVforkChild(t: ThreadContext): void {
+/**
+ * vfork: the parent goes on when the child has let go of the address space; only its own death ends the wait sooner. Its host is
+ * the child's meanwhile, where that can be (START_VFORK).
+ */
+export function awaitVforkChild(t: ThreadContext): void {
   const { mem, thread } = t;
   for (;;) {
     const ticket = parkTicket(mem, thread);
     if (mem.atomicLoad(thread + Thread.vforkChild) === 0) return;
     if ((mem.atomicLoad(thread + Thread.attention) & ATTENTION_EXIT) !== 0 || fatalSignalPending(t)) {
       mem.atomicStore(thread + Thread.vforkChild, 0);
+      return;
+    }
+    if (t.mayLeave) {
+      t.leaving = LEAVE_VFORK;
+      t.leaveTicket = ticket;
       return;
     }
     park(mem, thread, ticket);

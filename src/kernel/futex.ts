@@ -1,4 +1,5 @@
 import { atomicUpdateU32, loadU32 } from '../memory/userAccess.js';
+import { threadsWaiting } from '../sync/hosts.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { park, parkTicket } from '../sync/park.js';
 import { FUTEX_PLAIN, FutexBucket, FutexWaiter } from '../sync/records/futex.js';
@@ -39,9 +40,10 @@ export function futexWait(
 ): number {
   if (bitset === 0) return -EINVAL;
   const { mem, thread } = t;
+  const waiter = mem.getU32(thread + Thread.futexWaiter);
+  if (t.takeResumed()) return awaitWake(t, waiter, parkTicket(mem, thread), deadline);
   const key = keyOf(t, va, shared, firstKey);
   const { bucket } = key;
-  const waiter = mem.getU32(thread + Thread.futexWaiter);
   const lock = bucket + FutexBucket.lock;
 
   // Counted before the word is read: a waker that changed the word before that, and then sees no waiter, is right.
@@ -63,9 +65,17 @@ export function futexWait(
     if (!queued) mem.atomicAdd(bucket + FutexBucket.waiters, -1);
   }
 
-  for (;;) {
+  return awaitWake(t, waiter, ticket, deadline);
+}
+
+/** Waits until the thread's waiter has been taken off its queue, since `ticket`; the result of futexWait. */
+function awaitWake(t: ThreadContext, waiter: number, since: number, deadline: number): number {
+  const { mem, thread } = t;
+  for (let ticket = since; ; ) {
     if (mem.atomicLoad(waiter + FutexWaiter.bucket) === 0) return 0;
     if (t.signalPending()) return withdraw(mem, waiter, thread) ? -ERESTARTSYS : 0;
+    // Perhaps it waits for a thread that waits for a host.
+    if (deadline === Infinity && t.mayLeave && threadsWaiting(mem)) throw t.leave(ticket);
     if (!park(mem, thread, ticket, deadline, true)) return withdraw(mem, waiter, thread) ? -ETIMEDOUT : 0;
     ticket = parkTicket(mem, thread);
   }

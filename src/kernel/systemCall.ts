@@ -4,7 +4,7 @@ import { traceCall, traceResult, traceUnknown } from '../observe/strace.js';
 import { Thread } from '../sync/records/thread.js';
 import { ENOSYS } from './errno.js';
 import type { SyscallEntry } from './linux/syscall.js';
-import type { ThreadContext } from './threadContext.js';
+import { LEAVE_CALL, type ThreadContext } from './threadContext.js';
 import { errnoOf } from './thrownErrno.js';
 
 /**
@@ -43,12 +43,26 @@ export function makeSystemCall(
   try {
     result = entry.handler(t, a0, a1, a2, a3, a4, a5);
   } catch (error) {
+    if (t.leaving === LEAVE_CALL) {
+      takeBack(t);
+      return 0;
+    }
     result = -errnoOf(error);
   }
   if (strace) traceResult(t, entry, traced, result);
   if (logged) logPageCall(t, entry, traced, result);
   if (t.options.mapReport?.call === entry.name) reportMapAfterCall(t, entry, result);
   return result;
+}
+
+/** The thread is at its system call again. */
+function takeBack(t: ThreadContext): void {
+  const { u32 } = t.mem;
+  const pc = (t.thread + Thread.pc) >>> 2;
+  if (u32[pc] < 4) u32[pc + 1]--;
+  u32[pc] -= 4;
+  u32[(t.thread + Thread.syscallCount) >>> 2]--;
+  t.registersReplaced = true;
 }
 
 /**

@@ -3,6 +3,19 @@ import { ATTENTION_EXIT, ATTENTION_SIGNAL, Thread } from '../sync/records/thread
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { defaultGuestOptions, type GuestOptions, readGuestOptions } from './guestOptions.js';
 
+/** ThreadContext.leaving: the thread stays with its host. */
+export const STAYS = 0;
+/** It waits in a system call, which is made again. */
+export const LEAVE_CALL = 1;
+/** It waits for its child to give the address space back; the system call is done. */
+export const LEAVE_VFORK = 2;
+
+/** Thrown through a system call that is left with the host. */
+class LeavesHost {
+  readonly name = 'LeavesHost';
+}
+const LEAVES_HOST = new LeavesHost();
+
 /**
  * The thread a worker runs: the kernel's view of "current". One object a worker, bound anew to each thread handed to it.
  * It is what memory/ calls a Caller. The thread's address is also its token as the owner of mutexes.
@@ -35,6 +48,11 @@ export class ThreadContext {
   restart = 0;
   /** The frame of a handler or rt_sigreturn has just replaced the registers: the result must not be stored. */
   registersReplaced = false;
+  /** LEAVE_*: the thread gives its host away, waiting since `leaveTicket` (park.ts). */
+  leaving = STAYS;
+  leaveTicket = 0;
+  /** The system call being made is one in which the thread had left its host: it goes on waiting. Taken by the call. */
+  resumed = false;
   /** The number of this system call was reported as unknown; one report a number and guest. */
   readonly reportedUnknown = new Set<number>();
 
@@ -42,11 +60,17 @@ export class ThreadContext {
   constructor(
     readonly mem: SharedMemory,
     readonly ring: () => void,
+    /** Threads may leave the worker that runs them. */
+    private readonly movable = false,
   ) {}
 
   /** Makes `thread` the current thread. */
   bind(thread: number): void {
     this.thread = thread;
+    this.restart = 0;
+    this.registersReplaced = false;
+    this.leaving = STAYS;
+    this.resumed = false;
     this.reload();
     const pid = this.mem.getU32(this.guest + Guest.pid);
     if (this.optionsOf !== this.guest || this.optionsPid !== pid) {
@@ -67,6 +91,29 @@ export class ThreadContext {
     this.sighand = mem.getU32(thread + Thread.sighand);
     this.signals = mem.getU32(thread + Thread.signals);
     this.freebsd = mem.getU32(this.guest + Guest.flavour) === FLAVOUR_FREEBSD;
+  }
+
+  /** Whether the thread may give its host away while it waits. Not where its calls are reported, which would be made twice. */
+  get mayLeave(): boolean {
+    const { options } = this;
+    return this.movable && !this.freebsd && !options.strace && options.mapReport === undefined;
+  }
+
+  /**
+   * The thread, which waits since `ticket`, is to leave its host: what this returns is to be thrown. The call is made again when
+   * the thread has been unparked, with `resumed` set; nothing that it has done may be done twice.
+   */
+  leave(ticket: number): LeavesHost {
+    this.leaving = LEAVE_CALL;
+    this.leaveTicket = ticket;
+    return LEAVES_HOST;
+  }
+
+  /** Whether the call being made goes on waiting; says so once. */
+  takeResumed(): boolean {
+    const { resumed } = this;
+    this.resumed = false;
+    return resumed;
   }
 
   /** A signal that the thread does not block is pending, or the thread must exit: blocking calls end. */

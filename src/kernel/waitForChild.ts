@@ -2,6 +2,7 @@ import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { park, parkTicket } from '../sync/park.js';
 import { GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
+import { Thread } from '../sync/records/thread.js';
 import { joinQueue, leaveQueue } from '../sync/waitQueue.js';
 import { ECHILD, ERESTARTSYS, SyscallError } from './errno.js';
 import { aboutChild, endOf, reapChildLocked, visitChildrenLocked } from './family.js';
@@ -51,7 +52,9 @@ export function waitForChild(
   options: number,
 ): ChildReport | undefined {
   const { mem, thread, guest } = t;
-  let node = 0;
+  // The place in the queue of a thread that left its host here.
+  let node = t.takeResumed() ? mem.getU32(thread + Thread.waitNode) : 0;
+  mem.setU32(thread + Thread.waitNode, 0);
   try {
     for (;;) {
       const ticket = parkTicket(mem, thread);
@@ -63,7 +66,13 @@ export function waitForChild(
         node = joinQueue(mem, guest + Guest.childEvents, thread);
         continue;
       }
-      park(mem, thread, ticket);
+      // A descriptor of the process may be closed until the call is made again.
+      if (t.mayLeave && selector.kind !== 'process') {
+        mem.setU32(thread + Thread.waitNode, node);
+        node = 0;
+        throw t.leave(ticket);
+      }
+      park(mem, thread, ticket, Infinity, true);
     }
   } finally {
     if (node !== 0) leaveQueue(mem, node);

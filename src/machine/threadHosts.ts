@@ -1,8 +1,7 @@
 import { MessageChannel, type MessagePort, type Transferable, Worker } from 'node:worker_threads';
 import { type Endpoint, expose } from 'comlink';
-import { closeHosts, forgetHost, initHosts, registerHost, stillWanted } from '../sync/hosts.js';
+import { closeHosts, forgetHost, initHosts, registerHost, stillWanted, threadOfHost } from '../sync/hosts.js';
 import { COORDINATOR } from '../sync/mutex.js';
-import { Host } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endTranslation, wakeTranslator } from '../sync/translationQueue.js';
 import type { HostControl, HostTask, TranslatorTask } from './hostControl.js';
@@ -157,12 +156,9 @@ export class ThreadHosts {
       };
       await this.pool.run(task, { transferList: [control.port2, doorbell.port2] as Transferable[] as never });
     } catch (error) {
-      const thread = mem.atomicLoad(record + Host.thread);
-      this.add(forgetHost(mem, COORDINATOR, thread > 0 || thread < -1));
-      this.events.onFailure(
-        error instanceof Error ? error : new Error(String(error)),
-        thread === -1 ? 0 : thread >>> 0,
-      );
+      const thread = threadOfHost(mem, record);
+      this.add(forgetHost(mem, COORDINATOR, thread !== 0));
+      this.events.onFailure(error instanceof Error ? error : new Error(String(error)), thread);
     } finally {
       for (const port of ports) {
         port.close();

@@ -1,4 +1,4 @@
-import { Host } from '../sync/records/machine.js';
+import { threadOfHost } from '../sync/hosts.js';
 import { MODE_GUEST, Thread, TIER_COMPILING, TIER_TRANSLATED, TIER_WAITING } from '../sync/records/thread.js';
 import {
   SIDE_EXIT_ELSEWHERE,
@@ -85,9 +85,8 @@ export class ActivitySampler {
     const since = now - this.last;
     this.last = now;
     for (const host of this.hosts()) {
-      const thread = mem.atomicLoad(host + Host.thread);
-      // 0 and −1: idle, and leaving.
-      if (thread !== 0 && thread !== -1) this.spent[doing(mem, thread >>> 0)] += since;
+      const thread = threadOfHost(mem, host);
+      if (thread !== 0) this.spent[doing(mem, thread)] += since;
     }
   }
 

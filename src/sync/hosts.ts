@@ -9,8 +9,13 @@ import type { SharedMemory } from './sharedMemory.js';
  * Handing guest threads to thread hosts (workers), from worker to worker and without the main thread.
  *
  * Whoever creates a thread first reserves a host for it (`reserveHost`, the moment at which a machine full of threads
- * says EAGAIN), then starts it (`startThread`): a parked host takes it at once, or it waits in a queue that the next
- * free host empties. A host lives in `nextThread`, which parks it until there is a thread to run.
+ * says EAGAIN), then starts it (`startThread`): it goes into a queue, from which the next free host takes it, and a parked host
+ * is told to look there. A host lives in `nextThread`, which parks it until there is a thread to run.
+ *
+ * To wake a parked host takes 20 to 50 µs, and where processors are busy it takes one from somebody else. A parent that waits for its child before that gives its own host away
+ * (`parkWithoutHost` in park.ts), which finds the child in the queue; when the child ends, its host goes on with the parent. So a
+ * thread may run on one host after another, and neither of the two waits for a worker to wake up. Where that has happened the last
+ * times, no host is told of the next thread, provided that one looks into the queue by itself in a moment.
  *
  * More hosts than needed are kept: whenever hosts run short of threads plus spares, the coordinator is asked for more.
  * Machine.hostsLock guards everything here and is a leaf.
@@ -18,8 +23,51 @@ import type { SharedMemory } from './sharedMemory.js';
 
 /** The most hosts kept parked ahead of need. */
 const MOST_SPARES = 4;
-/** What Host.thread holds when the host is to leave. */
+/** What Host.thread holds when the host is to leave, and when it is to look into the queue. */
 const LEAVE = -1;
+const LOOK = -2;
+
+/** This worker as a host: its record and lock token. The main thread is none. */
+let self = COORDINATOR;
+/** The host is about to take its next thread: it goes on with what it resumes from now on. */
+let leaving = false;
+/** The thread that this host has put into the queue last and not taken itself. */
+let queued = 0;
+/** How many threads this host has put into the queue and then taken itself, one after another. */
+let ownTaken = 0;
+/** So many of them make it likely that the next one is taken so, too. */
+const LIKELY = 3;
+/** A host that has become idle looks into the queue so often by itself, at such intervals (milliseconds). */
+const WATCHES = 50;
+const WATCH_INTERVAL = 2;
+
+/** The thread that this host takes next, before those of the queue; 0: none. */
+let kept = 0;
+
+/** Makes this worker the host of that record. */
+export function becomeHost(host: number): void {
+  self = host;
+  leaving = false;
+  queued = 0;
+  ownTaken = 0;
+  kept = 0;
+}
+
+/** The host is about to be free: a thread that its present one wakes while it ends is taken over without another worker. */
+export function prepareToLeave(): void {
+  leaving = self !== COORDINATOR;
+}
+
+/** The thread that a host runs, or 0. */
+export function threadOfHost(mem: SharedMemory, host: number): number {
+  const thread = mem.atomicLoad(host + Host.thread);
+  return thread === LEAVE || thread === LOOK ? 0 : thread >>> 0;
+}
+
+/** Whether a thread waits for a host at the moment. */
+export function threadsWaiting(mem: SharedMemory): boolean {
+  return mem.atomicLoad(MACHINE + Machine.waitingFirst) !== 0;
+}
 
 /** Sets how many hosts the machine may have; called once by the main thread. `present` are already being started. */
 export function initHosts(mem: SharedMemory, limit: number, present: number): void {
@@ -56,21 +104,23 @@ export function unreserveHost(mem: SharedMemory, owner: number): void {
 
 /**
  * Starts `thread`, for which a host is reserved: the host begins with what Thread.start says. `ring` rings the
- * coordinator's doorbell. Never waits.
+ * coordinator's doorbell. Never waits. `keep`: the caller gives up its own host at once, which runs the thread next.
  */
-export function startThread(mem: SharedMemory, thread: number, owner: number, ring: () => void): void {
+export function startThread(
+  mem: SharedMemory,
+  thread: number,
+  owner: number,
+  ring: () => void,
+  keep = false,
+): void {
   lockMutex(mem, MACHINE + Machine.hostsLock, owner);
-  const host = mem.getU32(MACHINE + Machine.idleHosts);
-  if (host !== 0) {
-    mem.setU32(MACHINE + Machine.idleHosts, mem.getU32(host + Host.nextIdle));
-    mem.setI32(MACHINE + Machine.idleHostCount, mem.getI32(MACHINE + Machine.idleHostCount) - 1);
-    mem.setU32(thread + Thread.host, host);
-  } else {
-    mem.setU32(thread + Thread.nextWaiting, 0);
-    const last = mem.getU32(MACHINE + Machine.waitingLast);
-    if (last !== 0) mem.setU32(last + Thread.nextWaiting, thread);
-    else mem.setU32(MACHINE + Machine.waitingFirst, thread);
-    mem.setU32(MACHINE + Machine.waitingLast, thread);
+  let host = 0;
+  if (keep && kept === 0) kept = thread;
+  else {
+    if (queued !== 0) ownTaken = 0;
+    const tell = ownTaken < LIKELY || mem.getI32(MACHINE + Machine.watchingHosts) === 0;
+    host = enqueueLocked(mem, thread, tell);
+    queued = thread;
   }
   // A guest that has started a second thread will start more; one that has not needs no spares. A start from the main
   // thread is a new guest's first thread.
@@ -81,14 +131,66 @@ export function startThread(mem: SharedMemory, thread: number, owner: number, ri
   }
   const missing = countMissingLocked(mem);
   unlockMutex(mem, MACHINE + Machine.hostsLock, owner);
-  if (host !== 0) {
-    Atomics.store(mem.i32, (host + Host.thread) >>> 2, thread);
-    Atomics.notify(mem.i32, (host + Host.thread) >>> 2, 1);
-  }
+  if (host !== 0) wakeHost(mem, host);
   if (missing > 0) {
     while (!pushRequest(mem, owner, RequestKind.HostsWanted, missing)) ring();
     ring();
   }
+}
+
+/**
+ * Hands a thread that left its host to one again (park.ts). For callers that may hold any lock but the heap's and the ring's.
+ * The thread's promise of a host is still good.
+ */
+export function resumeThread(mem: SharedMemory, thread: number): void {
+  if (leaving && kept === 0) {
+    kept = thread;
+    return;
+  }
+  lockMutex(mem, MACHINE + Machine.hostsLock, self);
+  const host = enqueueLocked(mem, thread, true);
+  unlockMutex(mem, MACHINE + Machine.hostsLock, self);
+  if (host !== 0) wakeHost(mem, host);
+}
+
+/** Puts a thread into the queue; returns a parked host to be told, if one is to be, or 0. */
+function enqueueLocked(mem: SharedMemory, thread: number, tell: boolean): number {
+  mem.setU32(thread + Thread.nextWaiting, 0);
+  const last = mem.getU32(MACHINE + Machine.waitingLast);
+  if (last !== 0) mem.setU32(last + Thread.nextWaiting, thread);
+  else mem.atomicStore(MACHINE + Machine.waitingFirst, thread);
+  mem.setU32(MACHINE + Machine.waitingLast, thread);
+  const host = tell ? mem.getU32(MACHINE + Machine.idleHosts) : 0;
+  if (host !== 0) leaveIdleLocked(mem, host);
+  return host;
+}
+
+/** Takes a host off the list of idle ones; false when it is not there (it has been told to look, or to leave). */
+function leaveIdleLocked(mem: SharedMemory, host: number): boolean {
+  let link = MACHINE + Machine.idleHosts;
+  while (mem.getU32(link) !== host) {
+    if (mem.getU32(link) === 0) return false;
+    link = mem.getU32(link) + Host.nextIdle;
+  }
+  mem.setU32(link, mem.getU32(host + Host.nextIdle));
+  mem.setI32(MACHINE + Machine.idleHostCount, mem.getI32(MACHINE + Machine.idleHostCount) - 1);
+  return true;
+}
+
+/** The first thread of the queue, or 0. */
+function dequeueLocked(mem: SharedMemory): number {
+  const thread = mem.getU32(MACHINE + Machine.waitingFirst);
+  if (thread === 0) return 0;
+  const next = mem.getU32(thread + Thread.nextWaiting);
+  mem.atomicStore(MACHINE + Machine.waitingFirst, next);
+  if (next === 0) mem.setU32(MACHINE + Machine.waitingLast, 0);
+  return thread;
+}
+
+/** Tells a host that is parked no more to look into the queue. */
+function wakeHost(mem: SharedMemory, host: number): void {
+  Atomics.store(mem.i32, (host + Host.thread) >>> 2, LOOK);
+  Atomics.notify(mem.i32, (host + Host.thread) >>> 2, 1);
 }
 
 /**
@@ -115,37 +217,56 @@ function countMissingLocked(mem: SharedMemory): number {
 }
 
 /**
- * Parks a host until a thread is handed to it and returns that thread, or 0 when the host is to end. `finished` says that
- * the host comes back from a thread, whose promise ends with this.
+ * Parks a host until there is a thread for it and returns that thread, or 0 when the host is to end. `finished` says that
+ * the host comes back from a thread that has ended, whose promise ends with this.
  */
 export function nextThread(mem: SharedMemory, host: number, finished: boolean): number {
-  lockMutex(mem, MACHINE + Machine.hostsLock, host);
-  if (finished)
-    mem.setI32(MACHINE + Machine.hostsCommitted, mem.getI32(MACHINE + Machine.hostsCommitted) - 1);
-  const waiting = mem.getU32(MACHINE + Machine.waitingFirst);
-  if (mem.getI32(MACHINE + Machine.closing) !== 0) {
-    unlockMutex(mem, MACHINE + Machine.hostsLock, host);
-    return 0;
-  }
-  if (waiting !== 0) {
-    const next = mem.getU32(waiting + Thread.nextWaiting);
-    mem.setU32(MACHINE + Machine.waitingFirst, next);
-    if (next === 0) mem.setU32(MACHINE + Machine.waitingLast, 0);
-    mem.setU32(waiting + Thread.host, host);
-    Atomics.store(mem.i32, (host + Host.thread) >>> 2, waiting);
-    unlockMutex(mem, MACHINE + Machine.hostsLock, host);
-    return waiting;
-  }
-  Atomics.store(mem.i32, (host + Host.thread) >>> 2, 0);
-  mem.setU32(host + Host.nextIdle, mem.getU32(MACHINE + Machine.idleHosts));
-  mem.setU32(MACHINE + Machine.idleHosts, host);
-  mem.setI32(MACHINE + Machine.idleHostCount, mem.getI32(MACHINE + Machine.idleHostCount) + 1);
-  unlockMutex(mem, MACHINE + Machine.hostsLock, host);
-  const index = (host + Host.thread) >>> 2;
+  leaving = false;
+  let done = finished;
   for (;;) {
-    const thread = Atomics.load(mem.i32, index);
-    if (thread === LEAVE) return 0;
-    if (thread !== 0) return thread >>> 0;
+    lockMutex(mem, MACHINE + Machine.hostsLock, host);
+    if (done) mem.setI32(MACHINE + Machine.hostsCommitted, mem.getI32(MACHINE + Machine.hostsCommitted) - 1);
+    done = false;
+    if (kept === 0 && mem.getI32(MACHINE + Machine.closing) !== 0) {
+      unlockMutex(mem, MACHINE + Machine.hostsLock, host);
+      return 0;
+    }
+    const thread = kept !== 0 ? kept : dequeueLocked(mem);
+    kept = 0;
+    if (thread !== 0 && thread === queued) {
+      queued = 0;
+      ownTaken++;
+    }
+    if (thread !== 0) {
+      mem.setU32(thread + Thread.host, host);
+      Atomics.store(mem.i32, (host + Host.thread) >>> 2, thread);
+      unlockMutex(mem, MACHINE + Machine.hostsLock, host);
+      return thread;
+    }
+    Atomics.store(mem.i32, (host + Host.thread) >>> 2, 0);
+    mem.setU32(host + Host.nextIdle, mem.getU32(MACHINE + Machine.idleHosts));
+    mem.setU32(MACHINE + Machine.idleHosts, host);
+    mem.setI32(MACHINE + Machine.idleHostCount, mem.getI32(MACHINE + Machine.idleHostCount) + 1);
+    mem.setI32(MACHINE + Machine.watchingHosts, mem.getI32(MACHINE + Machine.watchingHosts) + 1);
+    unlockMutex(mem, MACHINE + Machine.hostsLock, host);
+    if (!looksAgain(mem, host)) return 0;
+  }
+}
+
+/** Waits, parked and at first watching the queue, until the host is to look there; false when it is to leave. */
+function looksAgain(mem: SharedMemory, host: number): boolean {
+  const index = (host + Host.thread) >>> 2;
+  for (let watches = 0; watches < WATCHES && !threadsWaiting(mem); watches++)
+    if (Atomics.wait(mem.i32, index, 0, WATCH_INTERVAL) !== 'timed-out') break;
+  lockMutex(mem, MACHINE + Machine.hostsLock, host);
+  mem.setI32(MACHINE + Machine.watchingHosts, mem.getI32(MACHINE + Machine.watchingHosts) - 1);
+  // Whoever relied on this host has put its thread there before.
+  const found = threadsWaiting(mem) && leaveIdleLocked(mem, host);
+  unlockMutex(mem, MACHINE + Machine.hostsLock, host);
+  if (found) return true;
+  for (;;) {
+    const word = Atomics.load(mem.i32, index);
+    if (word !== 0) return word !== LEAVE;
     Atomics.wait(mem.i32, index, 0);
   }
 }

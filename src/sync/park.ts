@@ -1,5 +1,6 @@
+import { resumeThread } from './hosts.js';
 import { MACHINE, Machine } from './records/machine.js';
-import { Thread, TIER_INTERPRETER, TIER_WAITING } from './records/thread.js';
+import { ASLEEP, AWAKE, HOSTLESS, Thread, TIER_INTERPRETER, TIER_WAITING } from './records/thread.js';
 import type { SharedMemory } from './sharedMemory.js';
 
 /**
@@ -36,13 +37,13 @@ export function park(
   if (timeout <= 0) return false;
   if (soon && unparkedSoon(mem, thread, ticket)) return true;
   // Whoever unparks and does not see this has changed the word before, and the wait ends at once.
-  mem.atomicStore(thread + Thread.asleep, 1);
+  mem.atomicStore(thread + Thread.asleep, ASLEEP);
   mem.atomicAdd(MACHINE + Machine.threadsAsleep, 1);
   mem.setU32(thread + Thread.tier, TIER_WAITING);
   const outcome = Atomics.wait(mem.i32, (thread + Thread.parkWord) >>> 2, ticket, timeout);
   mem.setU32(thread + Thread.tier, TIER_INTERPRETER);
   mem.atomicAdd(MACHINE + Machine.threadsAsleep, -1);
-  mem.atomicStore(thread + Thread.asleep, 0);
+  mem.atomicStore(thread + Thread.asleep, AWAKE);
   return outcome !== 'timed-out';
 }
 
@@ -50,7 +51,28 @@ export function park(
 export function unpark(mem: SharedMemory, thread: number): void {
   const index = (thread + Thread.parkWord) >>> 2;
   Atomics.add(mem.i32, index, 1);
-  if (mem.atomicLoad(thread + Thread.asleep) !== 0) Atomics.notify(mem.i32, index);
+  const asleep = mem.atomicLoad(thread + Thread.asleep);
+  if (asleep === ASLEEP) Atomics.notify(mem.i32, index);
+  else if (asleep === HOSTLESS) resume(mem, thread);
+}
+
+/**
+ * `park` for a thread that gives its host away meanwhile: the worker is free for another thread when this returns, and must not
+ * touch this one's record, which any other worker may have by then. Whoever unparks it hands it to a host, which begins with
+ * what Thread.start says.
+ */
+export function parkWithoutHost(mem: SharedMemory, thread: number, ticket: number): void {
+  mem.setU32(thread + Thread.tier, TIER_WAITING);
+  mem.atomicAdd(MACHINE + Machine.threadsAsleep, 1);
+  mem.atomicStore(thread + Thread.asleep, HOSTLESS);
+  if (mem.atomicLoad(thread + Thread.parkWord) !== ticket) resume(mem, thread);
+}
+
+/** Hands a thread without a host to one, unless somebody else has just done it. */
+function resume(mem: SharedMemory, thread: number): void {
+  if (mem.atomicCompareExchange(thread + Thread.asleep, HOSTLESS, AWAKE) !== HOSTLESS) return;
+  mem.atomicAdd(MACHINE + Machine.threadsAsleep, -1);
+  resumeThread(mem, thread);
 }
 
 /**

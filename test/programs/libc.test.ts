@@ -33,6 +33,7 @@ const programs: [string, string][] = [
   ['smaps', 'smaps.c'],
   ['locks', 'locks.c'],
   ['processes', 'processes.c'],
+  ['waiting', 'waiting.c'],
   ['processfiles', 'processfiles.c'],
   ['rights', 'rights.c'],
   ['scheduling', 'scheduling.c'],

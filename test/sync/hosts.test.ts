@@ -1,18 +1,23 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createMachineMemory } from '../../src/memory/machineMemory.js';
 import { allocateBlock } from '../../src/sync/heap.js';
 import {
+  becomeHost,
   closeHosts,
   forgetHost,
   initHosts,
   nextThread,
+  prepareToLeave,
   registerHost,
   reserveHost,
   startThread,
   stillWanted,
+  threadOfHost,
+  threadsWaiting,
   unreserveHost,
 } from '../../src/sync/hosts.js';
 import { COORDINATOR } from '../../src/sync/mutex.js';
+import { parkTicket, parkWithoutHost, unpark } from '../../src/sync/park.js';
 import { Host, MACHINE, Machine } from '../../src/sync/records/machine.js';
 import { Thread } from '../../src/sync/records/thread.js';
 import { RequestKind, takeRequest } from '../../src/sync/ring.js';
@@ -77,8 +82,12 @@ describe('a thread that is started', () => {
     const thread = newThread();
     reserveHost(mem, COORDINATOR);
     startThread(mem, thread, COORDINATOR, ring);
-    expect(mem.atomicLoad(second + Host.thread)).toBe(thread);
+    // It is told to look, and finds the thread unless another host has been faster.
+    expect(mem.atomicLoad(second + Host.thread)).not.toBe(0);
+    expect(threadOfHost(mem, second)).toBe(0);
     expect(mem.atomicLoad(first + Host.thread)).toBe(0);
+    expect(nextThread(mem, second, false)).toBe(thread);
+    expect(threadOfHost(mem, second)).toBe(thread);
     expect(idle()).toBe(1);
     expect(wanted()).toBe(0);
   });
@@ -102,7 +111,88 @@ describe('a thread that is started', () => {
   });
 });
 
+describe('a thread that waits without a host', () => {
+  let host: number;
+  let thread: number;
+  beforeEach(() => {
+    initHosts(mem, 10, 2);
+    host = registerHost(mem, 0);
+    thread = newThread();
+    becomeHost(host);
+  });
+  afterEach(() => becomeHost(COORDINATOR));
+
+  const asleep = () => mem.atomicLoad(MACHINE + Machine.threadsAsleep);
+
+  it('is put into the queue by the first who unparks it', () => {
+    parkWithoutHost(mem, thread, parkTicket(mem, thread));
+    expect(asleep()).toBe(1);
+    expect(threadsWaiting(mem)).toBe(false);
+    unpark(mem, thread);
+    unpark(mem, thread);
+    expect(asleep()).toBe(0);
+    expect(nextThread(mem, host, false)).toBe(thread);
+    expect(threadsWaiting(mem)).toBe(false);
+  });
+
+  it('is put there at once when it has been unparked before', () => {
+    const ticket = parkTicket(mem, thread);
+    unpark(mem, thread);
+    parkWithoutHost(mem, thread, ticket);
+    expect(asleep()).toBe(0);
+    expect(nextThread(mem, host, false)).toBe(thread);
+  });
+
+  it('goes on with the host whose thread wakes it as it ends, before those of the queue', () => {
+    const other = newThread();
+    reserveHost(mem, host);
+    startThread(mem, other, host, ring);
+    parkWithoutHost(mem, thread, parkTicket(mem, thread));
+    prepareToLeave();
+    unpark(mem, thread);
+    expect(nextThread(mem, host, false)).toBe(thread);
+    expect(nextThread(mem, host, true)).toBe(other);
+  });
+
+  it('leaves its host to the child that it started to take its place', () => {
+    const child = newThread();
+    reserveHost(mem, thread);
+    startThread(mem, child, thread, ring, true);
+    expect(threadsWaiting(mem)).toBe(false);
+    parkWithoutHost(mem, thread, parkTicket(mem, thread));
+    expect(nextThread(mem, host, false)).toBe(child);
+  });
+});
+
 describe('hosts', () => {
+  it('are not told of threads whose creators take them themselves, while one watches', () => {
+    initHosts(mem, 10, 2);
+    const watching = registerHost(mem, 0);
+    const own = registerHost(mem, 1);
+    becomeHost(own);
+    const told = () => mem.atomicLoad(watching + Host.thread) !== 0;
+    mem.setI32(MACHINE + Machine.watchingHosts, 1);
+    const start = () => {
+      if (idle() === 0) park(watching);
+      mem.atomicStore(watching + Host.thread, 0);
+      reserveHost(mem, own);
+      startThread(mem, newThread(), own, ring);
+    };
+    for (let i = 0; i < 3; i++) {
+      start();
+      expect(told()).toBe(true);
+      nextThread(mem, own, i > 0);
+    }
+    start();
+    expect(told()).toBe(false);
+    // Somebody else has taken it: the next one is told of again.
+    nextThread(mem, own, true);
+    start();
+    mem.atomicStore(MACHINE + Machine.waitingFirst, 0);
+    start();
+    expect(told()).toBe(true);
+  });
+
   it('are not wanted any more when a thread has ended meanwhile', () => {
     initHosts(mem, 10, 1);
     for (let i = 0; i < 2; i++) {

@@ -40,7 +40,7 @@ import { DEV_PROC } from './fileStatus.js';
 import { acquireFile, getCloseOnExec, listDescriptors, releaseFiles, retainFiles } from './filesTable.js';
 import { releaseFs, retainFs, workingDirectory } from './fsRecord.js';
 import { hasProcFd } from './hostAccess.js';
-import { fixedDirectory, type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
+import { type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
 import { flagsOf, pathOf, releaseOpenFile } from './openFile.js';
 import { currentMappedPath, currentPath } from './pathResolution.js';
 import { renderMountInfo, renderMounts } from './procMounts.js';
@@ -539,79 +539,103 @@ function descriptorsDirectory(path: string, pid: number, entry: (fd: number) => 
   );
 }
 
-/** What a process and each of its threads have in common. */
-function taskEntries(path: string, pid: number, tid: number): Record<string, MadeNode> {
-  const text = (name: string, render: (t: ThreadContext) => string, mode = 0o444): MadeNode =>
-    madeText(`${path}/${name}`, DEV_PROC, render, mode);
-  return {
-    stat: text('stat', (t) => renderStat(t, pid, tid)),
-    status: text('status', (t) => renderStatus(t, pid, tid)),
-    statm: text('statm', (t) => renderStatm(t, pid)),
-    comm: {
-      ...text('comm', (t) => `${threadComm(t, pid, tid) ?? ''}\n`, 0o644),
-      store: (t, name) => storeComm(t, pid, tid, name),
-    },
-    maps: text(
-      'maps',
-      (t) => withProcess(t, pid, (held) => formatMaps(held, (file) => currentMappedPath(t, file))) ?? '',
-    ),
-    smaps: text(
-      'smaps',
-      (t) => withProcess(t, pid, (held) => formatSmaps(held, (file) => currentMappedPath(t, file))) ?? '',
-    ),
-    smaps_rollup: text('smaps_rollup', (t) => withProcess(t, pid, formatSmapsRollup) ?? ''),
-    cmdline: text('cmdline', (t) => renderMemory(t, pid, Mm.argStart, Mm.argEnd)),
-    environ: text('environ', (t) => renderMemory(t, pid, Mm.envStart, Mm.envEnd), 0o400),
-    auxv: text('auxv', (t) => renderAuxv(t, pid), 0o400),
-    limits: text('limits', (t) => renderLimits(t, pid)),
-    mounts: text('mounts', renderMounts),
-    mountinfo: text('mountinfo', renderMountInfo),
-    cgroup: text('cgroup', () => '0::/\n'),
-    oom_score: text('oom_score', () => '0\n'),
-    oom_score_adj: {
-      ...text(
-        'oom_score_adj',
-        (t) => `${withProcessRecord(t, pid, (guest) => t.mem.atomicLoad(guest + Guest.oomScoreAdj)) ?? 0}\n`,
-        0o644,
-      ),
-      store: (t, value) => storeOomScoreAdj(t, pid, value),
-    },
-    personality: text('personality', () => '00000000\n'),
-    wchan: text('wchan', () => '0'),
-    exe: madeLink(
-      `${path}/exe`,
-      DEV_PROC,
-      (t) => withProcess(t, pid, ({ mem, mm }) => textString(mem, mem.getU32(mm + Mm.exe))) ?? '',
-    ),
-    cwd: madeLink(
-      `${path}/cwd`,
-      DEV_PROC,
-      (t) => withProcess(t, pid, ({ mem, fs }) => workingDirectory(mem, fs, t.thread)) ?? '',
-    ),
-    root: madeLink(`${path}/root`, DEV_PROC, () => '/'),
-    fd: descriptorsDirectory(`${path}/fd`, pid, (fd) => descriptorLink(pid, fd)),
-    fdinfo: descriptorsDirectory(`${path}/fdinfo`, pid, (fd) =>
-      madeText(`${path}/fdinfo/${fd}`, DEV_PROC, (t) => renderFdInfo(t, pid, fd)),
-    ),
-  };
+/** A process, or one of its threads, as /proc has it at `path`. */
+interface Task {
+  readonly path: string;
+  readonly pid: number;
+  readonly tid: number;
 }
 
-/** The directory of process `pid`; undefined when there is none. */
-export function processDirectory(t: ThreadContext, pid: number): MadeNode | undefined {
-  if (pid !== ownPid(t) && withProcessRecord(t, pid, () => true) === undefined) return undefined;
-  const path = `/proc/${pid}`;
-  return fixedDirectory(path, DEV_PROC, {
-    ...taskEntries(path, pid, pid),
-    task: madeDirectory(
+type TaskEntry = (task: Task, name: string) => MadeNode;
+
+const taskText =
+  (render: (t: ThreadContext, task: Task) => string, mode = 0o444): TaskEntry =>
+  (task, name) =>
+    madeText(`${task.path}/${name}`, DEV_PROC, (t) => render(t, task), mode);
+
+const taskLink =
+  (target: (t: ThreadContext, task: Task) => string): TaskEntry =>
+  (task, name) =>
+    madeLink(`${task.path}/${name}`, DEV_PROC, (t) => target(t, task));
+
+/** What a process and each of its threads have in common; a node is made when it is looked up. */
+const taskEntries: Readonly<Record<string, TaskEntry>> = {
+  stat: taskText((t, { pid, tid }) => renderStat(t, pid, tid)),
+  status: taskText((t, { pid, tid }) => renderStatus(t, pid, tid)),
+  statm: taskText((t, { pid }) => renderStatm(t, pid)),
+  comm: (task, name) => ({
+    ...taskText((t, { pid, tid }) => `${threadComm(t, pid, tid) ?? ''}\n`, 0o644)(task, name),
+    store: (t, text) => storeComm(t, task.pid, task.tid, text),
+  }),
+  maps: taskText(
+    (t, { pid }) =>
+      withProcess(t, pid, (held) => formatMaps(held, (file) => currentMappedPath(t, file))) ?? '',
+  ),
+  smaps: taskText(
+    (t, { pid }) =>
+      withProcess(t, pid, (held) => formatSmaps(held, (file) => currentMappedPath(t, file))) ?? '',
+  ),
+  smaps_rollup: taskText((t, { pid }) => withProcess(t, pid, formatSmapsRollup) ?? ''),
+  cmdline: taskText((t, { pid }) => renderMemory(t, pid, Mm.argStart, Mm.argEnd)),
+  environ: taskText((t, { pid }) => renderMemory(t, pid, Mm.envStart, Mm.envEnd), 0o400),
+  auxv: taskText((t, { pid }) => renderAuxv(t, pid), 0o400),
+  limits: taskText((t, { pid }) => renderLimits(t, pid)),
+  mounts: taskText(renderMounts),
+  mountinfo: taskText(renderMountInfo),
+  cgroup: taskText(() => '0::/\n'),
+  oom_score: taskText(() => '0\n'),
+  oom_score_adj: (task, name) => ({
+    ...taskText(
+      (t, { pid }) =>
+        `${withProcessRecord(t, pid, (guest) => t.mem.atomicLoad(guest + Guest.oomScoreAdj)) ?? 0}\n`,
+      0o644,
+    )(task, name),
+    store: (t, value) => storeOomScoreAdj(t, task.pid, value),
+  }),
+  personality: taskText(() => '00000000\n'),
+  wchan: taskText(() => '0'),
+  exe: taskLink(
+    (t, { pid }) => withProcess(t, pid, ({ mem, mm }) => textString(mem, mem.getU32(mm + Mm.exe))) ?? '',
+  ),
+  cwd: taskLink(
+    (t, { pid }) => withProcess(t, pid, ({ mem, fs }) => workingDirectory(mem, fs, t.thread)) ?? '',
+  ),
+  root: taskLink(() => '/'),
+  fd: ({ path, pid }) => descriptorsDirectory(`${path}/fd`, pid, (fd) => descriptorLink(pid, fd)),
+  fdinfo: ({ path, pid }) =>
+    descriptorsDirectory(`${path}/fdinfo`, pid, (fd) =>
+      madeText(`${path}/fdinfo/${fd}`, DEV_PROC, (t) => renderFdInfo(t, pid, fd)),
+    ),
+};
+
+/** What only a process has. */
+const processEntries: Readonly<Record<string, TaskEntry>> = {
+  ...taskEntries,
+  task: ({ path, pid }) =>
+    madeDirectory(
       `${path}/task`,
       DEV_PROC,
       (caller) => processOf(caller, pid).tids.map(String),
       (caller, name) => {
         const tid = Number(name);
         if (!/^\d{1,10}$/.test(name) || threadComm(caller, pid, tid) === undefined) return undefined;
-        return fixedDirectory(`${path}/task/${tid}`, DEV_PROC, taskEntries(`${path}/task/${tid}`, pid, tid));
+        return taskDirectory({ path: `${path}/task/${tid}`, pid, tid }, taskEntries);
       },
     ),
-    net: netDirectory(`${path}/net`),
-  });
+  net: ({ path }) => netDirectory(`${path}/net`),
+};
+
+function taskDirectory(task: Task, entries: Readonly<Record<string, TaskEntry>>): MadeNode {
+  return madeDirectory(
+    task.path,
+    DEV_PROC,
+    () => Object.keys(entries),
+    (_t, name) => (Object.hasOwn(entries, name) ? entries[name](task, name) : undefined),
+  );
+}
+
+/** The directory of process `pid`; undefined when there is none. */
+export function processDirectory(t: ThreadContext, pid: number): MadeNode | undefined {
+  if (pid !== ownPid(t) && withProcessRecord(t, pid, () => true) === undefined) return undefined;
+  return taskDirectory({ path: `/proc/${pid}`, pid, tid: pid }, processEntries);
 }

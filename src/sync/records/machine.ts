@@ -134,6 +134,8 @@ export const Machine = record({
   posixMessages: pointer,
   /** Uts; constant. */
   uts: pointer,
+  /** Idle hosts that look into the queue from time to time without being told; hostsLock. */
+  watchingHosts: i32,
 });
 
 /** A network of the machine's own: loopback only, no host. */

@@ -76,7 +76,7 @@ export const Thread = record({
   robustList: u64,
   /** Host (worker) that runs the thread, or 0. */
   host: pointer,
-  /** What the host does first: START_RUN (registers are ready) or START_EXEC (load a program). */
+  /** What the host does first: START_*. */
   start: u32,
   /** Exec request for START_EXEC; kernel/ owns it. */
   execRequest: pointer,
@@ -142,10 +142,14 @@ export const Thread = record({
   niceness: i32,
   /** Processors 0 to 63 it may run on; all 0: every one. */
   affinity: array(u32, 2),
-  /** 1 while the thread may be asleep in `park`, so that it takes a notification to wake it. Atomic. */
+  /** ASLEEP while the thread may be asleep in `park`, HOSTLESS while it waits without a host, else AWAKE. Atomic. */
   asleep: i32,
   /** FUTEXES_*: whether the thread may still own locks that others wait for (kernel/futexPi.ts). Atomic. */
   futexState: i32,
+  /** CPU time that it has used in hosts it has left, milliseconds. Own thread. */
+  cpuSpent: f64,
+  /** The place in a wait queue that a thread without a host keeps, or 0. Own thread. */
+  waitNode: pointer,
 });
 
 /** The thread runs; it gives its locks up (exit, exec); it has done so. */
@@ -174,8 +178,19 @@ export const ATTENTION_EXIT = 1 << 28;
 /** Leave the compiled function once and come back (so that V8 can tier it up). */
 export const ATTENTION_TIER = 1 << 29;
 
+/** Registers are ready. */
 export const START_RUN = 0;
+/** Load a program. */
 export const START_EXEC = 1;
+/** Make the system call at the pc again, in which the thread left its host. */
+export const START_CALL = 2;
+/** Wait on for the child of vfork. */
+export const START_VFORK = 3;
+
+/** Thread.asleep; see park.ts. */
+export const AWAKE = 0;
+export const ASLEEP = 1;
+export const HOSTLESS = 2;
 
 /** Why the engine returned. The pc is at the instruction concerned (not past it) unless said. */
 export const EXIT_ECALL = 1;
