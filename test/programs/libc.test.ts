@@ -40,6 +40,7 @@ const programs: [string, string][] = [
   ['unixsockets', 'unixsockets.c'],
   ['terminals', 'terminals.c'],
   ['jobcontrol', 'jobcontrol.c'],
+  ['restart', 'restart.c'],
   ['inetsockets', 'inetsockets.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],

@@ -28,6 +28,7 @@ import {
   ThreadSignals,
 } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
+import { Tty } from '../../sync/records/tty.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { textString } from '../../sync/text.js';
 import { ALL_CAPABILITIES, type Capabilities, capabilitiesOf, privileged } from '../capabilities.js';
@@ -35,6 +36,7 @@ import { guestCpuLocked, threadCpu } from '../clock.js';
 import { EACCES, EINVAL, ENOENT, SyscallError } from '../errno.js';
 import { groupsOf } from '../groups.js';
 import { getLimit, RLIM_INFINITY, threadByTidLocked, visitGuests } from '../guestRecords.js';
+import { terminalDevice } from '../terminals/terminalNodes.js';
 import type { ThreadContext } from '../threadContext.js';
 import { DEV_PROC } from './fileStatus.js';
 import { acquireFile, getCloseOnExec, listDescriptors, releaseFiles, retainFiles } from './filesTable.js';
@@ -54,6 +56,9 @@ interface Process {
   readonly parent: number;
   readonly group: number;
   readonly session: number;
+  /** Device number of the controlling terminal and its foreground group. */
+  readonly terminal: number;
+  readonly foreground: number;
   readonly zombie: boolean;
   readonly stopped: boolean;
   readonly tids: readonly number[];
@@ -168,6 +173,13 @@ export function withProcessRecord<T>(
   return result;
 }
 
+/** tty_nr and tpgid: 0 and −1 without a controlling terminal. Machine.guestsLock is held. */
+function terminalOfLocked(mem: SharedMemory, guest: number): Pick<Process, 'terminal' | 'foreground'> {
+  const tty = mem.getU32(guest + Guest.terminal);
+  if (tty === 0) return { terminal: 0, foreground: -1 };
+  return { terminal: terminalDevice(mem, tty), foreground: mem.getU32(tty + Tty.foreground) || -1 };
+}
+
 function processOf(t: ThreadContext, pid: number): Process {
   const { mem } = t;
   const found = withProcessRecord(t, pid, (guest): Process => {
@@ -185,6 +197,7 @@ function processOf(t: ThreadContext, pid: number): Process {
       parent: parent === 0 ? 1 : mem.getU32(parent + Guest.pid),
       group: mem.getU32(guest + Guest.pgid),
       session: mem.getU32(guest + Guest.sid),
+      ...terminalOfLocked(mem, guest),
       zombie: mem.atomicLoad(guest + Guest.phase) === GUEST_ZOMBIE,
       stopped: mem.atomicLoad(mem.getU32(guest + Guest.signals) + GuestSignals.stopped) !== 0,
       tids: tids.sort((a, b) => a - b),
@@ -295,8 +308,8 @@ function renderStat(t: ThreadContext, pid: number, tid: number): string {
     p.parent,
     p.group,
     p.session,
-    0,
-    -1,
+    p.terminal,
+    p.foreground,
     4194304,
     0,
     0,
