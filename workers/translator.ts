@@ -1,5 +1,6 @@
 import { workerData } from 'node:worker_threads';
 import { type ModuleCompiler, Translator } from '../src/jit/translator.js';
+import { CodeCache } from '../src/machine/codeCache.js';
 import { optimizer, prepareCompiledModules } from '../src/machine/compiledModule.js';
 import type { TranslatorTask } from '../src/machine/hostControl.js';
 import { allowRelaxedSimd, compileEagerly, heedBranchHints } from '../src/machine/v8Flags.js';
@@ -13,9 +14,15 @@ const TRANSLATOR = 2;
  * The machine's translator, a worker of its own: loading this module turns hot places into regions until the machine
  * closes. No Piscina task, for then the worker would load the code of a thread host first.
  */
-const { memory, options } = workerData as TranslatorTask;
+const { memory, options, codeCache } = workerData as TranslatorTask;
 const mem = new SharedMemory(memory);
-new Translator(mem, options, TRANSLATOR, moduleCompiler(), translationLog(mem, TRANSLATOR)).run();
+const compiler = moduleCompiler();
+// What V8 does not compile when it is told to cannot be kept.
+const store =
+  codeCache === undefined || compiler.optimize === undefined
+    ? undefined
+    : new CodeCache(codeCache, JSON.stringify(options));
+new Translator(mem, options, TRANSLATOR, compiler, translationLog(mem, TRANSLATOR), store).run();
 
 function moduleCompiler(): ModuleCompiler {
   prepareCompiledModules();

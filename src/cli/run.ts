@@ -27,6 +27,7 @@ export async function run(options: RunOptions): Promise<void> {
     verbose: options.verbose || process.env.GUESTHOUSE_DEBUG !== undefined,
     ...(options.jit !== undefined && { jit: options.jit }),
     ...(options.network !== undefined && { network: options.network }),
+    ...(options.codeCache !== undefined && { codeCache: options.codeCache }),
     ...(options.translationBytes !== undefined && { translationBytes: options.translationBytes }),
     log: options.log,
     profile: options.perfMap !== undefined,

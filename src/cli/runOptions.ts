@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly unameRelease?: string;
   /** A CPU model that parseCpuModel takes. */
   readonly cpu?: string;
+  /** Folder of the code cache. */
+  readonly codeCache?: string;
   readonly jit?: boolean | { readonly threshold: number };
   readonly network?: NetworkName;
   readonly translationBytes?: number;
@@ -66,6 +68,7 @@ interface Parsed extends MapsOptions {
   cwd?: string;
   uname?: string;
   cpu?: string;
+  codeCache?: string;
   jit?: boolean | { readonly threshold: number };
   net?: NetworkName;
   tbSize?: number;
@@ -106,6 +109,12 @@ const pageSize = (option: string) => (text: string) => {
     throw new UsageError(`option ${option}: must be 4K, 16K or 64K, not '${text}'`);
   return bytes;
 };
+
+/** The folder of the code cache, if one is wanted. */
+function codeCacheOf({ codeCache }: Parsed): { readonly codeCache?: string } {
+  const folder = codeCache ?? process.env.GUESTHOUSE_CODE_CACHE;
+  return folder ? { codeCache: folder } : {};
+}
 
 function parseJit(text: string): boolean | { readonly threshold: number } {
   if (text === 'on' || text === 'off') return text === 'on';
@@ -292,6 +301,10 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
         parseJit,
       )
       .option(
+        '--code-cache <folder>',
+        'keep translated code there for the next run (default: $GUESTHOUSE_CODE_CACHE, if set)',
+      )
+      .option(
         '--tb-size <size>',
         'translated modules to keep, the oldest give way (default 48M); a number alone is MiB, as in QEMU',
         parseTranslationBytes,
@@ -353,6 +366,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
             ...(o.cpu !== undefined && { cpu: o.cpu }),
             ...(o.jit !== undefined && { jit: o.jit }),
             ...(o.net !== undefined && { network: o.net }),
+            ...codeCacheOf(o),
             ...(o.tbSize !== undefined && { translationBytes: o.tbSize }),
           },
         };

@@ -1,6 +1,6 @@
 import { HelperTable } from '../interpreter/helperTable.js';
 import type { Helper } from '../isa/builder.js';
-import { RegionProfile } from '../sync/records/translation.js';
+import { PageLink, RegionProfile } from '../sync/records/translation.js';
 import { type FunctionRef, ModuleBuilder } from '../wasm/index.js';
 import { type RegionOptions, type RegionPage, writeRegion, writeRegionEntry } from './regionCompiler.js';
 import type { Region } from './regionGraph.js';
@@ -32,12 +32,15 @@ const imported = new Map<string, Helper>();
 
 /**
  * Compiles regions into one module, which exports their entries as r0, r1, … and their bodies as b0, b1, …, in the order
- * given. It imports the machine's memory, `engine.enter` and helpers. With `observed` its regions count what they do.
+ * given. It imports the machine's memory, `engine.enter` and helpers. With `observed` its regions count what they do. `linked`
+ * makes a module that other processes can use: what is different there, the addresses and generations of CodePages, stands in
+ * memory, in PageLinks (region by region, page by page) at the address that its exported global `links` is set to.
  */
 export function compileRegions(
   formed: readonly FormedRegion[],
   options: RegionOptions,
   observed?: ObservedModule,
+  linked = false,
 ): Uint8Array<ArrayBuffer> {
   // Imports come first in a module, but which helpers are imported is known only when everything has been written once.
   for (;;) {
@@ -49,6 +52,9 @@ export function compileRegions(
       observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;
     const left = observed?.tellsExits === true ? module.importFunction('engine', 'left', type) : undefined;
     const helpers = new HelperTable(module, imported.values());
+    const links = linked ? module.global('i32', 0) : undefined;
+    if (links !== undefined) module.exportGlobal('links', links);
+    let offset = 0;
     const functions = formed.map(() => ({ entry: module.function(type), body: module.function(type) }));
     formed.forEach(({ region, pages, codeTable, homeEntry }, i) => {
       const { entry, body } = functions[i];
@@ -61,7 +67,9 @@ export function compileRegions(
         left,
         elsewhere: observed.elsewhere,
       };
-      writeRegionEntry(entry.builder, region, pages, body, observation);
+      const link = links === undefined ? undefined : { global: links, offset };
+      offset += pages.length * PageLink.SIZE;
+      writeRegionEntry(entry.builder, region, pages, body, link, observation);
       const regionAt = (pc: number): FunctionRef | undefined => {
         const at = formed.findIndex((other) => other.region.entry.pc === pc && other.codeTable === codeTable);
         return at < 0 ? undefined : functions[at].entry;

@@ -5,7 +5,7 @@ import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
-import { Engine, MOST_REGIONS, RegionEntry, Translation } from '../sync/records/translation.js';
+import { Engine, MOST_REGIONS, PageLink, RegionEntry, Translation } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { translationOf } from '../sync/translationQueue.js';
 import type { RegionPage } from './regionCompiler.js';
@@ -15,7 +15,7 @@ const MOST_MODULES = 2000;
 /** The share of what is kept that is left when something has to go: rounds of eviction are to be rare. */
 const KEPT = 3 / 4;
 
-/** Where a region is entered: the slot, and the CodePage that it is in. */
+/** Where a region is entered: the slot, and the CodePage that it is in. The slot is 0 when it is not entered from outside. */
 export interface RegionPlace {
   readonly slot: number;
   readonly entryPage: RegionPage;
@@ -92,13 +92,27 @@ export class RegionSpace {
     return before > 0;
   }
 
-  /** Publishes a module of the regions at `places`, with the indexes that were just reserved. Throws OutOfKernelMemory. */
-  publish(places: readonly RegionPlace[], bytes: Uint8Array, module: WebAssembly.Module): void {
+  /**
+   * Publishes a module of the regions at `places`, with the indexes that were just reserved. `links`: the pages of its regions,
+   * when it does not have them itself. Throws OutOfKernelMemory.
+   */
+  publish(
+    places: readonly RegionPlace[],
+    bytes: Uint8Array,
+    module: WebAssembly.Module,
+    links: readonly RegionPage[] = [],
+  ): void {
     const { mem, owner, next: first } = this;
     const translation = translationOf(mem);
-    const address = allocateBlock(mem, bytes.length, owner);
+    const linksAt = Math.ceil(bytes.length / 8) * 8;
+    const address = allocateBlock(mem, linksAt + links.length * PageLink.SIZE, owner);
     mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, address));
     mem.u8.set(bytes, address);
+    links.forEach(({ codePage, generation }, i) => {
+      const link = address + linksAt + i * PageLink.SIZE;
+      mem.setU32(link + PageLink.codePage, codePage);
+      mem.setU32(link + PageLink.generation, generation);
+    });
     this.version++;
     for (let i = first; i < first + places.length; i++) {
       const entry = this.entry(i);
@@ -106,6 +120,7 @@ export class RegionSpace {
       mem.setU32(entry + RegionEntry.length, bytes.length);
       mem.setU32(entry + RegionEntry.first, first);
       mem.setU32(entry + RegionEntry.count, places.length);
+      mem.setU32(entry + RegionEntry.links, links.length === 0 ? 0 : address + linksAt);
       mem.atomicStore(entry + RegionEntry.version, this.version);
     }
     this.kept.push({ first, places, address, length: bytes.length, module, round: 0 });
@@ -157,7 +172,8 @@ export class RegionSpace {
   private uninstallLocked({ slot, entryPage }: RegionPlace, index: number): void {
     const { mem } = this;
     mem.atomicStore(this.entry(index) + RegionEntry.version, 0);
-    if (this.isInUseLocked(entryPage)) Atomics.compareExchange(mem.u64, slot >>> 3, regionSlot(index), 0n);
+    if (slot !== 0 && this.isInUseLocked(entryPage))
+      Atomics.compareExchange(mem.u64, slot >>> 3, regionSlot(index), 0n);
   }
 
   /** Frees the evicted modules that no engine can be using any more. */

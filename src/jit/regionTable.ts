@@ -76,6 +76,8 @@ export class RegionTable {
     try {
       const bytes = mem.u8.slice(address, address + mem.getU32(entry + RegionEntry.length));
       regions = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports).exports;
+      if (regions.links instanceof WebAssembly.Global)
+        regions.links.value = mem.getU32(entry + RegionEntry.links);
     } catch (error) {
       if (!(error instanceof WebAssembly.CompileError || error instanceof RangeError)) throw error;
       endTranslation(mem);

@@ -19,10 +19,11 @@ import {
   takeRequests,
   translationOf,
 } from '../sync/translationQueue.js';
+import { isCodeOf, type KeptModule, type KeptRegion, keptModule, type ModuleStore } from './keptModules.js';
 import type { RegionOptions, RegionPage } from './regionCompiler.js';
-import { formRegion } from './regionGraph.js';
+import { formRegion, type Region } from './regionGraph.js';
 import { compileRegions, type FormedRegion, type ObservedModule } from './regionModule.js';
-import { RegionSpace, regionSlot } from './regionSpace.js';
+import { type RegionPlace, RegionSpace, regionSlot } from './regionSpace.js';
 import { Worth } from './worth.js';
 
 /**
@@ -39,6 +40,8 @@ const FIRST_IN_MODULE = 4;
 const MOST_IN_MODULE = 48;
 /** Callees are translated along when they are this close to being hot themselves. */
 const CALLEE_SHARE = 8;
+/** Times that regions are taken out of the store for a slot: code there that changes all the time is left to the interpreter. */
+const MOST_RESTORED = 4;
 
 /** The places in the order in which they are translated: what was found hot most often comes first, every place once. */
 export function hottestFirst(places: readonly PlaceToTranslate[]): PlaceToTranslate[] {
@@ -64,6 +67,14 @@ export interface PlacedRegion extends FormedRegion {
   readonly slot: number;
 }
 
+/** A region that may be installed: where, and what it was made from. */
+interface Installable extends RegionPlace {
+  readonly pages: readonly RegionPage[];
+  readonly place: PlaceToTranslate;
+  /** Whether that is what `halfword` reads. */
+  isCode(halfword: (address: number) => number | undefined): boolean;
+}
+
 /** What the translator has V8 do. */
 export interface ModuleCompiler {
   /** Compiles a module of regions, with what they need switched on. */
@@ -84,6 +95,8 @@ export class Translator {
   /** Slots of blocks inside of regions, by machine address. */
   private readonly covered = new Set<number>();
   private readonly worth: Worth;
+  /** How often regions were taken out of the store for a slot. */
+  private readonly restored = new Map<number, number>();
 
   constructor(
     private readonly mem: SharedMemory,
@@ -91,6 +104,8 @@ export class Translator {
     private readonly owner: number,
     private readonly compiler: ModuleCompiler,
     private readonly listener?: TranslationListener,
+    /** Modules of earlier processes, and for later ones. */
+    private readonly store?: ModuleStore,
   ) {
     this.space = new RegionSpace(mem, owner);
     const translation = translationOf(mem);
@@ -122,22 +137,27 @@ export class Translator {
     while (takeRequests(mem, GATHER, this.owner).length > 0);
   }
 
-  /** Translates a batch of places into one module and publishes it. */
-  translate(places: readonly PlaceToTranslate[]): void {
-    const { mem, space } = this;
+  /** Translates a batch of places, as far as there are no regions in store for them, into one module and publishes it. */
+  translate(wanted: readonly PlaceToTranslate[]): void {
+    const { mem, space, store } = this;
+    const places = store === undefined ? wanted : this.restoreAll(wanted, store);
     const started = performance.now();
     const translation = translationOf(mem);
     const formed = this.formAll(places, Math.min(FIRST_IN_MODULE * (space.modules + 1), MOST_IN_MODULE));
     if (formed.length === 0) return;
     const first = space.reserve(formed.length);
     if (first === undefined) return;
-    const bytes = compileRegions(formed, this.options, this.observed(first));
+    const observed = this.observed(first);
+    const kept = store !== undefined && observed === undefined ? this.toKeep(formed) : undefined;
+    const bytes = compileRegions(formed, this.options, observed, kept !== undefined);
     const module = this.compile(bytes, formed.length);
     this.listener?.translated(first, formed, bytes);
-    space.publish(formed, bytes, module);
+    space.publish(formed, bytes, module, kept === undefined ? [] : formed.flatMap(({ pages }) => pages));
     formed.forEach((one, i) => {
-      this.install(one, first + i);
+      this.install({ ...one, isCode: (halfword) => isRegionOf(one.region, halfword) }, first + i);
     });
+    if (kept !== undefined && mem.atomicLoad(MACHINE + Machine.closing) === 0)
+      store?.keep(kept, bytes, module);
     const count = (field: number, by: number): void =>
       mem.setU32(translation + field, mem.getU32(translation + field) + by);
     for (const { region } of formed) count(Translation.instructions, region.size);
@@ -286,7 +306,7 @@ export class Translator {
   }
 
   /** Makes region `index` the way to go at its entry, if its code still is what it was made from. */
-  private install(one: PlacedRegion, index: number): void {
+  private install(one: Installable, index: number): void {
     const { mem, owner } = this;
     lockMutex(mem, MACHINE + Machine.framesLock, owner);
     try {
@@ -301,16 +321,96 @@ export class Translator {
    * Whether the code is what was read. A page may have been written between the start of its generation and our reading
    * of it; once a code table has it again it is write protected, and what it holds now holds for the generation.
    */
-  private isUnchanged({ place, pages, region }: PlacedRegion): boolean {
-    const byNumber = new Map(pages.map((page) => [page.page, page]));
+  private isUnchanged({ place, pages, isCode }: Installable): boolean {
     if (!pages.every(({ page, codePage }) => this.codePageOf(place, page * 4096) === codePage)) return false;
-    const same = (address: number, value: number): boolean =>
-      this.halfword(byNumber.get(Math.floor(address / 4096))!, address) === value;
-    return region.blocks.every(({ instructions }) =>
-      instructions.every(
-        ({ pc, decoded: { raw, length } }) =>
-          same(pc, raw & 0xffff) && (length === 2 || same(pc + 2, raw >>> 16)),
-      ),
+    return isCode(this.reader(pages));
+  }
+
+  /** Reads code in these pages. */
+  private reader(pages: readonly RegionPage[]): (address: number) => number | undefined {
+    const byNumber = new Map(pages.map((page) => [page.page, page]));
+    return (address) => {
+      const page = byNumber.get(Math.floor(address / 4096));
+      return page && this.halfword(page, address);
+    };
+  }
+
+  /** What is kept of the regions when they may be of use to another process: they all are of one program. */
+  private toKeep(formed: readonly PlacedRegion[]): KeptModule | undefined {
+    const [{ codeTable, homeEntry, entryPage }] = formed;
+    const extensions = (page: RegionPage): number => this.mem.getU32(page.codePage + CodePage.extensions);
+    const alike = formed.every(
+      (one) =>
+        one.codeTable === codeTable &&
+        one.homeEntry === homeEntry &&
+        extensions(one.entryPage) === extensions(entryPage),
+    );
+    return alike ? keptModule(formed, extensions(entryPage)) : undefined;
+  }
+
+  /** Installs what the store has for the places. Returns those that are to be translated, were they found hot by others. */
+  private restoreAll(places: readonly PlaceToTranslate[], store: ModuleStore): PlaceToTranslate[] {
+    // The threshold is low for the store's sake: nobody says yet that a place found hot once is worth a translation.
+    const patient = this.mem.getU32(translationOf(this.mem) + Translation.share) > 0;
+    return hottestFirst(places).filter(
+      (place) => !this.restore(place, store) && (place.times > 1 || !patient),
     );
   }
+
+  /** Installs the regions of a module in store that has one for the place. Says whether the place is done with. */
+  private restore(place: PlaceToTranslate, store: ModuleStore): boolean {
+    const slot = this.slotOf(place, place.pc);
+    if (slot === 0) return true;
+    const times = this.restored.get(slot) ?? 0;
+    if (times >= MOST_RESTORED) return false;
+    for (const kept of store.modulesAt(place.pc)) {
+      if (kept.homeEntry !== place.homeEntry) continue;
+      const regions = kept.regions.map((region) => this.placeKept(region, place));
+      if (!regions.some((region) => region?.slot === slot)) continue;
+      const loaded = store.load(kept);
+      if (loaded === undefined) continue;
+      const first = this.space.reserve(regions.length);
+      if (first === undefined) return true;
+      const links = regions.flatMap((region, i) => region?.pages ?? kept.regions[i].pages.map(noPage));
+      const places = regions.map((region) => region ?? { slot: 0, entryPage: noPage(0) });
+      this.space.publish(places, loaded.bytes, loaded.module, links);
+      regions.forEach((region, i) => {
+        if (region === undefined || region.slot === 0) return;
+        this.restored.set(region.slot, (this.restored.get(region.slot) ?? 0) + 1);
+        this.install(region, first + i);
+        for (const pc of kept.regions[i].blocks) this.covered.add(this.slotOf(place, pc));
+      });
+      return true;
+    }
+    return false;
+  }
+
+  /** Where a region in store belongs in the memory of the place's thread; undefined when its code is not there. */
+  private placeKept(region: KeptRegion, place: PlaceToTranslate): Installable | undefined {
+    const { mem } = this;
+    const pages: RegionPage[] = [];
+    for (const page of region.pages) {
+      const codePage = this.codePageOf(place, page * 4096);
+      if (codePage === 0 || mem.getU32(codePage + CodePage.extensions) !== region.extensions)
+        return undefined;
+      pages.push({ page, codePage, generation: mem.getU32(codePage + CodePage.generation) });
+    }
+    const entryPage = pages.find(({ page }) => page === Math.floor(region.pc / 4096));
+    const isCode: Installable['isCode'] = (halfword) => isCodeOf(region, halfword);
+    if (entryPage === undefined || !isCode(this.reader(pages))) return undefined;
+    return { pages, place, entryPage, slot: this.slotOf(place, region.pc), isCode };
+  }
+}
+
+/** A page that no thread has. */
+const noPage = (page: number): RegionPage => ({ page, codePage: 1, generation: 0 });
+
+/** Whether the region's code is what `halfword` reads. */
+function isRegionOf({ blocks }: Region, halfword: (address: number) => number | undefined): boolean {
+  return blocks.every(({ instructions }) =>
+    instructions.every(
+      ({ pc, decoded: { raw, length } }) =>
+        halfword(pc) === (raw & 0xffff) && (length === 2 || halfword(pc + 2) === raw >>> 16),
+    ),
+  );
 }

@@ -33,6 +33,7 @@ import { LOG_EXEC, LOG_IN_ASM, LOG_OUT_WASM, OBSERVE_EXITS } from '../sync/recor
 import { Tty } from '../sync/records/tty.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { claimTranslator, initTranslation, type TranslationPolicy } from '../sync/translationQueue.js';
+import { checkCodeCache } from './codeCache.js';
 import { Coordinator } from './coordinator.js';
 import { GuestProcess } from './guestProcess.js';
 import { HostNetwork } from './hostNetwork.js';
@@ -106,15 +107,19 @@ export class Machine {
   /** @internal Use createMachine. */
   constructor(options: MachineOptions) {
     this.verbose = options.verbose ?? process.env.GUESTHOUSE_DEBUG !== undefined;
+    // Regions that are watched are made for this machine alone.
+    const watched = options.statistics === true;
+    const ownRegions = watched || options.profile === true || (options.log ?? []).length > 0;
+    const codeCache = ownRegions ? undefined : options.codeCache;
+    if (codeCache !== undefined) checkCodeCache(codeCache);
     this.mem = createMachineMemory({
       ...(options.memory !== undefined && { bytes: options.memory }),
       ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     });
-    initTranslation(this.mem, translationPolicy(options), COORDINATOR);
+    initTranslation(this.mem, translationPolicy({ ...options, codeCache }), COORDINATOR);
     if (options.logFile !== undefined)
       this.mem.setI32(MACHINE + MachineRecord.logFd, openSync(options.logFile, 'w'));
     const logged = (options.log ?? []).reduce((bits, item) => bits | LOG_ITEMS[item], 0);
-    const watched = options.statistics === true;
     if (watched) measureLocks(this.mem, COORDINATOR);
     observeRegions(
       this.mem,
@@ -131,7 +136,7 @@ export class Machine {
       terminalWanted: () => this.terminal?.wanted(),
       terminalOutput: () => this.terminal?.output(),
       guestStopped: (guest) => this.guests.get(guest)?.stopped(),
-      translatorWanted: () => this.hosts.startTranslator(options.hostPageSize ?? 4096),
+      translatorWanted: () => this.hosts.startTranslator(options.hostPageSize ?? 4096, codeCache),
       socketWants: (socket, operation, argument) => this.network.request(socket, operation, argument),
     });
     this.network = new HostNetwork(this.mem);
@@ -143,7 +148,7 @@ export class Machine {
         onStarted: () => {
           // Whoever asks for translation gets the translator before the first hot place, but not before the first guest.
           if (options.jit !== undefined && options.jit !== false && claimTranslator(this.mem, COORDINATOR))
-            this.hosts.startTranslator(options.hostPageSize ?? 4096);
+            this.hosts.startTranslator(options.hostPageSize ?? 4096, codeCache);
         },
         onDoorbell: () => this.coordinator.answer(),
         onFailure: (error, thread) => this.hostFailed(error, thread),
@@ -437,9 +442,21 @@ const DEFAULT_THRESHOLD = 20_000;
 const DEFAULT_PATIENCE = 8;
 /** Percent of what a place's translation costs that it has to cost in the interpreter before. */
 const DEFAULT_SHARE = 100;
+/** The threshold and the share with a code cache. */
+const CACHED_THRESHOLD = 2000;
+const CACHED_SHARE = 25;
 
-function translationPolicy({ jit, translationBytes }: MachineOptions): TranslationPolicy {
+function translationPolicy({
+  jit,
+  codeCache,
+  translationBytes,
+}: Pick<MachineOptions, 'jit' | 'translationBytes'> & {
+  readonly codeCache: string | undefined;
+}): TranslationPolicy {
   const mostBytes = translationBytes === undefined ? {} : { mostBytes: translationBytes };
+  // Where translations cost nothing, and those that do are of use again.
+  if (jit === undefined && codeCache !== undefined)
+    return { threshold: CACHED_THRESHOLD, patience: 0, share: CACHED_SHARE, ...mostBytes };
   if (jit === undefined)
     return { threshold: DEFAULT_THRESHOLD, patience: DEFAULT_PATIENCE, share: DEFAULT_SHARE, ...mostBytes };
   if (jit === false) return { threshold: 0, patience: 0, share: 0 };

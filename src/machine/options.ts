@@ -26,11 +26,16 @@ export interface MachineOptions {
   readonly threads?: number;
   /**
    * Translate hot code to WebAssembly: yes, no, or after this many jumps to a place (at most 65535). Default: when guests have
-   * run for a second or two.
+   * been busy in the same places for some 10 ms.
    */
   readonly jit?: boolean | { readonly threshold: number };
   /** Bytes of translated modules to keep, the oldest give way; at least 64 KiB; default 48 MiB, or a quarter of the kernel's memory. */
   readonly translationBytes?: number;
+  /**
+   * Folder in which translated code is kept from one process to the next, made if need be: what is in there is run, so that it must
+   * be the user's own (else CodeCacheError). Not used together with `profile`, `statistics` or `log`.
+   */
+  readonly codeCache?: string;
   /** Have translated regions count what they do, for Machine.translatedRegions. */
   readonly profile?: boolean;
   /** Watch where the time of guest threads goes and why translated regions are left, for Machine.activity, and how long memory maps are locked, for Machine.lockTimes. */

@@ -21,6 +21,11 @@ export function translatorFile(): URL {
   return new URL(bundled ? 'bundle/translator.cjs' : 'workers/translator.js', dist);
 }
 
+/** The translator's code in the build: what it makes depends on that. */
+export function translatorCodeFile(): URL {
+  return new URL('bundle/translatorCode.js', dist);
+}
+
 /** The kinds of interpreter there are. */
 export interface InterpreterVariant {
   readonly hostPageShift: number;

@@ -80,10 +80,10 @@ export class ThreadHosts {
     }
   }
 
-  /** Starts the machine's translator. */
-  startTranslator(hostPageSize: number): void {
+  /** Starts the machine's translator. `codeCache`: where it keeps its modules. */
+  startTranslator(hostPageSize: number, codeCache?: string): void {
     if (this.closing) return;
-    const translator = this.translator(hostPageSize)
+    const translator = this.translator(hostPageSize, codeCache)
       .catch((error: Error) => {
         if (this.closing) return;
         endTranslation(this.mem);
@@ -93,12 +93,13 @@ export class ThreadHosts {
     this.running.add(translator);
   }
 
-  private async translator(hostPageSize: number): Promise<void> {
+  private async translator(hostPageSize: number, codeCache?: string): Promise<void> {
     const { fused } = await this.interpreter();
     if (this.closing) return;
     const task: TranslatorTask = {
       memory: this.mem.wasm,
       options: { hostPageShift: Math.log2(hostPageSize), fused, budget: 1_000_000 },
+      ...(codeCache !== undefined && { codeCache }),
     };
     // Until the machine closes, it keeps nobody waiting.
     const worker = new Worker(translatorFile(), { ...WORKER_OPTIONS, workerData: task });

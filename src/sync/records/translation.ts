@@ -123,6 +123,15 @@ export const RegionEntry = record({
   /** Index of the module's first region, and how many it has. */
   first: u32,
   count: u32,
+  /** PageLink[] of the module's regions, one after the other; 0: the module has them as constants. */
+  links: pointer,
+});
+
+/** A page of code that a region was made from, where the region's module is one that other processes use as well. */
+export const PageLink = record({
+  /** The CodePage; 1, which is none, when the region cannot be used. */
+  codePage: u32,
+  generation: u32,
 });
 
 /** The engine of a worker. */
