@@ -28,6 +28,7 @@ const programs: [string, string][] = [
   ['shm', 'shm.c'],
   ['ipc', 'ipc.c'],
   ['queues', 'queues.c'],
+  ['watching', 'watching.c'],
   ['limits', 'limits.c'],
   ['identity', 'identity.c'],
   ['smaps', 'smaps.c'],

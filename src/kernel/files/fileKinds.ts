@@ -4,6 +4,7 @@ import './directory.js';
 import './epoll.js';
 import './eventFd.js';
 import './hostStream.js';
+import './inotify.js';
 import './memoryFile.js';
 import './pathFile.js';
 import './pidFd.js';

@@ -52,6 +52,13 @@ export function onRelease(hook: (mem: SharedMemory, file: number, owner: number)
   beforeRelease = hook;
 }
 
+let closeHook: (mem: SharedMemory, file: number, owner: number) => void = () => {};
+
+/** Sets who is told when the last descriptor of an open file has gone (inotify); the file is still whole. */
+export function onClose(hook: (mem: SharedMemory, file: number, owner: number) => void): void {
+  closeHook = hook;
+}
+
 /** The operations of an open file. */
 export function operationsOf(mem: SharedMemory, file: number): FileOperations {
   const kind = mem.getU32(file + OpenFile.kind);
@@ -74,6 +81,7 @@ export function retainOpenFile(mem: SharedMemory, file: number): void {
 export function releaseOpenFile(mem: SharedMemory, file: number, owner: number): void {
   if (mem.atomicAdd(file + OpenFile.refs, -1) !== 1) return;
   beforeRelease(mem, file, owner);
+  closeHook(mem, file, owner);
   dropLocks(mem, file, owner);
   operationsOf(mem, file).release?.(mem, file, owner);
   freeText(mem, mem.getU32(file + OpenFile.path), owner);

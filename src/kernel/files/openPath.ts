@@ -32,6 +32,7 @@ import {
   SyscallError,
 } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
+import { IN_CREATE, IN_MODIFY, IN_OPEN, notifyFile, notifyPlace } from './inotify.js';
 import { hostFdOf } from './regularFile.js';
 import './fileKinds.js';
 import { openFifo } from './fifo.js';
@@ -96,7 +97,10 @@ export function openPath(
     if ((flags & O_CREAT) === 0) throw new SyscallError(ENOENT);
     if (trailingSlash) throw new SyscallError(EISDIR);
     requireWritable(place);
-    return createRegular(t, place, flags, mode);
+    const made = createRegular(t, place, flags, mode);
+    notifyPlace(t.mem, place.hostPath, { mask: IN_CREATE, parent: true }, t.thread);
+    notifyFile(t.mem, made, IN_OPEN, t.thread);
+    return made;
   }
   if (place.kind === 'missing') throw new SyscallError(ENOENT);
   if (exclusive) throw new SyscallError(EEXIST);
@@ -107,7 +111,11 @@ export function openPath(
   if (temporary) return openTemporary(t, place, flags, mode);
   if (type === S_IFDIR && ((flags & O_ACCMODE) !== O_RDONLY || flags & (O_CREAT | O_TRUNC)))
     throw new SyscallError(EISDIR);
-  return place.kind === 'made' ? openMade(t, place, flags) : openHost(t, place, flags);
+  if (place.kind === 'made') return openMade(t, place, flags);
+  const file = openHost(t, place, flags);
+  notifyFile(t.mem, file, IN_OPEN, t.thread);
+  if (flags & O_TRUNC) notifyFile(t.mem, file, IN_MODIFY, t.thread);
+  return file;
 }
 
 function requireHostWritable(place: HostPlace): void {

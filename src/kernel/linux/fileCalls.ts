@@ -48,6 +48,7 @@ import {
   TO_END,
 } from '../files/fileLocks.js';
 import { getCloseOnExec, listDescriptors, replaceFile, setCloseOnExec } from '../files/filesTable.js';
+import { IN_ACCESS, IN_MODIFY, notifyFile } from '../files/inotify.js';
 import { addSeals, createMemoryFile, getSeals } from '../files/memoryFile.js';
 import {
   createOpenFile,
@@ -401,7 +402,9 @@ function ftruncate(t: ThreadContext, fd: number, length: number): number {
   if (length < 0) return -EINVAL;
   return withRealFile(t, fd, (file) => {
     if ((flagsOf(t.mem, file) & O_ACCMODE) === O_RDONLY) return -EINVAL;
-    return operationsOf(t.mem, file).truncate?.(t, file, length) ?? -EINVAL;
+    const result = operationsOf(t.mem, file).truncate?.(t, file, length) ?? -EINVAL;
+    if (result === 0) notifyFile(t.mem, file, IN_MODIFY, t.thread);
+    return result;
   });
 }
 
@@ -499,12 +502,18 @@ export const fileCalls: SyscallTable = {
     }),
   ),
   [SYS_getdents64]: syscall('getdents64', ['fd', 'pointer', 'size'], (t, fd, pointer, size) =>
-    withRealFile(t, fd, (file) => operationsOf(t.mem, file).list?.(t, file, pointer, size >>> 0) ?? -ENOTDIR),
+    withRealFile(t, fd, (file) => {
+      const result = operationsOf(t.mem, file).list?.(t, file, pointer, size >>> 0) ?? -ENOTDIR;
+      if (result >= 0) notifyFile(t.mem, file, IN_ACCESS, t.thread);
+      return result;
+    }),
   ),
   [SYS_ftruncate]: syscall('ftruncate', ['fd', 'long'], ftruncate),
-  [SYS_fallocate]: syscall('fallocate', ['fd', 'hex', 'long', 'long'], (t, fd, mode, offset, length) =>
-    fallocate(t, fd, mode | 0, offset, length),
-  ),
+  [SYS_fallocate]: syscall('fallocate', ['fd', 'hex', 'long', 'long'], (t, fd, mode, offset, length) => {
+    const result = fallocate(t, fd, mode | 0, offset, length);
+    if (result === 0) withFile(t, fd, (file) => notifyFile(t.mem, file, IN_MODIFY, t.thread));
+    return result;
+  }),
   [SYS_fsync]: syscall('fsync', ['fd'], (t, fd) => sync(t, fd, false)),
   [SYS_fdatasync]: syscall('fdatasync', ['fd'], (t, fd) => sync(t, fd, true)),
   // What guests have written is the host's already; when it reaches the disk is the host's affair.

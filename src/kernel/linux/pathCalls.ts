@@ -60,6 +60,15 @@ import {
   openCreating,
   withParent,
 } from '../files/hostAccess.js';
+import {
+  IN_ATTRIB,
+  IN_CREATE,
+  IN_MODIFY,
+  notifyFile,
+  notifyMoved,
+  notifyPlace,
+  notifyRemoved,
+} from '../files/inotify.js';
 import { operationsOf, pathOf } from '../files/openFile.js';
 import { createdMode } from '../files/openPath.js';
 import {
@@ -235,6 +244,17 @@ function withHostNode<T>(place: HostPlace, body: (path: Buffer) => T): T {
   }
 }
 
+/** Tells who watches that a place's attributes have changed. */
+function noteAttributes(t: ThreadContext, place: HostPlace): void {
+  const directory = typeOf(place) === S_IFDIR;
+  notifyPlace(t.mem, place.hostPath, { mask: IN_ATTRIB, directory, parent: true, self: true }, t.thread);
+}
+
+/** Tells who watches a directory that there is something new in it. */
+function noteCreated(t: ThreadContext, place: HostPlace, directory = false): void {
+  notifyPlace(t.mem, place.hostPath, { mask: IN_CREATE, directory, parent: true }, t.thread);
+}
+
 function chmodAt(t: ThreadContext, dirfd: number, path: string, mode: number, flags: number): number {
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
   if (path === '' && flags & AT_EMPTY_PATH) return chmodDescriptor(t, dirfd, mode);
@@ -246,6 +266,7 @@ function chmodAt(t: ThreadContext, dirfd: number, path: string, mode: number, fl
   requireWritable(place);
   if (typeOf(place) === S_IFLNK) return -EOPNOTSUPP;
   withHostNode(place, (node) => chmodSync(node, mode & 0o7777));
+  noteAttributes(t, place);
   return 0;
 }
 
@@ -273,6 +294,7 @@ function chmodDescriptor(t: ThreadContext, fd: number, mode: number): number {
     const target = changeable(t, file);
     if (typeof target === 'number') hostCall(() => chmodSync(`/proc/self/fd/${target}`, bits));
     else withHostNode(target, (node) => chmodSync(node, bits));
+    notifyFile(t.mem, file, IN_ATTRIB, t.thread);
     return 0;
   });
 }
@@ -298,8 +320,10 @@ function chownAt(
     return 0;
   }
   requireWritable(place);
+  const changes = (user | 0) !== -1 || (group | 0) !== -1;
   const [uid, gid] = ownerIds(required(statusOfPlace(t, place)), user, group);
   withParent(place, (hostPath) => hostCall(() => lchownSync(hostArgument(hostPath), uid, gid)));
+  if (changes) noteAttributes(t, place);
   return 0;
 }
 
@@ -311,6 +335,7 @@ function chownDescriptor(t: ThreadContext, fd: number, user: number, group: numb
     const [uid, gid] = ownerIds(operationsOf(t.mem, file).status(t, file), user, group);
     if (typeof target === 'number') hostCall(() => chownSync(`/proc/self/fd/${target}`, uid, gid));
     else withHostNode(target, (node) => chownSync(node, uid, gid));
+    notifyFile(t.mem, file, IN_ATTRIB, t.thread);
     return 0;
   });
 }
@@ -354,6 +379,7 @@ function utimensat(t: ThreadContext, dirfd: number, path: number, times: number,
       const [accessed, modified] = both(operationsOf(t.mem, file).status(t, file));
       if (typeof target === 'number') hostCall(() => futimesSync(target, accessed, modified));
       else withParent(target, (p) => hostCall(() => lutimesSync(hostArgument(p), accessed, modified)));
+      notifyFile(t.mem, file, IN_ATTRIB, t.thread);
       return 0;
     });
   }
@@ -361,6 +387,7 @@ function utimensat(t: ThreadContext, dirfd: number, path: number, times: number,
   requireWritable(place);
   const [accessed, modified] = both(required(statusOfPlace(t, place)));
   withParent(place, (p) => hostCall(() => lutimesSync(hostArgument(p), accessed, modified)));
+  noteAttributes(t, place);
   return 0;
 }
 
@@ -384,6 +411,7 @@ function mkdirat(t: ThreadContext, dirfd: number, path: string, mode: number): n
       if (hostUmaskTakes(permissions)) chmodSync(hostArgument(p), permissions);
     }),
   );
+  noteCreated(t, place, true);
   return 0;
 }
 
@@ -393,10 +421,12 @@ function mknodat(t: ThreadContext, dirfd: number, path: string, mode: number): n
   const permissions = createdMode(t, mode);
   if (type === S_IFIFO) {
     createFifo(place, permissions);
+    noteCreated(t, place);
     return 0;
   }
   if (type !== 0 && type !== S_IFREG) return -EPERM;
   closeSync(openCreating(place, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, permissions));
+  noteCreated(t, place);
   return 0;
 }
 
@@ -405,6 +435,7 @@ function symlinkat(t: ThreadContext, target: number, dirfd: number, path: number
   if (text === '') return -ENOENT;
   const place = vacant(t, dirfd, pathArgument(t, path));
   withParent(place, (p) => hostCall(() => symlinkSync(hostArgument(text), hostArgument(p))));
+  noteCreated(t, place);
   return 0;
 }
 
@@ -427,6 +458,8 @@ function linkat(
   withParent(from, (source) =>
     withParent(to, (target) => hostCall(() => linkSync(hostArgument(source), hostArgument(target)))),
   );
+  notifyPlace(t.mem, from.hostPath, { mask: IN_ATTRIB, self: true }, t.thread);
+  noteCreated(t, to);
   return 0;
 }
 
@@ -455,6 +488,7 @@ function unlinkat(t: ThreadContext, dirfd: number, path: string, flags: number):
     requireNotMounted(t, found.path);
     requireWritable(found);
     withParent(found, (p) => hostCall(() => rmdirSync(hostArgument(p))));
+    notifyRemoved(t.mem, found.hostPath, found.stats, true, t.thread);
     return 0;
   }
   if (resolved.unnamed !== undefined) return -EISDIR;
@@ -464,6 +498,7 @@ function unlinkat(t: ThreadContext, dirfd: number, path: string, flags: number):
   requireNotMounted(t, place.path);
   requireWritable(found);
   withParent(found, (p) => hostCall(() => unlinkSync(hostArgument(p))));
+  notifyRemoved(t.mem, found.hostPath, found.stats, false, t.thread);
   return 0;
 }
 
@@ -513,6 +548,7 @@ function renameat2(
       }),
     ),
   );
+  notifyMoved(t.mem, from.hostPath, to.hostPath, directory, to.stats, t.thread);
   return 0;
 }
 
@@ -552,6 +588,7 @@ function truncate(t: ThreadContext, path: string, length: number): number {
     if (!claimWrite(mem, hostFile)) return -ETXTBSY;
     hostCall(() => ftruncateSync(fd, length));
     noteFileTruncate(t, hostFile, length);
+    notifyPlace(mem, place.hostPath, { mask: IN_MODIFY, parent: true, self: true }, thread);
     return 0;
   } finally {
     if (hostFile !== 0) releaseHostFile(mem, thread, hostFile);

@@ -13,6 +13,7 @@ import {
 import { EBADF, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE, SyscallError } from '../errno.js';
 import { withFile, withRealFile } from '../files/descriptors.js';
 import { S_IFDIR, S_IFMT } from '../files/fileStatus.js';
+import { IN_ACCESS, IN_MODIFY, notifyFile } from '../files/inotify.js';
 import { flagsOf, operationsOf } from '../files/openFile.js';
 import { O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../files/openFlags.js';
 import { teePipe } from '../files/pipe.js';
@@ -44,7 +45,9 @@ function readFile(t: ThreadContext, file: number, into: ByteVector, offset: numb
   if ((flagsOf(mem, file) & O_ACCMODE) === O_WRONLY) return -EBADF;
   const operations = operationsOf(mem, file);
   if (operations.read === undefined) return -EINVAL;
-  return operations.read(t, file, into, offset);
+  const done = operations.read(t, file, into, offset);
+  if (done > 0) notifyFile(mem, file, IN_ACCESS, t.thread);
+  return done;
 }
 
 function writeFile(t: ThreadContext, file: number, from: ByteVector, offset: number | undefined): number {
@@ -52,7 +55,9 @@ function writeFile(t: ThreadContext, file: number, from: ByteVector, offset: num
   const operations = operationsOf(mem, file);
   if ((flagsOf(mem, file) & O_ACCMODE) === O_RDONLY) return -EBADF;
   if (operations.write === undefined) return -EINVAL;
-  return operations.write(t, file, from, offset);
+  const done = operations.write(t, file, from, offset);
+  if (done > 0) notifyFile(mem, file, IN_MODIFY, t.thread);
+  return done;
 }
 
 /** Throws unless the file has positions and `offset` is one. */

@@ -1,6 +1,7 @@
 import { capabilityCalls } from './capabilityCalls.js';
 import { fileCalls } from './fileCalls.js';
 import { futexCalls } from './futexCalls.js';
+import { inotifyCalls } from './inotifyCalls.js';
 import { limitCalls } from './limitCalls.js';
 import { memoryCalls } from './memoryCalls.js';
 import { messageQueueCalls } from './messageQueueCalls.js';
@@ -27,6 +28,7 @@ const topics: readonly SyscallTable[] = [
   capabilityCalls,
   fileCalls,
   futexCalls,
+  inotifyCalls,
   limitCalls,
   memoryCalls,
   messageQueueCalls,

@@ -175,8 +175,7 @@ export function speedsFromCode(settings: Uint8Array): void {
 
 /** Puts back what is locked of the settings that were before (unset_locked_termios): flags bit by bit, characters whole. */
 export function keepLocked(settings: Uint8Array, before: Uint8Array, locked: Uint8Array): void {
-  for (let i = 0; i < CHARACTERS - 1; i++)
-    settings[i] = (before[i] & locked[i]) | (settings[i] & ~locked[i]);
+  for (let i = 0; i < CHARACTERS - 1; i++) settings[i] = (before[i] & locked[i]) | (settings[i] & ~locked[i]);
   for (let i = CHARACTERS - 1; i < CHARACTERS + CHARACTER_COUNT; i++)
     if (locked[i] !== 0) settings[i] = before[i];
 }

@@ -132,6 +132,8 @@ export const Machine = record({
   sysvSemaphores: pointer,
   sysvMessages: pointer,
   posixMessages: pointer,
+  /** InotifyTable; 0 until a guest needs it. Atomic. */
+  inotify: pointer,
   /** Uts; constant. */
   uts: pointer,
   /** Idle hosts that look into the queue from time to time without being told; hostsLock. */
