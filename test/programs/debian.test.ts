@@ -1,30 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { findCommand, repository, runGuest } from '../../bench/hostProgram.js';
+import { runGuest } from '../../bench/hostProgram.js';
+import { findDebianRoot } from './debianRoot.js';
 
-/**
- * A root of Debian's riscv64 packages: kept in .cache, made where CI runs. It takes 180 MB and a minute or two to get, so
- * nobody who just runs the tests has to wait for it: test/guests/build-debian-root.sh .cache/debian makes it.
- */
-function findRoot(): string | { missing: string } {
-  const root = join(repository, '.cache/debian');
-  if (existsSync(join(root, 'packages.txt'))) return root;
-  const script = 'test/guests/build-debian-root.sh';
-  if (process.env.CI === undefined) return { missing: `needs ${script} .cache/debian to be run` };
-  if (process.getuid?.() !== 0 || findCommand('apt-get') === undefined)
-    return { missing: 'needs apt and root' };
-  try {
-    execFileSync(join(repository, script), [root], { stdio: 'pipe', timeout: 600_000 });
-    return root;
-  } catch (error) {
-    return { missing: `could not be made: ${(error as Error).message.split('\n')[0]}` };
-  }
-}
-
-const root = findRoot();
+const root = findDebianRoot();
 const missing = typeof root !== 'string';
 const folder = mkdtempSync(join(tmpdir(), 'guesthouse-debian-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
