@@ -24,6 +24,7 @@ const programs: [string, string][] = [
   ['numbers', 'numbers.c'],
   ['heap', 'heap.c'],
   ['stdio', 'stdio.c'],
+  ['fifos', 'fifos.c'],
   ['files', 'files.c'],
   ['shm', 'shm.c'],
   ['ipc', 'ipc.c'],

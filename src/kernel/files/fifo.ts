@@ -87,17 +87,16 @@ export function openFifo(t: ThreadContext, place: HostPlace, flags: number, host
       throw new SyscallError(ENXIO);
     const reads = access === O_RDONLY;
     const opens = pipe + (reads ? Pipe.writerOpens : Pipe.readerOpens);
-    const others = pipe + (reads ? Pipe.writers : Pipe.readers);
     const before = mem.atomicLoad(opens);
-    attachPipe(mem, pipe, access, thread);
+    const met = attachPipe(mem, pipe, access, thread);
     const parts = { kind: FILE_PIPE, flags, path: place.path, object: pipe, hostFd };
     file = createOpenFile(mem, parts, thread);
-    if (access === O_RDWR || flags & O_NONBLOCK) return file;
+    if (met || access === O_RDWR || flags & O_NONBLOCK) return file;
     const outcome = waitInQueue(
       mem,
       sourceOf(pipe) + EventSource.waiters,
       thread,
-      () => mem.atomicLoad(others) > 0 || mem.atomicLoad(opens) !== before,
+      () => mem.atomicLoad(opens) !== before,
       () => t.signalPending(),
     );
     if (outcome !== 'interrupted') return file;

@@ -47,9 +47,12 @@ export function sourceOf(pipe: number): number {
   return pipe + Pipe.source;
 }
 
-/** Counts one more end in; `access` is O_RDONLY, O_WRONLY or O_RDWR. */
-export function attachPipe(mem: SharedMemory, pipe: number, access: number, owner: number): void {
-  withMutex(mem, pipe + Pipe.lock, owner, () => {
+/**
+ * Counts one more end in; `access` is O_RDONLY, O_WRONLY or O_RDWR. Says whether the other side had an end at that moment: it may be
+ * gone the next.
+ */
+export function attachPipe(mem: SharedMemory, pipe: number, access: number, owner: number): boolean {
+  const met = withMutex(mem, pipe + Pipe.lock, owner, () => {
     mem.setI32(pipe + Pipe.refs, mem.getI32(pipe + Pipe.refs) + 1);
     if (access !== O_WRONLY) {
       mem.atomicAdd(pipe + Pipe.readers, 1);
@@ -59,8 +62,10 @@ export function attachPipe(mem: SharedMemory, pipe: number, access: number, owne
       mem.atomicAdd(pipe + Pipe.writers, 1);
       mem.setU32(pipe + Pipe.writerOpens, mem.getU32(pipe + Pipe.writerOpens) + 1);
     }
+    return mem.atomicLoad(pipe + (access === O_WRONLY ? Pipe.readers : Pipe.writers)) > 0;
   });
   signalEvents(mem, sourceOf(pipe), 0, owner);
+  return met;
 }
 
 /** Counts an end out and tells the other side; the last one frees the pipe. */
