@@ -1,10 +1,8 @@
 import { HOT_AGAIN } from '../sync/records/translation.js';
-import { type Block, type Region, successors } from './regionGraph.js';
+import { type Block, type Edge, edgesOf, type Region } from './regionGraph.js';
 
 /** Milliseconds that an instruction takes in the interpreter. */
 const INSTRUCTION = 3e-6;
-/** The share of a region that is done each time when it is no loop, for there are branches in it. */
-const DONE = 0.5;
 /** How many instructions a counted jump stands for at least. */
 const LEAST = 8;
 /** Translations of a place that cost nothing extra. From then on each waits twice as long as the one before. */
@@ -22,15 +20,20 @@ export function translationTime(instructions: number): number {
 
 /**
  * Milliseconds in the interpreter for which a counted jump to a region's entry stands: jumps forward in a page are not counted,
- * so that it is a round of the loop that begins there, or what follows where none does.
+ * so that it is a round of the loop that begins there. Where none does it is what is done until control leaves the region,
+ * which is anything from the shortest way out to everything.
  */
-export function jumpTime(region: Region): number {
-  const instructions = shortRound(region) ?? region.size * DONE;
-  return Math.max(LEAST, instructions) * INSTRUCTION;
+export function jumpTime({ entry, size }: Region): number {
+  const round = shortWay(entry, (edge) => edge.block === entry);
+  const way = round ?? Math.sqrt((shortWay(entry, leaves) ?? size) * size);
+  return Math.max(LEAST, way) * INSTRUCTION;
 }
 
-/** Instructions on a short way from the entry back to it; undefined where there is none. */
-function shortRound({ entry }: Region): number | undefined {
+/** Whether an edge leads out of the region. */
+const leaves = (edge: Edge): boolean => edge.block === undefined;
+
+/** Instructions on a short way from `entry` to an edge that is an end, or to where control leaves for an unknown place. */
+function shortWay(entry: Block, isEnd: (edge: Edge) => boolean): number | undefined {
   const waiting = new Map<Block, number>([[entry, 0]]);
   const known = new Set<Block>();
   while (waiting.size > 0) {
@@ -40,10 +43,11 @@ function shortRound({ entry }: Region): number | undefined {
     waiting.delete(nearest);
     known.add(nearest);
     const distance = least + nearest.instructions.length;
-    for (const next of successors(nearest)) {
-      if (next === entry) return distance;
-      if (!known.has(next)) waiting.set(next, Math.min(distance, waiting.get(next) ?? distance));
-    }
+    const edges = edgesOf(nearest.terminator);
+    if (edges.some(isEnd) || (edges.length === 0 && isEnd === leaves)) return distance;
+    for (const { block } of edges)
+      if (block !== undefined && !known.has(block))
+        waiting.set(block, Math.min(distance, waiting.get(block) ?? distance));
   }
   return undefined;
 }

@@ -61,11 +61,24 @@ describe('a place is worth translating', () => {
     short.terminator = { kind: 'branch', taken: { pc: 0, block: short }, next: { pc: 0, block: long } };
     expect(jumpTime(inner)).toBeCloseTo(jumpTime(loop(10)), 12);
     expect(jumpTime(loop(200))).toBeCloseTo(20 * jumpTime(loop(10)), 12);
-    expect(jumpTime(regionOf([block(100), block(100)]))).toBeLessThan(jumpTime(loop(200)));
     const worth = new Worth(THRESHOLD, 1);
     const times = Math.ceil(translationTime(200) / once(loop(200)));
     expect(worth.is(8, times, loop(200))).toBe(true);
     expect(worth.is(16, times, inner)).toBe(false);
+  });
+
+  it('the later the more of its region may be left out', () => {
+    const straight = regionOf([block(100), block(100)]);
+    const first = block(4);
+    const early = regionOf([first, block(196)]);
+    first.terminator = {
+      kind: 'branch',
+      taken: { pc: 0, block: undefined },
+      next: { pc: 0, block: early.blocks[1] },
+    };
+    expect(jumpTime(straight)).toBeCloseTo(jumpTime(loop(200)), 12);
+    expect(jumpTime(early)).toBeLessThan(jumpTime(straight) / 4);
+    expect(jumpTime(early)).toBeGreaterThan(jumpTime(loop(8)));
   });
 
   it('ever later when it is rewritten again and again, even if the options ask for translation', () => {
