@@ -34,6 +34,7 @@ import { allocateText, freeText, textBytes } from '../sync/text.js';
 import { capabilitiesForExec } from './capabilities.js';
 import { EACCES, EINTR, ELOOP, ENOENT, ENOEXEC, ENOMEM, errnoText, SyscallError } from './errno.js';
 import { exitGroup, leaveAddressSpace, noteAddressSpace, setGuestText } from './exit.js';
+import { keepChildren } from './family.js';
 import { type ExecutableFile, openExecutable, setExecutable } from './files/executable.js';
 import { filesForExec } from './files/filesTable.js';
 import { FREEBSD_SIGCODE } from './freebsd/signalFrame.js';
@@ -233,8 +234,10 @@ function endOtherThreads(t: ThreadContext): boolean {
   }
   lockMutex(mem, guest + Guest.threadsLock, thread);
   mem.setU32(guest + Guest.execThread, 0);
+  const before = t.tid;
   if (alone) mem.setU32(thread + Thread.tid, mem.getU32(guest + Guest.pid));
   unlockMutex(mem, guest + Guest.threadsLock, thread);
+  if (t.tid !== before) keepChildren(t);
   return alone;
 }
 

@@ -15,7 +15,7 @@ import { removeThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endCpuTime } from './clock.js';
 import { SyscallError } from './errno.js';
-import { leaveFamily } from './family.js';
+import { leaveFamily, passChildren } from './family.js';
 import { releaseFiles } from './files/filesTable.js';
 import { releaseFs } from './files/fsRecord.js';
 import { releaseVforkParent } from './fork.js';
@@ -120,6 +120,7 @@ export function endThread(t: ThreadContext): void {
   releaseFs(mem, t.fs, thread);
   releaseMm(mem, mm, thread);
 
+  passChildren(t);
   const cpu = Math.round(endCpuTime(t) * 1000);
   lockMutex(mem, guest + Guest.threadsLock, thread);
   let link = guest + Guest.threads;

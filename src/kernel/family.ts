@@ -1,7 +1,8 @@
 import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
-import { GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
+import { GUEST_RUNNING, GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { SignalAction } from '../sync/records/signals.js';
+import { Thread } from '../sync/records/thread.js';
 import { pushRequest, RequestKind } from '../sync/ring.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { wakeQueue } from '../sync/waitQueue.js';
@@ -37,17 +38,20 @@ import type { ThreadContext } from './threadContext.js';
 
 /**
  * Makes `child`, which has its first thread, known to the machine as a child of `creator`, or of creator's parent
- * (`siblings`, CLONE_PARENT).
+ * (`siblings`, CLONE_PARENT). `creatorTid`: the creator's thread.
  */
 export function joinFamily(
   mem: SharedMemory,
   child: number,
   creator: number,
+  creatorTid: number,
   siblings: boolean,
   owner: number,
 ): void {
   lockMutex(mem, MACHINE + Machine.guestsLock, owner);
   adoptLocked(mem, child, siblings ? mem.getU32(creator + Guest.parent) : creator);
+  // A sibling's parent is the thread that made the creator.
+  mem.setU32(child + Guest.parentTid, siblings ? mem.getU32(creator + Guest.parentTid) : creatorTid);
   inheritTerminalLocked(mem, child, creator, owner);
   enlistGuestLocked(mem, child);
   unlockMutex(mem, MACHINE + Machine.guestsLock, owner);
@@ -97,39 +101,103 @@ export function leaveFamily(t: ThreadContext): boolean {
   const { mem, guest, thread } = t;
   lockMutex(mem, MACHINE + Machine.guestsLock, thread);
   endSessionLocked(mem, guest, thread);
-  visitChildrenLocked(mem, guest, (child) => {
-    orphanLocked(t, child);
-    return false;
-  });
+  const orphans = mem.getU32(guest + Guest.children);
   mem.setU32(guest + Guest.children, 0);
+  const reaper = orphans === 0 ? 0 : subreaperLocked(mem, guest);
+  for (let child = orphans; child !== 0; ) {
+    const next = mem.getU32(child + Guest.nextSibling);
+    orphanLocked(t, child, reaper);
+    child = next;
+  }
   mem.atomicStore(guest + Guest.phase, GUEST_ZOMBIE);
   releaseOrphansLocked(mem, guest, mem.getU32(guest + Guest.parent), guest, thread);
   tellPidFdsLocked(mem, guest, thread);
   const parent = mem.getU32(guest + Guest.parent);
   const embedded = parent === 0 && mem.getU32(guest + Guest.orphan) === 0;
-  if (!embedded && (parent === 0 || !reportEndLocked(t, parent))) reapChildLocked(mem, guest, thread);
+  if (!embedded && (parent === 0 || !reportEndLocked(t, guest, parent))) reapChildLocked(mem, guest, thread);
   unlockMutex(mem, MACHINE + Machine.guestsLock, thread);
   if (embedded) while (!pushRequest(mem, thread, RequestKind.GuestEnded, guest)) t.ring();
   return embedded;
 }
 
-function orphanLocked(t: ThreadContext, child: number): void {
+/** The nearest ancestor of an ending guest that has asked for orphans (find_new_reaper); 0: the machine's init. */
+function subreaperLocked(mem: SharedMemory, guest: number): number {
+  for (
+    let ancestor = mem.getU32(guest + Guest.parent);
+    ancestor !== 0;
+    ancestor = mem.getU32(ancestor + Guest.parent)
+  ) {
+    const alive = mem.atomicLoad(ancestor + Guest.phase) === GUEST_RUNNING;
+    if (alive && mem.getU32(ancestor + Guest.subreaper) !== 0) return ancestor;
+  }
+  return 0;
+}
+
+/** A child of the ending guest goes to `reaper`, or to init (forget_original_parent). */
+function orphanLocked(t: ThreadContext, child: number, reaper: number): void {
   const { mem, thread } = t;
-  const signal = mem.getU32(child + Guest.parentDeathSignal);
-  if (mem.atomicLoad(child + Guest.phase) === GUEST_ZOMBIE) {
+  const zombie = mem.atomicLoad(child + Guest.phase) === GUEST_ZOMBIE;
+  if (zombie && reaper === 0) {
     mem.setU32(child + Guest.parent, 0);
     freeGuestLocked(mem, child, thread);
     return;
   }
-  adoptLocked(mem, child, 0);
-  if (signal !== 0)
-    sendSignal(mem, thread, child, 0, signal, sentInfo(signal, SI_USER, mem.getU32(t.guest + Guest.pid), 0));
+  adoptLocked(mem, child, reaper);
+  // Its own waits are the reaper's first thread's.
+  mem.setU32(child + Guest.parentTid, reaper === 0 ? 0 : mem.getU32(reaper + Guest.pid));
+  if (reaper !== 0) mem.setU32(child + Guest.exitSignal, SIGCHLD);
+  if (zombie) {
+    if (!reportEndLocked(t, child, reaper)) reapChildLocked(mem, child, thread);
+    return;
+  }
+  tellOfDeathLocked(t, child);
   releaseOrphansLocked(mem, child, t.guest, t.guest, thread);
 }
 
-/** Tells `parent` that the calling guest has ended; false when the parent does not want to know of its children. */
-function reportEndLocked(t: ThreadContext, parent: number): boolean {
+/** The thread that is a guest's parent ends: the guest gets the signal that it has asked for (PR_SET_PDEATHSIG). */
+function tellOfDeathLocked(t: ThreadContext, child: number): void {
+  const { mem, thread } = t;
+  const signal = mem.getU32(child + Guest.parentDeathSignal);
+  if (signal === 0) return;
+  const info = sentInfo(signal, SI_USER, mem.getU32(t.guest + Guest.pid), mem.getU32(t.guest + Guest.uids));
+  sendSignal(mem, thread, child, 0, signal, info);
+}
+
+/** The calling thread ends: another one of its guest, if there is one, has its children now. */
+export function passChildren(t: ThreadContext): void {
   const { mem, guest, thread } = t;
+  if (mem.getU32(guest + Guest.children) === 0) return;
+  withMutex(mem, MACHINE + Machine.guestsLock, thread, () => {
+    const heir = withMutex(mem, guest + Guest.threadsLock, thread, () => {
+      let other = mem.getU32(guest + Guest.threads);
+      if (other === thread) other = mem.getU32(other + Thread.nextInGuest);
+      return other === 0 ? 0 : mem.getU32(other + Thread.tid);
+    });
+    if (heir === 0) return;
+    visitChildrenLocked(mem, guest, (child) => {
+      if (mem.getU32(child + Guest.parentTid) !== t.tid) return false;
+      mem.setU32(child + Guest.parentTid, heir);
+      if (mem.atomicLoad(child + Guest.phase) !== GUEST_ZOMBIE) tellOfDeathLocked(t, child);
+      return false;
+    });
+  });
+}
+
+/** The calling thread has another id, in execve: its children, by now all of the guest's, know it by that. */
+export function keepChildren(t: ThreadContext): void {
+  const { mem, guest, thread } = t;
+  if (mem.getU32(guest + Guest.children) === 0) return;
+  withMutex(mem, MACHINE + Machine.guestsLock, thread, () =>
+    visitChildrenLocked(mem, guest, (child) => {
+      mem.setU32(child + Guest.parentTid, t.tid);
+      return false;
+    }),
+  );
+}
+
+/** Tells `parent` that `guest` has ended; false when the parent does not want to know of its children. */
+function reportEndLocked(t: ThreadContext, guest: number, parent: number): boolean {
+  const { mem, thread } = t;
   const signal = mem.getU32(guest + Guest.exitSignal);
   const { handler, flags } = childAction(mem, parent, thread);
   const ignored = handler === SIG_IGN;

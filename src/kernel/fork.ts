@@ -83,7 +83,7 @@ export function cloneProcess(t: ThreadContext, args: CloneArguments): number {
   const siblings = (flags & CLONE_PARENT) !== 0;
   mem.setU32(guest + Guest.exitSignal, siblings ? mem.getU32(t.guest + Guest.exitSignal) : args.exitSignal);
   inheritCpuLimit(t, guest);
-  joinFamily(mem, guest, t.guest, siblings, thread);
+  joinFamily(mem, guest, t.guest, t.tid, siblings, thread);
   startThread(mem, child, thread, t.ring, vfork && t.mayLeave);
   if (vfork) awaitVforkChild(t);
   return pid;

@@ -104,6 +104,7 @@ function matches(t: ThreadContext, child: number, selector: ChildSelector, optio
   if (selector.kind === 'pid' && mem.getU32(child + Guest.pid) !== selector.id) return false;
   if (selector.kind === 'group' && mem.getU32(child + Guest.pgid) !== selector.id) return false;
   if (selector.kind === 'process' && mem.getU32(child + Guest.processId) !== selector.id) return false;
+  if ((options & WNOTHREAD) !== 0 && mem.getU32(child + Guest.parentTid) !== t.tid) return false;
   if ((options & WALL) !== 0) return true;
   const ofClone = mem.getU32(child + Guest.exitSignal) !== SIGCHLD;
   return ofClone === ((options & WCLONE) !== 0);

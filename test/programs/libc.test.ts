@@ -43,6 +43,7 @@ const programs: [string, string][] = [
   ['terminals', 'terminals.c'],
   ['jobcontrol', 'jobcontrol.c'],
   ['restart', 'restart.c'],
+  ['family', 'family.c'],
   ['inetsockets', 'inetsockets.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],

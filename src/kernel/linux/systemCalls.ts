@@ -279,6 +279,8 @@ const PR_SET_TIMERSLACK = 29;
 const PR_GET_TIMERSLACK = 30;
 const PR_SET_NO_NEW_PRIVS = 38;
 const PR_GET_NO_NEW_PRIVS = 39;
+const PR_SET_CHILD_SUBREAPER = 36;
+const PR_GET_CHILD_SUBREAPER = 37;
 const PR_GET_THP_DISABLE = 42;
 const DEFAULT_TIMERSLACK = 50000;
 
@@ -312,6 +314,12 @@ function prctl(t: ThreadContext, option: number, a1: number, a2: number, a3: num
       return 0;
     case PR_GET_PDEATHSIG:
       writeU32(t, a1, mem.getU32(t.guest + Guest.parentDeathSignal));
+      return 0;
+    case PR_SET_CHILD_SUBREAPER:
+      mem.setU32(t.guest + Guest.subreaper, a1 === 0 ? 0 : 1);
+      return 0;
+    case PR_GET_CHILD_SUBREAPER:
+      writeU32(t, a1, mem.getU32(t.guest + Guest.subreaper));
       return 0;
     case PR_SET_NO_NEW_PRIVS:
       if (a1 !== 1 || a2 !== 0 || a3 !== 0 || a4 !== 0) return -EINVAL;

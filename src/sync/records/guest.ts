@@ -94,6 +94,10 @@ export const Guest = record({
   processId: pointer,
   /** The controlling terminal (Tty, one reference), or 0; Machine.guestsLock, read by the guest itself without it. */
   terminal: pointer,
+  /** Thread of the parent that made the guest, or has it since that one's end (__WNOTHREAD); Machine.guestsLock. */
+  parentTid: u32,
+  /** PR_SET_CHILD_SUBREAPER: 1. */
+  subreaper: u32,
   /** Foreground group of the terminal that a session leader has lost; Machine.guestsLock. */
   lostForeground: u32,
   /** Effective, permitted and inheritable capabilities, two words each: kernel/capabilities.ts. Written by the guest alone. */

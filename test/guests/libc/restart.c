@@ -3,7 +3,6 @@
 #include "check.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <pty.h>
@@ -27,6 +26,9 @@
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
+
+/* linux/futex.h is not there with every C library. */
+enum { FUTEX_WAIT, FUTEX_WAKE, FUTEX_WAIT_BITSET = 9 };
 
 static volatile sig_atomic_t handled;
 static void on_signal(int signal) { handled++; }
@@ -63,7 +65,9 @@ READS(futex_timed, syscall(SYS_futex, &word, FUTEX_WAIT, 0, &(struct timespec){2
 READS(futex_bitset, syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, 0, NULL, NULL, 1))
 static sem_t semaphore;
 READS(wait_semaphore, sem_wait(&semaphore))
+#ifdef __GLIBC__
 READS(timed_semaphore, ({ struct timespec t; clock_gettime(CLOCK_REALTIME, &t); t.tv_sec += 20; sem_timedwait(&semaphore, &t); }))
+#endif
 READS(poll_pipe, poll(&(struct pollfd){in[0], POLLIN}, 1, 20000))
 READS(ppoll_pipe, ppoll(&(struct pollfd){in[0], POLLIN}, 1, &(struct timespec){20}, NULL))
 READS(select_pipe, ({ fd_set set; FD_ZERO(&set); FD_SET(in[0], &set); select(in[0] + 1, &set, NULL, NULL, &(struct timeval){20}); }))
@@ -72,7 +76,9 @@ READS(sleep_nano, nanosleep(&(struct timespec){20}, NULL))
 READS(sleep_clock, ({ errno = clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){20}, NULL); errno ? -1 : 0; }))
 READS(pause_call, pause())
 READS(suspend_call, ({ sigset_t none; sigemptyset(&none); sigsuspend(&none); }))
+#ifdef __GLIBC__
 READS(wait_signal, ({ sigset_t set; sigemptyset(&set); sigaddset(&set, SIGUSR2); sigtimedwait(&set, NULL, &(struct timespec){20}); }))
+#endif
 /* With a timeout on the socket nothing is made again. */
 READS(recv_timeout, ({ struct timeval t = {20}; setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t); long r = recv(pair[0], buffer, 1, 0); int e = errno; t.tv_sec = 0; setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t); errno = e; r; }))
 
@@ -106,7 +112,6 @@ static const struct {
   {"FUTEX_WAIT with a timeout", futex_timed, NEVER},
   {"FUTEX_WAIT_BITSET", futex_bitset, AGAIN},
   {"sem_wait", wait_semaphore, AGAIN},
-  {"sem_timedwait", timed_semaphore, NEVER},
   {"poll", poll_pipe, NEVER},
   {"ppoll", ppoll_pipe, NEVER},
   {"select", select_pipe, NEVER},
@@ -115,7 +120,11 @@ static const struct {
   {"clock_nanosleep", sleep_clock, NEVER},
   {"pause", pause_call, NEVER},
   {"sigsuspend", suspend_call, NEVER},
+#ifdef __GLIBC__
+  /* musl makes these again itself. */
+  {"sem_timedwait", timed_semaphore, NEVER},
   {"sigtimedwait", wait_signal, NEVER},
+#endif
 };
 
 /* Makes everything that a call may wait for happen. */
