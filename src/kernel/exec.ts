@@ -10,13 +10,12 @@ import {
 import { parseScript, SCRIPT_HEAD_BYTES } from '../loader/script.js';
 import { UserFault } from '../memory/caller.js';
 import { keepFilePages } from '../memory/keptFiles.js';
-import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
-import { copyOut } from '../memory/userAccess.js';
+import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ } from '../memory/linuxMemory.js';
+import { translate } from '../memory/userAccess.js';
 import { createMm, releaseMm } from '../mm/addressSpace.js';
 import { useFreebsdMap } from '../mm/freebsd/freebsdAddressSpace.js';
 import { targetPageSize } from '../mm/pageRange.js';
 import { targetMmap } from '../mm/targetMmap.js';
-import { targetMprotect } from '../mm/targetMprotect.js';
 import { reportMapAtStart } from '../observe/mapReport.js';
 import { logPageLayout } from '../observe/pageLog.js';
 import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
@@ -432,11 +431,10 @@ function enterImage(t: ThreadContext, program: OpenedProgram, image: Image): voi
  */
 function mapTrampoline(t: ThreadContext, code: Uint8Array): void {
   const size = targetPageSize(t);
-  const at = targetMmap(t, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, null, 0);
+  const at = targetMmap(t, 0, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, null, 0);
   if (at < 0) throw new SyscallError(-at);
-  copyOut(t, at, code);
-  const result = targetMprotect(t, at, size, PROT_READ | PROT_EXEC);
-  if (result < 0) throw new SyscallError(-result);
+  // Written as only the kernel can, before anything has looked at it: no other thread is in here, and the page is new.
+  t.mem.u8.set(code, translate(t, at, 'read'));
   t.mem.set64(t.mm + Mm.vdso, at);
 }
 

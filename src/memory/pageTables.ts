@@ -1,5 +1,5 @@
 import { copyMemory } from '../sync/bulkMemory.js';
-import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
+import { allocateBlock, freeBlock, freeZeroedBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, Mutex, unlockMutex } from '../sync/mutex.js';
 import { FRAME_DIRTY, FRAME_MIXED, FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
@@ -54,10 +54,15 @@ export function createTables(mem: SharedMemory, mm: number, reach: number, owner
 
 /** Frees the tables; every entry is empty and no thread is left. */
 export function destroyTables(mem: SharedMemory, mm: number, owner: number): void {
-  for (const field of TABLES) {
+  const reach = mem.getU64(mm + Mm.reach);
+  const shift = mem.getU32(mm + Mm.hostPageShift);
+  for (const [which, field] of TABLES.entries()) {
     const table = mem.getU32(mm + field);
     mem.setU32(mm + field, 0);
-    if (table !== 0) freeBlock(mem, table, owner);
+    if (table === 0) continue;
+    // They are as they were made, unless the making failed half way.
+    if (reach > 0) freeZeroedBlock(mem, table, tableBytes(which, reach, shift), owner);
+    else freeBlock(mem, table, owner);
   }
   mem.set64(mm + Mm.reach, 0);
 }

@@ -1,4 +1,5 @@
 import { zeroMemory } from './bulkMemory.js';
+import { checksLockOrder } from './lockOrder.js';
 import { lockMutex, unlockMutex } from './mutex.js';
 import { record, u32 } from './record.js';
 import { HEAP_CLASSES, MACHINE, Machine } from './records/machine.js';
@@ -16,13 +17,15 @@ const BlockHeader = record({
   capacity: u32,
   /** Free list link while free. */
   next: u32,
-  /** ALLOCATED or FREE: catches double frees. */
+  /** ALLOCATED or FREE*: catches double frees. */
   mark: u32,
 });
 const HEADER = BlockHeader.SIZE;
 const LARGE = 0xffff;
 const ALLOCATED = 0xa110ca7e;
 const FREE = 0xf4eef4ee;
+/** FREE, and all of its payload is zero. */
+const FREE_ZEROED = 0xf4eef4e0;
 
 /** The kernel area is used up. */
 export class OutOfKernelMemory extends Error {
@@ -61,7 +64,7 @@ export function allocateBlock(mem: SharedMemory, size: number, owner: number): n
   const sizeClass = classFor(size);
   lockMutex(mem, MACHINE + Machine.heapLock, owner);
   let block: number;
-  let fresh = false;
+  let zeroed = false;
   let capacity: number;
   try {
     if (sizeClass !== LARGE) {
@@ -79,8 +82,9 @@ export function allocateBlock(mem: SharedMemory, size: number, owner: number): n
       const next = block + HEADER + capacity;
       if (next > mem.getU32(MACHINE + Machine.heapEnd)) throw new OutOfKernelMemory('kernel area exhausted');
       mem.setU32(MACHINE + Machine.heapNext, next);
-      fresh = true;
+      zeroed = true;
     }
+    zeroed ||= mem.getU32(block + BlockHeader.mark) === FREE_ZEROED;
     mem.setU32(block + BlockHeader.sizeClass, sizeClass);
     mem.setU32(block + BlockHeader.capacity, capacity);
     mem.setU32(block + BlockHeader.mark, ALLOCATED);
@@ -88,17 +92,37 @@ export function allocateBlock(mem: SharedMemory, size: number, owner: number): n
   } finally {
     unlockMutex(mem, MACHINE + Machine.heapLock, owner);
   }
-  if (!fresh) zeroMemory(mem, block + HEADER, sizeClass === LARGE ? Math.ceil(size / 16) * 16 : capacity);
+  if (!zeroed) zeroMemory(mem, block + HEADER, sizeClass === LARGE ? Math.ceil(size / 16) * 16 : capacity);
   return block + HEADER;
 }
 
 /** Frees a block of allocateBlock. A block freed twice is an error of ours and throws. */
 export function freeBlock(mem: SharedMemory, address: number, owner: number): void {
+  free(mem, address, owner, FREE);
+}
+
+/**
+ * freeBlock for one of which the first `size` bytes, all that it was allocated for, are zero again: they need not be zeroed when
+ * it is allocated next.
+ */
+export function freeZeroedBlock(mem: SharedMemory, address: number, size: number, owner: number): void {
+  const rest = blockCapacity(mem, address) - size;
+  if (checksLockOrder && !isZero(mem, address, size)) throw new Error('kernel block freed as zeroed is not');
+  if (rest > 0) zeroMemory(mem, address + size, rest);
+  free(mem, address, owner, FREE_ZEROED);
+}
+
+function isZero(mem: SharedMemory, address: number, size: number): boolean {
+  for (let i = address >>> 2; i < (address + size) >>> 2; i++) if (mem.u32[i] !== 0) return false;
+  return true;
+}
+
+function free(mem: SharedMemory, address: number, owner: number, mark: number): void {
   const block = address - HEADER;
   if (mem.getU32(block + BlockHeader.mark) !== ALLOCATED)
     throw new Error('kernel block freed twice or never allocated');
   lockMutex(mem, MACHINE + Machine.heapLock, owner);
-  mem.setU32(block + BlockHeader.mark, FREE);
+  mem.setU32(block + BlockHeader.mark, mark);
   const sizeClass = mem.getU32(block + BlockHeader.sizeClass);
   const list =
     sizeClass === LARGE ? MACHINE + Machine.heapFreeLarge : MACHINE + Machine.heapFree + sizeClass * 4;

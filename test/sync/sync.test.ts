@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { createMachineMemory } from '../../src/memory/machineMemory.js';
 import { createMm } from '../../src/mm/addressSpace.js';
-import { allocateBlock, blockCapacity, freeBlock, OutOfKernelMemory } from '../../src/sync/heap.js';
+import {
+  allocateBlock,
+  blockCapacity,
+  freeBlock,
+  freeZeroedBlock,
+  OutOfKernelMemory,
+} from '../../src/sync/heap.js';
 import {
   COORDINATOR,
   holdsMutex,
@@ -120,6 +126,23 @@ describe('heap', () => {
       expect(allocateBlock(mem, size, ME)).toBe(block);
       expect(mem.u8.subarray(block, block + size).every((byte) => byte === 0)).toBe(true);
     }
+  });
+
+  it('gives zeroed blocks of those that were given back as zero, too', () => {
+    const mem = machine();
+    const block = allocateBlock(mem, 200_000, ME);
+    mem.u8.fill(0xff, block, block + blockCapacity(mem, block));
+    mem.u8.fill(0, block, block + 200_000);
+    freeZeroedBlock(mem, block, 200_000, ME);
+    // As large as the block is, beyond what was said to be zero.
+    const size = blockCapacity(mem, block);
+    expect(allocateBlock(mem, size, ME)).toBe(block);
+    expect(mem.u8.subarray(block, block + size).every((byte) => byte === 0)).toBe(true);
+    mem.u8[block] = 1;
+    expect(() => freeZeroedBlock(mem, block, size, ME)).toThrow('is not');
+    freeBlock(mem, block, ME);
+    expect(allocateBlock(mem, size, ME)).toBe(block);
+    expect(mem.u8[block]).toBe(0);
   });
 
   it('says when the kernel area is used up, and stays usable', () => {

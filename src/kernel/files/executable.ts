@@ -53,15 +53,7 @@ export function openExecutable(
     return {
       path: Buffer.from(pathOf(mem, file), 'latin1').toString('utf8'),
       size: stats.size,
-      read: (offset, into) => {
-        let done = 0;
-        while (done < into.length) {
-          const n = hostCall(() => readSync(fd, into, done, into.length - done, offset + done));
-          if (n === 0) break;
-          done += n;
-        }
-        return done;
-      },
+      read: readerOf(fd),
       mapped: { file: hostFile, object: 0, readable: true, writable: false },
       release: () => {
         endExecution(mem, hostFile);
@@ -72,6 +64,33 @@ export function openExecutable(
     releaseOpenFile(mem, file, thread);
     throw error;
   }
+}
+
+/** So much of a file's beginning is read at once: in most programs all that the loader looks at. */
+const HEAD_BYTES = 2048;
+
+function readerOf(fd: number): ProgramFile['read'] {
+  let head: Uint8Array | undefined;
+  return (offset, into) => {
+    if (offset + into.length > HEAD_BYTES) return readAll(fd, offset, into);
+    if (head === undefined) {
+      const first = new Uint8Array(HEAD_BYTES);
+      head = first.subarray(0, readAll(fd, 0, first));
+    }
+    const part = head.subarray(Math.min(offset, head.length), offset + into.length);
+    into.set(part);
+    return part.length;
+  };
+}
+
+function readAll(fd: number, offset: number, into: Uint8Array): number {
+  let done = 0;
+  while (done < into.length) {
+    const n = hostCall(() => readSync(fd, into, done, into.length - done, offset + done));
+    if (n === 0) break;
+    done += n;
+  }
+  return done;
 }
 
 /** A memory file (memfd_create) as a program; it has a reference to the open file `file`. */
