@@ -67,6 +67,8 @@ describe('/proc', () => {
     expect(c.readlink(`/proc/self/fd/${fd}`)).toBe('/gone (deleted)');
     expect(c.readAll(`/proc/self/fd/${fd}`)).toBe('still here');
     expect(c.readAll(`/dev/fd/${fd}`)).toBe('still here');
+    expect(c.stat(`/dev/fd/${fd}`)).toMatchObject({ size: 10 });
+    expect(c.call('faccessat', -100, `/dev/fd/${fd}`, 4)).toBe(0);
     const [r, w] = c.pipe();
     expect(c.readlink(`/proc/self/fd/${r}`)).toMatch(/^pipe:\[\d+\]$/);
     const again = c.open(`/proc/self/fd/${w}`, 1);

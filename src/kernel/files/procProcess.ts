@@ -41,7 +41,7 @@ import type { ThreadContext } from '../threadContext.js';
 import { DEV_PROC } from './fileStatus.js';
 import { acquireFile, getCloseOnExec, listDescriptors, releaseFiles, retainFiles } from './filesTable.js';
 import { releaseFs, retainFs, workingDirectory } from './fsRecord.js';
-import { hasProcFd } from './hostAccess.js';
+import { fstatHost, hasProcFd } from './hostAccess.js';
 import { type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
 import { flagsOf, pathOf, releaseOpenFile } from './openFile.js';
 import { currentMappedPath, currentPath } from './pathResolution.js';
@@ -530,7 +530,7 @@ function descriptorLink(pid: number, fd: number): MadeNode {
             file: true,
           },
           hostPath: `/proc/self/fd/${hostFd}`,
-          stats: undefined,
+          stats: fstatHost(hostFd),
           reopened: true,
         };
       }),
