@@ -3,7 +3,12 @@ import { type ModuleCompiler, Translator } from '../src/jit/translator.js';
 import { CodeCache } from '../src/machine/codeCache.js';
 import { optimizer, prepareCompiledModules } from '../src/machine/compiledModule.js';
 import type { TranslatorTask } from '../src/machine/hostControl.js';
-import { allowRelaxedSimd, compileEagerly, heedBranchHints } from '../src/machine/v8Flags.js';
+import {
+  allowRelaxedSimd,
+  compileEagerly,
+  heedBranchHints,
+  withRegionFlags,
+} from '../src/machine/v8Flags.js';
 import { translationLog } from '../src/observe/translationLog.js';
 import { SharedMemory } from '../src/sync/sharedMemory.js';
 
@@ -27,21 +32,11 @@ new Translator(mem, options, TRANSLATOR, compiler, translationLog(mem, TRANSLATO
 function moduleCompiler(): ModuleCompiler {
   prepareCompiledModules();
   const optimize = optimizer();
-  // Without it V8 is to compile regions as soon as there are some; from then on new workers start slower (v8Flags.ts).
-  if (optimize === undefined) compileEagerly();
-  return {
-    compile(bytes) {
-      allowRelaxedSimd();
-      heedBranchHints();
-      try {
-        return new WebAssembly.Module(bytes);
-      } finally {
-        if (optimize !== undefined) {
-          allowRelaxedSimd(false);
-          heedBranchHints(false);
-        }
-      }
-    },
-    optimize,
-  };
+  if (optimize !== undefined)
+    return { compile: (bytes) => withRegionFlags(() => new WebAssembly.Module(bytes)), optimize };
+  // V8 is to compile regions as soon as there are some; from now on new workers start slower (v8Flags.ts).
+  compileEagerly();
+  allowRelaxedSimd();
+  heedBranchHints();
+  return { compile: (bytes) => new WebAssembly.Module(bytes), optimize };
 }

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import type { KeptModule, ModuleStore } from '../jit/keptModules.js';
 import { codeOfModule, moduleWithCode } from './compiledModule.js';
 import { translatorCodeFile } from './packageFiles.js';
+import { withRegionFlags } from './v8Flags.js';
 
 /** The folder of a code cache cannot be used; the message is one line. */
 export class CodeCacheError extends Error {
@@ -102,7 +103,7 @@ export class CodeCache implements ModuleStore {
       const described = HEAD_BYTES + contents.readUInt32LE(HASH_BYTES);
       const end = described + contents.readUInt32LE(HASH_BYTES + 4);
       const bytes = contents.subarray(described, end);
-      const module = moduleWithCode(bytes, contents.subarray(end));
+      const module = withRegionFlags(() => moduleWithCode(bytes, contents.subarray(end)));
       if (module === undefined) throw new Error('refused');
       const now = new Date();
       utimesSync(file, now, now);
@@ -119,7 +120,7 @@ export class CodeCache implements ModuleStore {
     const file = join(this.folder, name);
     const hidden = join(this.folder, `.${process.pid}-${name}`);
     try {
-      const code = codeOfModule(module);
+      const code = withRegionFlags(() => codeOfModule(module));
       const description = Buffer.from(JSON.stringify(kept));
       const lengths = Buffer.alloc(3 * 4);
       [description, bytes, code].forEach((part, i) => {

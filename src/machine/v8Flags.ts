@@ -25,6 +25,18 @@ export function heedBranchHints(on = true): void {
   if (major <= 13) set('experimental-wasm-branch-hinting', on);
 }
 
+/** Does something to modules of translated code under the flags that they are compiled with: V8 takes kept code under no others. */
+export function withRegionFlags<T>(work: () => T): T {
+  allowRelaxedSimd();
+  heedBranchHints();
+  try {
+    return work();
+  } finally {
+    allowRelaxedSimd(false);
+    heedBranchHints(false);
+  }
+}
+
 function set(flag: string, on: boolean): void {
   setFlagsFromString(on ? `--${flag}` : `--no-${flag}`);
 }
