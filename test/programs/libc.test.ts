@@ -30,6 +30,7 @@ const programs: [string, string][] = [
   ['ipc', 'ipc.c'],
   ['queues', 'queues.c'],
   ['watching', 'watching.c'],
+  ['filelocks', 'filelocks.c'],
   ['limits', 'limits.c'],
   ['identity', 'identity.c'],
   ['smaps', 'smaps.c'],

@@ -173,6 +173,9 @@ export function setLock(t: ThreadContext, wanted: LockRequest, wait: boolean): n
     let wake = false;
     let request = 0;
     const done = withMutex(mem, global + FilesGlobal.locksLock, thread, () => {
+      // flock(2) changes a lock by giving it up first: two that both want more than they share do not wait for each other.
+      if (wanted.kind === LOCK_FLOCK && wanted.type !== F_UNLCK && !holdsLocked(mem, global, wanted))
+        wake = removeLocked(mem, global, wanted, thread);
       const obstacle = wanted.type === F_UNLCK ? undefined : conflictLocked(mem, global, wanted);
       if (obstacle !== undefined) {
         if (!wait) return -EAGAIN;
@@ -182,7 +185,7 @@ export function setLock(t: ThreadContext, wanted: LockRequest, wait: boolean): n
         return 0;
       }
       const whole = wanted.type === F_UNLCK ? wanted : mergedLocked(mem, global, wanted);
-      wake = removeLocked(mem, global, whole, thread);
+      wake = removeLocked(mem, global, whole, thread) || wake;
       if (wanted.type !== F_UNLCK) insertLocked(mem, global + FilesGlobal.fileLocks, whole, thread);
       return 0;
     });
@@ -200,6 +203,15 @@ export function setLock(t: ThreadContext, wanted: LockRequest, wait: boolean): n
     );
     if (outcome === 'interrupted') return -ERESTARTSYS;
   }
+}
+
+/** Says whether the owner has a lock of the wanted type already. */
+function holdsLocked(mem: SharedMemory, global: number, wanted: LockRequest): boolean {
+  for (let l = mem.getU32(global + FilesGlobal.fileLocks); l !== 0; l = mem.getU32(l + FileLock.next)) {
+    const lock = read(mem, l);
+    if (onSameFile(lock, wanted) && sameOwner(lock, wanted)) return lock.type === wanted.type;
+  }
+  return false;
 }
 
 /** Gives up every lock that `holder` (a Files table or an OpenFile) has, on one file or, without `on`, on all. */
