@@ -100,6 +100,16 @@ static void opening(void) {
 
 static void on_signal(int signal) {}
 
+/* Signals a process until it has ended: one of the signals comes while it waits. */
+static int interrupted(pid_t pid) {
+  int status;
+  while (waitpid(pid, &status, WNOHANG) == 0) {
+    kill(pid, SIGUSR1);
+    nap(10);
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 static void sending(void) {
   struct mq_attr attributes = {.mq_maxmsg = 4, .mq_msgsize = 16};
   unsigned priority;
@@ -155,15 +165,11 @@ static void sending(void) {
   EXPECT(sum, 299 * 300 / 2);
   EXPECT(exit_code(pid), 0);
   /* Interrupted without SA_RESTART. */
+  struct sigaction action = {.sa_handler = on_signal};
+  sigaction(SIGUSR1, &action, NULL);
   pid = fork();
-  if (pid == 0) {
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGUSR1, &action, NULL);
-    _exit(error(mq_receive(queue, text, sizeof text, NULL)) == EINTR ? 0 : 1);
-  }
-  nap(60);
-  kill(pid, SIGUSR1);
-  EXPECT(exit_code(pid), 0);
+  if (pid == 0) _exit(error(mq_receive(queue, text, sizeof text, NULL)) == EINTR ? 0 : 1);
+  EXPECT(interrupted(pid), 0);
   mq_close(impatient);
   mq_close(queue);
   close(set);
