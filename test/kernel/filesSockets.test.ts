@@ -149,4 +149,79 @@ describe('socketpair', () => {
     round();
     expect(used()).toBe(before);
   });
+
+  it('leaves nothing behind of names, connections, packets and descriptors in flight', () => {
+    const used = () => machine.mem.getU64(MACHINE + Machine.heapUsed);
+    const unixAddress = (name: string): Buffer =>
+      Buffer.concat([Buffer.from([AF_UNIX, 0, 0]), Buffer.from(name)]);
+    const inet = (port: number): Buffer =>
+      Buffer.from([2, 0, port >> 8, port & 0xff, 127, 0, 0, 1, ...new Array(8).fill(0)]);
+    const named = (call: string, fd: number, address: Buffer): number =>
+      c.call(call, fd, address, address.length);
+    /** sendmsg of one byte with a descriptor. */
+    const pass = (fd: number, passed: number): number => {
+      const control = Buffer.alloc(24);
+      control.writeBigInt64LE(20n, 0);
+      control.writeInt32LE(1, 8);
+      control.writeInt32LE(1, 12);
+      control.writeInt32LE(passed, 16);
+      const at = c.buffer(24);
+      c.mem.u8.set(control, at);
+      const vector = Buffer.alloc(16);
+      vector.writeBigInt64LE(BigInt(at), 0);
+      vector.writeBigInt64LE(1n, 8);
+      const vectorAt = c.buffer(16);
+      c.mem.u8.set(vector, vectorAt);
+      const message = Buffer.alloc(56);
+      message.writeBigInt64LE(BigInt(vectorAt), 16);
+      message.writeBigInt64LE(1n, 24);
+      message.writeBigInt64LE(BigInt(at), 32);
+      message.writeBigInt64LE(24n, 40);
+      return c.call('sendmsg', fd, message, 0);
+    };
+    const round = (): void => {
+      // Connections that nobody accepts, one with something sent.
+      for (const [family, address] of [
+        [AF_UNIX, unixAddress('left')],
+        [2, inet(4711)],
+      ] as const) {
+        const listener = c.call('socket', family, STREAM, 0);
+        expect(named('bind', listener, address)).toBe(0);
+        expect(c.call('listen', listener, 5)).toBe(0);
+        const clients = [0, 1, 2].map(() => c.call('socket', family, STREAM, 0));
+        for (const client of clients) expect(named('connect', client, address)).toBe(0);
+        send(clients[0], 'early');
+        const accepted = c.call('accept4', listener, 0, 0, 0);
+        expect(receive(accepted, 10)).toBe('early');
+        for (const fd of [clients[1], listener, clients[0], accepted, clients[2]]) c.call('close', fd);
+      }
+      // Packets with addresses that nobody reads.
+      for (const [family, address] of [
+        [AF_UNIX, unixAddress('packets')],
+        [2, inet(4712)],
+      ] as const) {
+        const server = c.call('socket', family, DGRAM, 0);
+        const client = c.call('socket', family, DGRAM, 0);
+        expect(named('bind', server, address)).toBe(0);
+        if (family === AF_UNIX) named('bind', client, unixAddress('sender'));
+        expect(named('connect', client, address)).toBe(0);
+        expect(send(client, 'lost')).toBe(4);
+        c.call('close', server);
+        c.call('close', client);
+      }
+      // A descriptor that nobody receives; sockets that only have each other.
+      const [a, b] = pair(STREAM);
+      const [x, y] = pair(DGRAM);
+      expect(pass(a, x)).toBe(1);
+      expect(pass(b, y)).toBe(1);
+      expect(pass(x, a)).toBe(1);
+      expect(pass(y, b)).toBe(1);
+      for (const fd of [a, b, x, y]) c.call('close', fd);
+    };
+    round();
+    const before = used();
+    round();
+    expect(used()).toBe(before);
+    expect(c.call('socket', AF_UNIX, STREAM, 0)).toBe(3);
+  });
 });

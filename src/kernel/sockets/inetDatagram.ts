@@ -51,7 +51,7 @@ export function connectUdp(t: ThreadContext, socket: number, bytes: Uint8Array):
   if (familyOfAddress(bytes) === AF_UNSPEC) {
     setRemoteInet(mem, socket, nowhere);
     setState(mem, socket, SOCKET_UNCONNECTED);
-    return mem.getU32(socket + Socket.hostEnd) === 0 ? 0 : -awaitHost(t, socket, HostOperation.Connect);
+    return mem.getU32(socket + Socket.hostEnd) === 0 ? 0 : 0 - awaitHost(t, socket, HostOperation.Connect);
   }
   const to = destinationOf(parseInetAddress(familyOf(mem, socket), bytes));
   const reached = reaches(mem, socket, to.address);

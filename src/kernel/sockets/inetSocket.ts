@@ -214,7 +214,7 @@ export function connectTcp(t: ThreadContext, socket: number, bytes: Uint8Array, 
   const reached = reaches(mem, socket, to.address);
   if (reached < 0) return reached;
   const finish = (errno: number): number => {
-    if (!noWait) return -errno;
+    if (!noWait) return 0 - errno;
     // A connection without waiting is told of by poll and SO_ERROR, as soon as it may have been.
     mem.atomicOr(socket + Socket.options, OPTION_CONNECT_PENDING);
     if (errno !== 0) failSocket(mem, socket, errno, thread);
