@@ -9,7 +9,7 @@ folder=$(cd "$1" && pwd)
 shift
 [ $# -gt 0 ] || set -- busybox-static libc6 libstdc++6 bash coreutils findutils grep sed dash \
   python3.13-minimal libpython3.13-stdlib lua5.4 sqlite3 redis-server redis-tools gcc libc6-dev perl-base perl stress-ng \
-  mawk zstd xz-utils gzip bzip2 tar openssl jq git make diffutils
+  mawk zstd xz-utils gzip bzip2 tar openssl jq git make diffutils curl
 work=$folder/.work
 rm -rf "$work"
 private_apt "$work" trixie riscv64 deb
