@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { ReadStream, WriteStream } from 'node:tty';
 import { drainConsole, settleHostMode, wantedHostMode } from '../kernel/terminals/console.js';
 import { consoleInput, resetConsole } from '../kernel/terminals/consoleInput.js';
@@ -166,6 +166,7 @@ export class HostTerminal {
   /** Begins to read, unless that goes on. */
   private open(): this {
     if (this.stream !== undefined) return this;
+    stopInBackground();
     let stream: ReadStream;
     try {
       stream = new ReadStream(openSync(this.path, constants.O_RDWR | constants.O_NOCTTY));
@@ -226,6 +227,17 @@ export class HostTerminal {
     this.shut();
     hangUp(this.mem, this.tty, COORDINATOR);
   }
+}
+
+/**
+ * A job in the background that reads its terminal stops, by a signal that all of it gets. Node would find that out only when there is
+ * something to read. (Where no /proc says so, it does.)
+ */
+function stopInBackground(): void {
+  if (process.platform !== 'linux') return;
+  const fields = readFileSync('/proc/self/stat', 'latin1').split(') ')[1].split(' ');
+  const [group, foreground] = [Number(fields[2]), Number(fields[5])];
+  if (foreground > 0 && foreground !== group) process.kill(0, 'SIGTTIN');
 }
 
 /** The size of the terminal behind a descriptor as a struct winsize. */

@@ -148,4 +148,16 @@ describe.skipIf(noGuest || bash === undefined)('under a shell with job control',
     ]);
     expect(screen).toContain('guest: hello');
   });
+
+  it('a command in the background stops when its program reads', async () => {
+    const { screen } = await onTerminal('PS1="ready> " bash --norc --noediting -i', [
+      // The shell waits until the job has stopped.
+      ['ready> ', `${program('line')} & wait $!; jobs\n`],
+      ['topped', 'fg\n'],
+      ['run', ''],
+      ['\r\n', 'hello\n'],
+      ['guest: hello', 'exit\n'],
+    ]);
+    expect(screen).toMatch(/line\?\r\n[^]*Stopped[^]*guest: hello\r\n/);
+  });
 });

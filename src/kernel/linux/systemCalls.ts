@@ -12,6 +12,7 @@ import { EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { groupsOf, NGROUPS_MAX, setGroups } from '../groups.js';
 import { setProcessGroup, startSession } from '../processGroups.js';
 import { fillRandom } from '../random.js';
+import { hangUpOwn } from '../terminals/hangUp.js';
 import type { ThreadContext } from '../threadContext.js';
 import { setUtsName, utsName } from '../uts.js';
 import { type SyscallTable, syscall } from './syscall.js';
@@ -412,6 +413,7 @@ export const systemCalls: SyscallTable = {
     withGuest(t, pid, (guest) => t.mem.getU32(guest + Guest.sid)),
   ),
   [SYS.SYS_setsid]: syscall('setsid', [], startSession),
+  [SYS.SYS_vhangup]: syscall('vhangup', [], hangUpOwn),
   [SYS.SYS_getgroups]: syscall('getgroups', ['int', 'pointer'], getgroups),
   [SYS.SYS_setgroups]: syscall('setgroups', ['int', 'pointer'], setgroups),
   [SYS.SYS_sethostname]: syscall('sethostname', ['string', 'int'], (t, va, length) =>

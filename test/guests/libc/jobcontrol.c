@@ -487,6 +487,26 @@ static void master_closes(void) {
   finish();
 }
 
+/* vhangup takes the terminal from the session and what is open from its owners. */
+static void hangs_up(void) {
+  setsid();
+  tty = open(name, O_RDWR);
+  catch(SIGHUP);
+  if (TRY(vhangup()) == 0) {
+    EXPECT(seen(SIGHUP), 1);
+    char byte;
+    EXPECT(TRY(read(tty, &byte, 1)), 0);
+    EXPECT(TRY(write(tty, "x", 1)), -EIO);
+    EXPECT(TRY(tcsetpgrp(tty, getpgrp())), -ENOTTY);
+    EXPECT(TRY(open("/dev/tty", O_RDWR)), -ENXIO);
+    /* Opened anew, it is as good as ever. */
+    int again = open(name, O_RDWR);
+    CHECK(write(again, "x", 1) == 1);
+    EXPECT(tcgetpgrp(again), getpgrp());
+  }
+  finish();
+}
+
 static void run(void (*part)(void)) {
   open_master();
   pid_t child = begin();
@@ -512,5 +532,6 @@ int main(int argc, char **argv) {
   run(newly_orphaned);
   run(leader_ends);
   run(master_closes);
+  run(hangs_up);
   return report("jobcontrol");
 }
