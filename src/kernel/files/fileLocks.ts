@@ -1,6 +1,6 @@
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { withMutex } from '../../sync/mutex.js';
-import { FileLock, FilesGlobal, LOCK_FLOCK, LOCK_POSIX } from '../../sync/records/files.js';
+import { FileLock, FilesGlobal, LOCK_FLOCK, LOCK_OFD, LOCK_POSIX } from '../../sync/records/files.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { waitInQueue, wakeQueue } from '../../sync/waitQueue.js';
 import { EAGAIN, EDEADLK, ERESTARTSYS } from '../errno.js';
@@ -243,4 +243,27 @@ export function dropLocks(
 /** Says whether any lock exists in the machine: closing a file then has nothing to look for. */
 export function anyLocks(mem: SharedMemory, owner: number): boolean {
   return mem.atomicLoad(filesGlobal(mem, owner) + FilesGlobal.fileLocks) !== 0;
+}
+
+const KIND_NAMES = ['POSIX ', 'OFDLCK', 'FLOCK '];
+
+/** Text of /proc/locks (locks_show): locks there are, oldest last, not those that are waited for. */
+export function formatLocks(t: ThreadContext): string {
+  const { mem, thread } = t;
+  const global = filesGlobal(mem, thread);
+  const locks = withMutex(mem, global + FilesGlobal.locksLock, thread, () => {
+    const all: LockRequest[] = [];
+    for (let l = mem.getU32(global + FilesGlobal.fileLocks); l !== 0; l = mem.getU32(l + FileLock.next))
+      all.push(read(mem, l));
+    return all;
+  });
+  const hex = (value: number): string => value.toString(16).padStart(2, '0');
+  return locks
+    .map(({ kind, type, pid, dev, ino, start, end }, i) => {
+      const mode = type === F_WRLCK ? 'WRITE' : 'READ';
+      const file = `${hex(Math.floor(dev / 256) & 0xfff)}:${hex(dev & 0xff)}:${ino}`;
+      const holder = kind === LOCK_OFD ? -1 : pid;
+      return `${i + 1}: ${KIND_NAMES[kind]} ADVISORY  ${mode} ${holder} ${file} ${start} ${end === TO_END ? 'EOF' : end - 1}\n`;
+    })
+    .join('');
 }

@@ -571,6 +571,9 @@ const taskLink =
   (task, name) =>
     madeLink(`${task.path}/${name}`, DEV_PROC, (t) => target(t, task));
 
+/** There is one user namespace. */
+const ID_MAP = '         0          0 4294967295\n';
+
 /** What a process and each of its threads have in common; a node is made when it is looked up. */
 const taskEntries: Readonly<Record<string, TaskEntry>> = {
   stat: taskText((t, { pid, tid }) => renderStat(t, pid, tid)),
@@ -605,7 +608,17 @@ const taskEntries: Readonly<Record<string, TaskEntry>> = {
     )(task, name),
     store: (t, value) => storeOomScoreAdj(t, task.pid, value),
   }),
-  personality: taskText(() => '00000000\n'),
+  personality: taskText((t, { pid }) => {
+    const value = withProcessRecord(t, pid, (guest) => t.mem.getU32(guest + Guest.personality)) ?? 0;
+    return `${value.toString(16).padStart(8, '0')}\n`;
+  }),
+  schedstat: taskText((t, { pid, tid }) => `${Math.floor(threadTime(t, pid, tid) * 1e6)} 0 0\n`),
+  coredump_filter: taskText(() => '00000033\n'),
+  loginuid: taskText(() => '4294967295'),
+  sessionid: taskText(() => '4294967295'),
+  setgroups: taskText(() => 'allow\n'),
+  uid_map: taskText(() => ID_MAP),
+  gid_map: taskText(() => ID_MAP),
   wchan: taskText(() => '0'),
   exe: taskLink(
     (t, { pid }) => withProcess(t, pid, ({ mem, mm }) => textString(mem, mem.getU32(mm + Mm.exe))) ?? '',

@@ -1,5 +1,6 @@
-import { totalmem } from 'node:os';
+import { loadavg as hostLoad, totalmem } from 'node:os';
 import { isaString } from '../../isa/extensions.js';
+import { withMutex } from '../../sync/mutex.js';
 import { monotonicNow } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
@@ -15,7 +16,9 @@ import { formatSets } from '../semaphores.js';
 import { formatSegments } from '../sysvShm.js';
 import type { ThreadContext } from '../threadContext.js';
 import { utsName } from '../uts.js';
+import { formatLocks } from './fileLocks.js';
 import { DEV_PROC } from './fileStatus.js';
+import { listDescriptors } from './filesTable.js';
 import { cpuCount } from './machineFacts.js';
 import { fixedDirectory, type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
 import { processDirectory } from './procProcess.js';
@@ -83,10 +86,25 @@ function uptimeSeconds(mem: SharedMemory): number {
   return Math.max(0, (monotonicNow() - mem.getU64(MACHINE + Machine.bootTime)) / 1000);
 }
 
+/**
+ * Milliseconds that the processors have worked since the machine was made: what the Node process has used of them, which is
+ * not told apart by processor, and the rest.
+ */
+function processorTime(mem: SharedMemory): { user: number; system: number; idle: number } {
+  const used = process.cpuUsage();
+  const [user, system] = [used.user / 1000, used.system / 1000];
+  const all = uptimeSeconds(mem) * 1000 * cpuCount(mem);
+  return { user, system, idle: Math.max(0, all - user - system) };
+}
+
 function stat({ mem }: ThreadContext): string {
-  const zeros = '0 0 0 0 0 0 0 0 0 0';
-  let out = `cpu  ${zeros}\n`;
-  for (let cpu = 0; cpu < cpuCount(mem); cpu++) out += `cpu${cpu} ${zeros}\n`;
+  const cpus = cpuCount(mem);
+  const { user, system, idle } = processorTime(mem);
+  /** user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice, in ticks of 10 ms. */
+  const times = (share: number): string =>
+    [user, 0, system, idle, 0, 0, 0, 0, 0, 0].map((ms) => Math.floor(ms / share / 10)).join(' ');
+  let out = `cpu  ${times(1)}\n`;
+  for (let cpu = 0; cpu < cpus; cpu++) out += `cpu${cpu} ${times(cpus)}\n`;
   const boot = Math.floor((mem.getU64(MACHINE + Machine.bootTime) + realtimeOffset(mem)) / 1000);
   return `${out}intr 0\nctxt 0\nbtime ${boot}\nprocesses ${mem.getU32(MACHINE + Machine.lastTid)}\nprocs_running 1\nprocs_blocked 0\n`;
 }
@@ -101,6 +119,25 @@ function countThreads(t: ThreadContext): { threads: number; running: number } {
     return false;
   });
   return { threads, running };
+}
+
+/** Open descriptors of all processes. */
+function countOpenFiles(t: ThreadContext): number {
+  const { mem } = t;
+  let sum = 0;
+  const seen = new Set<number>();
+  visitGuests(mem, t.thread, (guest) => {
+    withMutex(mem, guest + Guest.threadsLock, t.thread, () => {
+      for (let o = mem.getU32(guest + Guest.threads); o !== 0; o = mem.getU32(o + Thread.nextInGuest)) {
+        const files = mem.getU32(o + Thread.files);
+        if (files === 0 || seen.has(files)) continue;
+        seen.add(files);
+        sum += listDescriptors(mem, files, t.thread).length;
+      }
+    });
+    return false;
+  });
+  return sum;
 }
 
 function uuid(mem: SharedMemory): string {
@@ -178,10 +215,8 @@ const sys = fixedDirectory('/proc/sys', DEV_PROC, {
       legacy_va_layout: '0',
     }),
   ),
-  fs: fixedDirectory(
-    '/proc/sys/fs',
-    DEV_PROC,
-    constants('sys/fs', {
+  fs: fixedDirectory('/proc/sys/fs', DEV_PROC, {
+    ...constants('sys/fs', {
       'file-max': '9223372036854775807',
       nr_open: '1048576',
       'pipe-max-size': '1048576',
@@ -189,7 +224,28 @@ const sys = fixedDirectory('/proc/sys', DEV_PROC, {
       protected_hardlinks: '1',
       protected_symlinks: '1',
     }),
-  ),
+    'file-nr': text('sys/fs/file-nr', (t) => `${countOpenFiles(t)}\t0\t9223372036854775807\n`),
+    inotify: fixedDirectory(
+      '/proc/sys/fs/inotify',
+      DEV_PROC,
+      constants('sys/fs/inotify', {
+        max_queued_events: '16384',
+        max_user_instances: '8192',
+        max_user_watches: '65536',
+      }),
+    ),
+    mqueue: fixedDirectory(
+      '/proc/sys/fs/mqueue',
+      DEV_PROC,
+      constants('sys/fs/mqueue', {
+        msg_default: '10',
+        msg_max: '10',
+        msgsize_default: '8192',
+        msgsize_max: '8192',
+        queues_max: '256',
+      }),
+    ),
+  }),
   net: fixedDirectory('/proc/sys/net', DEV_PROC, {
     core: fixedDirectory('/proc/sys/net/core', DEV_PROC, constants('sys/net/core', { somaxconn: '4096' })),
   }),
@@ -201,17 +257,24 @@ const machineEntries: Readonly<Record<string, MadeNode>> = {
   cpuinfo: text('cpuinfo', cpuinfo),
   meminfo: text('meminfo', meminfo),
   uptime: text('uptime', ({ mem }) => {
-    const up = uptimeSeconds(mem).toFixed(2);
-    return `${up} ${up}\n`;
+    const idle = (processorTime(mem).idle / 1000).toFixed(2);
+    return `${uptimeSeconds(mem).toFixed(2)} ${idle}\n`;
   }),
   loadavg: text('loadavg', (t) => {
     const { threads, running } = countThreads(t);
-    return `0.00 0.00 0.00 ${running}/${threads} ${t.mem.getU32(MACHINE + Machine.lastTid)}\n`;
+    // The host's: what else runs there slows guests down, too.
+    const load = hostLoad()
+      .map((value) => value.toFixed(2))
+      .join(' ');
+    return `${load} ${running}/${threads} ${t.mem.getU32(MACHINE + Machine.lastTid)}\n`;
   }),
   version: text('version', (t) => `Linux version ${release(t)} (guesthouse) #1 SMP\n`),
   stat: text('stat', stat),
   filesystems: text('filesystems', () => FILE_SYSTEMS),
   cmdline: text('cmdline', () => 'guesthouse\n'),
+  locks: text('locks', formatLocks),
+  partitions: text('partitions', () => 'major minor  #blocks  name\n\n'),
+  diskstats: text('diskstats', () => ''),
   devices: text('devices', () => 'Character devices:\n  1 mem\n  5 /dev/tty\n136 pts\n\nBlock devices:\n'),
   vmstat: text('vmstat', () => 'nr_free_pages 0\npgfault 0\n'),
   swaps: text('swaps', () => 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n'),

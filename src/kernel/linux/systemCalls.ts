@@ -1,3 +1,4 @@
+import { loadavg } from 'node:os';
 import { CACHE_BLOCK, EXTENSIONS, WITHOUT_C, ZICBOM, ZICBOZ } from '../../isa/extensions.js';
 import { copyIn, copyOut, readU64Big, writeU32, writeU64Big } from '../../memory/userAccess.js';
 import { withMutex } from '../../sync/mutex.js';
@@ -167,6 +168,10 @@ function sysinfo(t: ThreadContext, va: number): number {
   const view = new DataView(bytes.buffer);
   const up = monotonicNow() - mem.getU64(MACHINE + Machine.bootTime);
   view.setBigInt64(0, BigInt(Math.max(0, Math.floor(up / 1000))), true);
+  // Loads are in units of 1/65536.
+  loadavg().forEach((load, i) => {
+    view.setBigUint64(8 + i * 8, BigInt(Math.floor(load * 65536)), true);
+  });
   view.setBigUint64(32, BigInt(total), true);
   view.setBigUint64(40, BigInt(Math.max(0, total - used)), true);
   view.setUint16(80, Math.min(65535, mem.getI32(MACHINE + Machine.guestCount)), true);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -59,9 +60,24 @@ static int elsewhere_flock(int operation) {
 
 static void on_signal(int signal) {}
 
+/* Whether /proc/locks tells of a lock of ours. */
+static int listed(int fd, const char *kind, const char *mode, long pid, const char *range) {
+  char line[200], wanted[100], place[100];
+  struct stat status;
+  int found = 0;
+  fstat(fd, &status);
+  FILE *file = fopen("/proc/locks", "r");
+  snprintf(wanted, sizeof wanted, "%s ADVISORY  %s %ld ", kind, mode, pid);
+  snprintf(place, sizeof place, ":%lu %s\n", (unsigned long)status.st_ino, range);
+  while (fgets(line, sizeof line, file)) found |= strstr(line, wanted) != NULL && strstr(line, place) != NULL;
+  fclose(file);
+  return found;
+}
+
 static void posix(void) {
   int fd = open(path, O_RDWR), other = open(path, O_RDONLY), writing = open(path, O_WRONLY);
   EXPECT(lock(fd, F_SETLK, F_WRLCK, 10, 10), 0);
+  CHECK(listed(fd, "POSIX ", "WRITE", getpid(), "10 19"));
   EXPECT(elsewhere(F_RDLCK, 0, 10), 0);
   EXPECT(elsewhere(F_RDLCK, 15, 1), EAGAIN);
   EXPECT(elsewhere(F_WRLCK, 20, 0), 0);
@@ -158,6 +174,7 @@ static void deadlock(void) {
 static void open_files(void) {
   int fd = open(path, O_RDWR), other = open(path, O_RDWR), same = dup(fd);
   EXPECT(lock(fd, F_OFD_SETLK, F_WRLCK, 0, 10), 0);
+  CHECK(listed(fd, "OFDLCK", "WRITE", -1, "0 9"));
   EXPECT(lock(other, F_OFD_SETLK, F_RDLCK, 5, 1), -EAGAIN);
   EXPECT(lock(other, F_OFD_SETLK, F_RDLCK, 10, 1), 0);
   EXPECT(lock(same, F_OFD_SETLK, F_RDLCK, 5, 1), 0);
@@ -192,6 +209,7 @@ static void whole_files(void) {
   int fd = open(path, O_RDONLY), other = open(path, O_RDONLY);
   EXPECT(flock(fd, LOCK_SH), 0);
   EXPECT(flock(other, LOCK_SH), 0);
+  CHECK(listed(fd, "FLOCK ", "READ", getpid(), "0 EOF"));
   EXPECT(error(flock(fd, LOCK_EX | LOCK_NB)), EWOULDBLOCK);
   /* The attempt has lost what there was. */
   EXPECT(flock(other, LOCK_EX | LOCK_NB), 0);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/stat.h>
@@ -428,6 +429,40 @@ static int advising(void) {
   return failures != 0;
 }
 
+/* --- figures that ps, top and uptime show --- */
+
+static int cpu_times(long long *worked) {
+  long long t[10];
+  FILE *file = fopen("/proc/stat", "r");
+  int n = fscanf(file, "cpu %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld", t, t + 1, t + 2, t + 3, t + 4, t + 5,
+                 t + 6, t + 7, t + 8, t + 9);
+  fclose(file);
+  *worked = t[0] + t[1] + t[2];
+  return n;
+}
+
+static int figures(void) {
+  long long before, after;
+  double up, idle;
+  long open_files = 0;
+  EXPECT(cpu_times(&before), 10);
+  clock_t from = clock();
+  while (clock() - from < CLOCKS_PER_SEC / 10) continue;
+  cpu_times(&after);
+  CHECK(after - before >= 5);
+  FILE *file = fopen("/proc/uptime", "r");
+  CHECK(fscanf(file, "%lf %lf", &up, &idle) == 2 && up > 0 && idle >= 0);
+  fclose(file);
+  file = fopen("/proc/sys/fs/file-nr", "r");
+  CHECK(fscanf(file, "%ld", &open_files) == 1 && open_files >= 3);
+  fclose(file);
+  static const char *const others[] = {"/proc/self/schedstat", "/proc/self/uid_map", "/proc/self/loginuid",
+                                       "/proc/self/coredump_filter", "/proc/sys/fs/inotify/max_user_watches",
+                                       "/proc/sys/fs/mqueue/msg_max", "/proc/locks", "/proc/partitions"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) EXPECT(access(others[i], R_OK), 0);
+  return failures != 0;
+}
+
 int main(int argc, char **argv) {
   if (argc > 1 && strcmp(argv[1], "five") == 0) return 5;
   if (argc > 1 && strcmp(argv[1], "script-of") == 0) {
@@ -455,6 +490,7 @@ int main(int argc, char **argv) {
   EXPECT(in_child(users), 0);
   EXPECT(in_child(persona), 0);
   EXPECT(in_child(ranges), 0);
+  EXPECT(in_child(figures), 0);
   EXPECT(in_child(advising), 0);
   comparing();
   sharing();
