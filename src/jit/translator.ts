@@ -95,6 +95,8 @@ export class Translator {
   /** Slots of blocks inside of regions, by machine address. */
   private readonly covered = new Set<number>();
   private readonly worth: Worth;
+  /** Modules translated here. */
+  private made = 0;
   /** How often regions were taken out of the store for a slot. */
   private readonly restored = new Map<number, number>();
 
@@ -120,7 +122,9 @@ export class Translator {
     const { mem, space } = this;
     try {
       for (;;) {
-        const places = takeRequests(mem, GATHER + space.modules * GATHER_A_MODULE, this.owner);
+        // Modules from the store have cost nothing.
+        const modules = Math.min(this.made, space.modules);
+        const places = takeRequests(mem, GATHER + modules * GATHER_A_MODULE, this.owner);
         if (places.length === 0) return;
         try {
           this.translate(places);
@@ -143,7 +147,7 @@ export class Translator {
     const places = store === undefined ? wanted : this.restoreAll(wanted, store);
     const started = performance.now();
     const translation = translationOf(mem);
-    const formed = this.formAll(places, Math.min(FIRST_IN_MODULE * (space.modules + 1), MOST_IN_MODULE));
+    const formed = this.formAll(places, Math.min(FIRST_IN_MODULE * (this.made + 1), MOST_IN_MODULE));
     if (formed.length === 0) return;
     const first = space.reserve(formed.length);
     if (first === undefined) return;
@@ -152,6 +156,7 @@ export class Translator {
     const bytes = compileRegions(formed, this.options, observed, kept !== undefined);
     const module = this.compile(bytes, formed.length);
     this.listener?.translated(first, formed, bytes);
+    this.made++;
     space.publish(formed, bytes, module, kept === undefined ? [] : formed.flatMap(({ pages }) => pages));
     formed.forEach((one, i) => {
       this.install({ ...one, isCode: (halfword) => isRegionOf(one.region, halfword) }, first + i);
