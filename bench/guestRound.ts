@@ -36,8 +36,8 @@ export function mapStressProgram(): string {
  * Bytes of records that a machine may keep from one generation of programs to the next: what each further worker takes when
  * it runs its first thread (some had been started without running one), and pools.
  */
-const KERNEL_PER_HOST = 80 * 1024;
-const KERNEL_SLACK = 4 * KERNEL_PER_HOST;
+export const KERNEL_PER_HOST = 80 * 1024;
+export const KERNEL_SLACK = 4 * KERNEL_PER_HOST;
 
 /**
  * One round of mapStress in a machine of its own. Returns what went wrong, one line each: what the programs printed, how

@@ -4,7 +4,7 @@ import type { Case } from './cases.js';
 import { guestEsbuild } from './demo/guestProgram.js';
 import { nativeEsbuild } from './demo/nativeEsbuild.js';
 import { writeProject } from './demo/writeProject.js';
-import { findCommand, repository } from './hostProgram.js';
+import { findCommand, qemu, repository } from './hostProgram.js';
 import type { ReadyCase } from './wholeRuns.js';
 
 /** Real programs, as far as they can be had: what cannot be is said in one line each. */
@@ -94,7 +94,37 @@ function ofRoot(root: string, folder: string): Found[] {
       comparesOutput: true,
     };
   };
+  /** A shell that starts a thousand processes. qemu-user is started by name for each: it has no other way to execute a program. */
+  const loop = (shell: string, ...before: string[]): Found => {
+    const name = `${shell} starts 1,000 processes`;
+    const path = join(root, 'usr/bin', shell);
+    if (!existsSync(path)) return { name, missing: `${shell} is not in ${root}` };
+    const args = (program: string): string[] => [
+      ...before,
+      '-c',
+      `i=0; while [ $i -lt 1000 ]; do ${program}; i=$((i+1)); done; echo $i`,
+    ];
+    const own = findCommand(shell);
+    return {
+      case: real(name),
+      invocations: {
+        guesthouse: { options: ['-L', root], program: path, args: args('/usr/bin/true') },
+        ...(qemu !== undefined && {
+          qemu: {
+            options: ['-L', root],
+            program: path,
+            args: args(`${qemu} -L ${root} ${join(root, 'usr/bin/true')}`),
+          },
+        }),
+        ...(own !== undefined && { native: { options: [], program: own, args: args('/bin/true') } }),
+      },
+      settings: { timeout: 300_000, cwd: folder },
+      comparesOutput: true,
+    };
+  };
   return [
+    loop('bash'),
+    loop('busybox', 'ash'),
     run('zstd -9', 'zstd', ['-9', '-c', '-q', '-T1', 'input']),
     run('xz -6', 'xz', ['-6', '-c', '-T1', 'input']),
     ...Object.entries(LOOPS).map(([program, args]) => run(program, program, args)),
