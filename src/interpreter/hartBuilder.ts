@@ -13,7 +13,9 @@ import type {
 import { Thread } from '../sync/records/thread.js';
 import {
   type Expression,
+  type F64,
   type FunctionBuilder,
+  f64,
   type I32,
   type I64,
   i32,
@@ -52,6 +54,15 @@ export abstract class HartBuilder implements Builder {
   abstract x(field: SourceField): I64;
   abstract setX(value: I64): void;
   abstract f(field: SourceField): I64;
+  isOrdered(_field: SourceField, value: F64): I32 {
+    return f64.eq(value, value);
+  }
+  isBoxed(_field: SourceField, register: I64): I32 {
+    return i64.ge_u(register, i64.const(BOX));
+  }
+  get sameOperands(): boolean {
+    return false;
+  }
   abstract setF(value: I64): void;
   abstract immediate(): I64;
   abstract pc(): I64;
@@ -72,8 +83,8 @@ export abstract class HartBuilder implements Builder {
   set<T extends ValueType>(variable: Local<T>, value: Expression<T>): void {
     this.hart.f.set(variable, value);
   }
-  if(condition: I32, whenTrue: () => void, whenFalse?: () => void): void {
-    this.hart.f.if(condition, whenTrue, whenFalse);
+  if(condition: I32, whenTrue: () => void, whenFalse?: () => void, likely?: boolean): void {
+    this.hart.f.if(condition, whenTrue, whenFalse, likely);
   }
   call<R extends ValueType>(helper: Helper<R>, ...operands: readonly Expression[]): Expression<R> {
     return this.hold(this.hart.useHelper(helper, ...operands));
@@ -242,6 +253,9 @@ export abstract class HartBuilder implements Builder {
     this.#temporaries.length = 0;
   }
 }
+
+/** What the upper half of a register with a single in it holds. */
+const BOX = 0xffff_ffff_0000_0000n;
 
 if (Thread.frm !== Thread.fflags + 4) throw new Error('frm must follow fflags');
 

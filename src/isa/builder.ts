@@ -59,6 +59,12 @@ export interface Builder {
   setX(value: I64): void;
   /** All 64 bits of the floating-point register named by the field (NaN boxing is the caller's business). */
   f(field: SourceField): I64;
+  /** Whether the double in the floating-point register named by the field, held in `value`, is not a NaN. */
+  isOrdered(field: SourceField, value: F64): I32;
+  /** Whether the floating-point register named by the field, held in `register`, holds a boxed single. */
+  isBoxed(field: SourceField, register: I64): I32;
+  /** Whether rs1 and rs2 are known to be the same register when code is generated. */
+  readonly sameOperands: boolean;
   /** Writes all 64 bits of the floating-point register rd. */
   setF(value: I64): void;
   /** The immediate, sign extended; shift amounts; the zero-extended 5-bit immediate of CSR instructions. */
@@ -73,7 +79,8 @@ export interface Builder {
   /** A variable of the instruction; assign with `set`. Undefined before. */
   variable<T extends ValueType>(type: T): Local<T>;
   set<T extends ValueType>(variable: Local<T>, value: Expression<T>): void;
-  if(condition: I32, whenTrue: () => void, whenFalse?: () => void): void;
+  /** `likely` says which way it goes almost always. */
+  if(condition: I32, whenTrue: () => void, whenFalse?: () => void, likely?: boolean): void;
   /** Fast tier: goes on only where `condition` holds, else the exact tier takes over. No effect in the exact tier. */
   require(condition: I32): void;
   /** Calls a helper; the value is held. */

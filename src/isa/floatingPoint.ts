@@ -1,6 +1,7 @@
 import { f32, f64, type I32, type I64, i32, i64, select } from '../wasm/index.js';
 import type { Builder, Semantics } from './builder.js';
 import {
+  asDouble,
   box,
   boxSingle,
   double,
@@ -32,6 +33,11 @@ function signInjection64(kind: Injection): Semantics {
   return (b) => {
     const x = b.f('rs1');
     const y = b.f('rs2');
+    if (b.sameOperands) {
+      // Moved, negated, or its magnitude.
+      const value = asDouble(x);
+      return b.setF(kind === 'copy' ? x : bitsOf(kind === 'negate' ? f64.neg(value) : f64.abs(value)));
+    }
     if (kind === 'xor') return b.setF(i64.xor(x, i64.and(y, i64.const(SIGN_64))));
     const sign = kind === 'copy' ? y : i64.xor(y, i64.const(-1));
     b.setF(i64.or(i64.and(x, i64.const(SIGN_64 - 1n)), i64.and(sign, i64.const(SIGN_64))));
@@ -57,7 +63,7 @@ function compare64(kind: Comparison): Semantics {
       return b.setX(exactlyUnrounded(b, COMPARISON[kind] | FLOAT_DOUBLE, [b.f('rs1'), b.f('rs2')]));
     const x = double(b, 'rs1');
     const y = double(b, 'rs2');
-    b.require(i32.and(f64.eq(x, x), f64.eq(y, y)));
+    b.require(i32.and(b.isOrdered('rs1', x), b.isOrdered('rs2', y)));
     b.setX(flag(f64[kind](x, y)));
   };
 }
@@ -79,7 +85,7 @@ function minMax64(kind: 'min' | 'max'): Semantics {
     if (b.exact) return b.setF(exactlyUnrounded(b, operation | FLOAT_DOUBLE, [b.f('rs1'), b.f('rs2')]));
     const x = double(b, 'rs1');
     const y = double(b, 'rs2');
-    b.require(i32.and(f64.eq(x, x), f64.eq(y, y)));
+    b.require(i32.and(b.isOrdered('rs1', x), b.isOrdered('rs2', y)));
     b.setF(bitsOf(f64[kind](x, y)));
   };
 }

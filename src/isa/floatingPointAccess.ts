@@ -70,7 +70,7 @@ export function single(b: Builder, field: SourceField): F32 {
 export function singleBits(b: Builder, field: SourceField): I32 {
   const register = b.hold(b.f(field));
   if (b.exact) return unboxedBits(register);
-  b.require(isBoxed(register));
+  b.require(b.isBoxed(field, register));
   return i32.wrap_i64(register);
 }
 

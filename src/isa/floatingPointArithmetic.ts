@@ -20,6 +20,8 @@ import {
   isNormal64,
   isOrdinary32,
   isOrdinary64,
+  isWellOrdinary32,
+  isWellOrdinary64,
   isZero32,
   isZero64,
   judgeFused64,
@@ -56,10 +58,12 @@ import {
  * in data to give up on.
  */
 function requireOrdinary64(b: Builder, r: F64, zeroIsExact: () => I32): void {
-  b.if(i32.eqz(isOrdinary64(r)), () => b.require(i32.and(isZero64(r), zeroIsExact())));
+  const rest = (): void => b.require(i32.or(isOrdinary64(r), i32.and(isZero64(r), zeroIsExact())));
+  b.if(i32.eqz(isWellOrdinary64(r)), rest, undefined, false);
 }
 function requireOrdinary32(b: Builder, r: F32, zeroIsExact: () => I32): void {
-  b.if(i32.eqz(isOrdinary32(r)), () => b.require(i32.and(isZero32(r), zeroIsExact())));
+  const rest = (): void => b.require(i32.or(isOrdinary32(r), i32.and(isZero32(r), zeroIsExact())));
+  b.if(i32.eqz(isWellOrdinary32(r)), rest, undefined, false);
 }
 
 /** 1 when r ≈ x × y is not exact; zero products that were accepted are. Fast tier. */
@@ -170,7 +174,7 @@ const sqrt64: Semantics = (b) => {
     return;
   }
   const r = b.hold(f64.sqrt(x));
-  b.require(isOrdinary64(r));
+  requireOrdinary64(b, r, () => i32.const(0));
   inexactWhenClear(b, () => {
     b.require(isNormal64(x));
     return productDiffers(r, r, x);
@@ -192,7 +196,7 @@ const sqrt32: Semantics = (b) => {
   }
   const x = single(b, 'rs1');
   const r = b.hold(f32.sqrt(x));
-  b.require(isOrdinary32(r));
+  requireOrdinary32(b, r, () => i32.const(0));
   inexactWhenClear(b, () => f64.ne(f64.promote_f32(x), f64.mul(f64.promote_f32(r), f64.promote_f32(r))));
   b.setF(boxSingle(r));
 };

@@ -25,6 +25,7 @@ import {
   bitsOf,
   integerIsInexact,
   isOrdinary32,
+  isWellOrdinary32,
   isZero64,
   judgeDemotion,
   UNDECIDED,
@@ -178,7 +179,7 @@ const doubleToSingle: Semantics = (b) => {
     return;
   }
   const r = b.hold(f32.demote_f64(x));
-  b.if(i32.eqz(isOrdinary32(r)), () => b.require(isZero64(x)));
+  b.if(i32.eqz(isWellOrdinary32(r)), () => b.require(i32.or(isOrdinary32(r), isZero64(x))), undefined, false);
   b.if(i32.eqz(b.hardFloat()), () => {
     b.require(i32.eqz(b.roundingMode()));
     b.raise(f64.ne(f64.promote_f32(r), x));

@@ -39,6 +39,18 @@ export function isOrdinary32(x: F32): I32 {
   return i32.and(f32.gt(f32.abs(x), f32.const(LEAST_NORMAL_32)), isFinite32(x));
 }
 
+/** Ordinary, and not just so: what this says no to may be ordinary still. One comparison of integers. */
+export function isWellOrdinary64(x: F64): I32 {
+  const high = i32.wrap_i64(i64.shr_u(bitsOf(x), i64.const(32)));
+  // The exponent, without the sign, is from 2 to 0x7fe.
+  const exponent = i32.sub(i32.shl(high, i32.const(1)), i32.const(2 << 21));
+  return i32.lt_u(exponent, i32.const((0x7fd << 21) | 0));
+}
+export function isWellOrdinary32(x: F32): I32 {
+  const exponent = i32.sub(i32.shl(i32.reinterpret_f32(x), i32.const(1)), i32.const(2 << 24));
+  return i32.lt_u(exponent, i32.const((0xfd << 24) | 0));
+}
+
 /** Not subnormal, not zero. (True for infinities and NaNs, which callers exclude otherwise.) */
 export function isNormal64(x: F64): I32 {
   return i64.ge_u(i64.shl(bitsOf(x), i64.const(1)), i64.const(IMPLICIT << 1n));

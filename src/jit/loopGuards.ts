@@ -28,8 +28,8 @@ export interface GuardedGroup {
   lowest: number;
   highest: number;
   writes: boolean;
-  /** Whether the loop cannot be gone round without touching it. */
-  certain: boolean;
+  /** Where a round of the loop touches it, blocks of the loop as it was. */
+  readonly blocks: Set<Block>;
   /** The size of its only access so far, 0 when there are others. */
   single: number;
   /** Guest address of the lowest byte at the start of the copies, in 32 bits, once code has been written that finds it. */
@@ -68,7 +68,7 @@ const IN_COPIES = 96;
 const MOST_COPIES = 4;
 const IN_REGION = 400;
 /** Most groups that a guard asks for. */
-const MOST_GROUPS = 8;
+const MOST_GROUPS = 12;
 /** Most bytes that a group spans: it must not touch more than two pages. */
 const LARGEST_SPAN = 2048;
 
@@ -150,8 +150,6 @@ interface Loop {
   readonly header: Block;
   /** In reverse postorder, the header first. */
   readonly members: readonly Block[];
-  /** Members that each round goes through. */
-  readonly always: ReadonlySet<Block>;
   /** Instructions in all. */
   readonly size: number;
 }
@@ -170,12 +168,9 @@ function loopAt(flow: ControlFlow, n: number, numbers: ReadonlySet<number>): Loo
     kind !== 'call' && kind !== 'guard' && instructions.every(({ decoded }) => !changesRounding(decoded));
   if (!members.every(fits)) return undefined;
   const header = flow.order[n];
-  const latches = sorted.filter((m) => edgesOf(flow.order[m].terminator).some((e) => e.block === header));
-  const always = sorted.filter((m) => latches.every((latch) => flow.dominates(m, latch)));
   return {
     header,
     members,
-    always: new Set(always.map((m) => flow.order[m])),
     size: members.reduce((sum, { instructions }) => sum + instructions.length, 0),
   };
 }
@@ -187,6 +182,14 @@ const changesRounding = ({ instruction: { mnemonic } }: Decoded): boolean => mne
  * undefined when the loop has nothing to ask for.
  */
 function addCopies(loop: Loop, copies: number, blocks: Block[]): Block | undefined {
+  for (let fewer = copies; fewer > 0; fewer--) {
+    const outer = tryCopies(loop, fewer, blocks);
+    if (outer !== 'too many') return outer;
+  }
+  return undefined;
+}
+
+function tryCopies(loop: Loop, copies: number, blocks: Block[]): Block | 'too many' | undefined {
   const { header, members } = loop;
   const bodies = Array.from(
     { length: copies },
@@ -204,7 +207,7 @@ function addCopies(loop: Loop, copies: number, blocks: Block[]): Block | undefin
     }
   });
   const guard = guardOf(loop, bodies);
-  if (guard === undefined) return undefined;
+  if (guard === undefined || guard === 'too many') return guard;
   const outer = new Block(header.pc, header.calls);
   const holds: Edge = { pc: header.pc, block: bodies[0].get(header)! };
   const fails: Edge = { pc: header.pc, block: header };
@@ -219,7 +222,10 @@ function addCopies(loop: Loop, copies: number, blocks: Block[]): Block | undefin
 }
 
 /** Finds out what the copies touch, notes it in their blocks, and says what is to be asked for. */
-function guardOf(loop: Loop, bodies: readonly ReadonlyMap<Block, Block>[]): LoopGuard | undefined {
+function guardOf(
+  loop: Loop,
+  bodies: readonly ReadonlyMap<Block, Block>[],
+): LoopGuard | 'too many' | undefined {
   const written = writtenIn(loop.members);
   const groups = new Map<string, GuardedGroup[]>();
   const found = new Map<Block, ((GuardedAccess & { at: number }) | undefined)[]>();
@@ -231,8 +237,7 @@ function guardOf(loop: Loop, bodies: readonly ReadonlyMap<Block, Block>[]): Loop
       let distances = new Map(before.get(block));
       const accesses = block.instructions.map((at) => {
         const access = accessAt(at.decoded, distances);
-        const isCertain = loop.always.has(block);
-        const known = access && note(groups, access.distance, access.size, access.writes, isCertain);
+        const known = access && note(groups, block, access.distance, access.size, access.writes);
         distances = after(at, distances, written);
         return known;
       });
@@ -246,8 +251,8 @@ function guardOf(loop: Loop, bodies: readonly ReadonlyMap<Block, Block>[]): Loop
     }
     before = next;
   }
-  const asked = [...groups.values()].flat().filter(({ certain }) => certain);
-  if (asked.length > MOST_GROUPS) return undefined;
+  const asked = [...groups.values()].flat().filter((group) => isCertain(loop, group.blocks));
+  if (asked.length > MOST_GROUPS) return 'too many';
   const instructions = loop.members.flatMap((block) => block.instructions);
   const rounding = instructions.filter(({ decoded }) => decoded.instruction.usesRm);
   const inexact = rounding.length > 0 && rounding.every(isNearest);
@@ -256,7 +261,9 @@ function guardOf(loop: Loop, bodies: readonly ReadonlyMap<Block, Block>[]): Loop
   for (const [block, accesses] of found)
     block.steady = {
       accesses: accesses.map((access) =>
-        access?.group.certain ? { group: access.group, offset: access.at - access.group.lowest } : undefined,
+        access !== undefined && asked.includes(access.group)
+          ? { group: access.group, offset: access.at - access.group.lowest }
+          : undefined,
       ),
       inexact,
       begins: block === first ? asked : [],
@@ -267,6 +274,19 @@ function guardOf(loop: Loop, bodies: readonly ReadonlyMap<Block, Block>[]): Loop
     nearest: rounding.some(({ decoded }) => decoded.rm === 7),
     words: wordsOfLoop(loop.members) & written & readFirst(loop.members) & ~1,
   };
+}
+
+/** Whether no round of the loop passes by all of these blocks. */
+function isCertain({ header, members }: Loop, blocks: ReadonlySet<Block>): boolean {
+  const passed = new Set<Block>();
+  for (const block of members) {
+    if ((block !== header && !passed.has(block)) || blocks.has(block)) continue;
+    for (const { block: to } of edgesOf(block.terminator)) {
+      if (to === header) return false;
+      if (to !== undefined) passed.add(to);
+    }
+  }
+  return true;
 }
 
 /** Whether the instruction rounds to nearest even, or as the dynamic mode says. */
@@ -388,10 +408,10 @@ function accessAt(
 /** Adds an access to the group that it is near to, or to a new one. */
 function note(
   groups: Map<string, GuardedGroup[]>,
+  block: Block,
   { base, stride, times, offset }: Distance,
   size: number,
   writes: boolean,
-  certain: boolean,
 ): GuardedAccess & { at: number } {
   const key = `${base},${stride},${times}`;
   let near = groups.get(key);
@@ -411,7 +431,7 @@ function note(
       lowest: offset,
       highest: last,
       writes,
-      certain,
+      blocks: new Set(),
       single: size,
       place: undefined,
     };
@@ -421,6 +441,6 @@ function note(
   group.lowest = Math.min(group.lowest, offset);
   group.highest = Math.max(group.highest, last);
   group.writes ||= writes;
-  group.certain ||= certain;
+  group.blocks.add(block);
   return { group, offset: 0, at: offset };
 }

@@ -13,6 +13,7 @@ import {
   Local,
 } from '../wasm/index.js';
 import type { AccessGroup } from './accessGroups.js';
+import type { FloatKinds } from './floatRegisters.js';
 import type { GuardedAccess, GuardedGroup } from './loopGuards.js';
 import type { RegionInstruction } from './regionGraph.js';
 import { isWord, isWordOperation, wordsAfter } from './wordRegisters.js';
@@ -76,6 +77,7 @@ export class RegionBuilder extends HartBuilder {
     private readonly steady: boolean,
     /** Registers that hold 32-bit numbers, as a mask. */
     private readonly words: number,
+    private readonly floats: FloatKinds,
     private readonly end: BlockEnd,
   ) {
     super(region, at.decoded.instruction.usesRm && at.decoded.rm === 7);
@@ -114,6 +116,18 @@ export class RegionBuilder extends HartBuilder {
   f(field: SourceField): I64 {
     return i64.reinterpret_f64(this.region.fp[this.at.decoded[field]]!);
   }
+  override isOrdered(field: SourceField, value: F64): I32 {
+    return this.#isKnown(this.floats.ordered, field) ? i32.const(1) : super.isOrdered(field, value);
+  }
+  override isBoxed(field: SourceField, register: I64): I32 {
+    return this.#isKnown(this.floats.boxed, field) ? i32.const(1) : super.isBoxed(field, register);
+  }
+  #isKnown(mask: number, field: SourceField): boolean {
+    return ((mask >>> this.at.decoded[field]) & 1) !== 0;
+  }
+  override get sameOperands(): boolean {
+    return this.at.decoded.rs1 === this.at.decoded.rs2;
+  }
   setF(value: I64): void {
     this.region.f.set(this.region.fp[this.at.decoded.rd]!, doubleFromBits(value));
   }
@@ -127,8 +141,15 @@ export class RegionBuilder extends HartBuilder {
     return i64.const(this.at.pc + this.at.decoded.length);
   }
 
+  /** What is known when code is written is decided then. */
+  override if(condition: I32, whenTrue: () => void, whenFalse?: () => void, likely?: boolean): void {
+    const known = truthOf(condition);
+    if (known === undefined) super.if(condition, whenTrue, whenFalse, likely);
+    else if (known) whenTrue();
+    else whenFalse?.();
+  }
   require(condition: I32): void {
-    this.#asideIf(i32.eqz(condition));
+    if (truthOf(condition) !== true) this.#asideIf(i32.eqz(condition));
   }
   legalIf(condition: I32): void {
     this.#asideIf(i32.eqz(condition));
@@ -362,6 +383,20 @@ export class RegionBuilder extends HartBuilder {
 export function entryAt({ hostPageShift }: RegionFrame, table: Local<'i32'>, address: Local<'i64'>): I32 {
   const page = i32.wrap_i64(i64.shr_u(address, i64.const(hostPageShift)));
   return i32.load(i32.add(table, i32.shl(page, i32.const(2))));
+}
+
+const EQZ = i32.eqz(i32.const(0)).opcode;
+const AND = i32.and(i32.const(0), i32.const(0)).opcode;
+const CONST_32 = i32.const(0).opcode;
+
+/** What a condition comes to, when that can be seen. */
+function truthOf({ opcode, operands, first }: I32): boolean | undefined {
+  if (opcode === CONST_32) return first !== 0;
+  if (opcode !== EQZ && opcode !== AND) return undefined;
+  const [a, b] = (operands as I32[]).map(truthOf);
+  if (opcode === EQZ) return a === undefined ? undefined : !a;
+  // Conditions are 0 or 1.
+  return a === false || b === false ? false : a === true && b === true ? true : undefined;
 }
 
 const ADD = i64.add(i64.const(0), i64.const(0)).opcode;

@@ -24,6 +24,7 @@ import {
 } from '../wasm/index.js';
 import { accessGroups, accessOf } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
+import { type FloatKinds, floatRegisters, kindsAfter } from './floatRegisters.js';
 import { type GuardedGroup, guardLoops } from './loopGuards.js';
 import { entryAt, LEFT_ASIDE, RegionBuilder, type RegionFrame } from './regionBuilder.js';
 import {
@@ -232,6 +233,7 @@ class RegionWriter {
   private readonly use: RegisterUse;
   /** By block number: registers that hold 32-bit numbers. */
   private readonly words: readonly number[];
+  private readonly floats: readonly FloatKinds[];
   private readonly frame: RegionFrame;
   /** Budget less the instructions done; where control flow meets, and before it leaves, it is brought up to date. */
   private readonly count: Local<'i32'>;
@@ -263,6 +265,7 @@ class RegionWriter {
     this.flow = analyse(guardLoops(region.entry));
     this.use = registerUse(this.flow);
     this.words = wordRegisters(this.flow);
+    this.floats = floatRegisters(this.flow);
     const { thread, use } = this;
     for (const r of registersIn(use.used.x)) this.x[r] = f.local('i64');
     for (const r of registersIn(use.used.x & wordsAnywhere(this.flow, this.words)))
@@ -478,6 +481,7 @@ class RegionWriter {
     const groups = accessGroups(instructions).map((group, i) => (steady?.accesses[i] ? undefined : group));
     if (steady !== undefined) for (const group of steady.begins) this.beginGroup(group);
     let words = this.words[n];
+    let floats = this.floats[n];
     // Where control flow meets, what was extended on each way need not be kept: it is found again where it is needed.
     if (this.isMerge[n] || this.flow.isLoopHeader[n])
       for (const r of registersIn(words & this.use.written.x))
@@ -497,6 +501,7 @@ class RegionWriter {
         steady?.accesses[i],
         steady?.inexact === true,
         words,
+        floats,
         {
           branch: (condition) => this.branch(n, block, condition),
           jump: () => this.jump(n, block),
@@ -506,6 +511,7 @@ class RegionWriter {
       (fused ?? instruction.semantics)!(builder);
       builder.finish();
       words = wordsAfter(at.decoded, words);
+      floats = kindsAfter(at.decoded, floats);
       ended = builder.ended;
     });
     if (ended) return;

@@ -5,6 +5,7 @@ import {
   type Expression,
   type FunctionBuilder,
   type FunctionRef,
+  f64,
   i32,
   i64,
   ModuleBuilder,
@@ -39,6 +40,7 @@ export interface CompiledTiers {
 
 class TierBuilder {
   readonly dynamicRounding = true;
+  readonly sameOperands = false;
   constructor(
     readonly exact: boolean,
     private readonly body: FunctionBuilder,
@@ -51,6 +53,12 @@ class TierBuilder {
   }
   f(field: SourceField) {
     return i64.load(this.base, OFFSET[field]);
+  }
+  isOrdered(_field: SourceField, value: Expression<'f64'>) {
+    return f64.eq(value, value);
+  }
+  isBoxed(_field: SourceField, register: Expression<'i64'>) {
+    return i64.ge_u(register, i64.const(0xffff_ffff_0000_0000n));
   }
   setX(value: Expression<'i64'>) {
     this.body.store('i64.store', this.base, value, RD);

@@ -73,31 +73,43 @@
               (local.get 18)))
           (if  ;; label = @4
             (i32.eqz
-              (i32.and
-                (f64.gt
-                  (f64.abs
-                    (local.get 19))
-                  (f64.const 0x1p-1022 (;=2.22507e-308;)))
-                (f64.lt
-                  (f64.abs
-                    (local.get 19))
-                  (f64.const inf (;=inf;)))))
+              (i32.lt_u
+                (i32.sub
+                  (i32.shl
+                    (i32.wrap_i64
+                      (i64.shr_u
+                        (i64.reinterpret_f64
+                          (local.get 19))
+                        (i64.const 32)))
+                    (i32.const 1))
+                  (i32.const 4194304))
+                (i32.const -6291456)))
             (then
               (local.set 10
                 (i32.const 0))
               (br_if 1 (;@3;)
                 (i32.eqz
-                  (i32.and
-                    (f64.eq
-                      (local.get 19)
-                      (f64.const 0x0p+0 (;=0;)))
-                    (i32.or
+                  (i32.or
+                    (i32.and
+                      (f64.gt
+                        (f64.abs
+                          (local.get 19))
+                        (f64.const 0x1p-1022 (;=2.22507e-308;)))
+                      (f64.lt
+                        (f64.abs
+                          (local.get 19))
+                        (f64.const inf (;=inf;))))
+                    (i32.and
                       (f64.eq
-                        (local.get 17)
+                        (local.get 19)
                         (f64.const 0x0p+0 (;=0;)))
-                      (f64.eq
-                        (local.get 18)
-                        (f64.const 0x0p+0 (;=0;)))))))))
+                      (i32.or
+                        (f64.eq
+                          (local.get 17)
+                          (f64.const 0x0p+0 (;=0;)))
+                        (f64.eq
+                          (local.get 18)
+                          (f64.const 0x0p+0 (;=0;))))))))))
           (if  ;; label = @4
             (i32.eqz
               (local.get 12))
