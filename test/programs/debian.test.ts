@@ -96,6 +96,36 @@ const scripts: readonly Script[] = [
     expected: '1=1,2=4,3=9,4=16,5=25\n3\nsub\nUPPER\nworld hello\npair\n',
   },
   {
+    name: 'bash on a pseudo-terminal: job control and line editing',
+    program: 'python3.13',
+    option: '-c',
+    script: `
+import os, pty, time
+os.environ.update(PS1="ready> ", TERM="dumb")
+pid, fd = pty.fork()
+if pid == 0: os.execvp("bash", ["bash", "--norc", "-i"])
+seen, at = "", 0
+def until(text):
+    global seen, at
+    while text not in seen[at:]: seen += os.read(fd, 4096).decode()
+    at = seen.index(text, at) + len(text)
+def type(keys): os.write(fd, keys.encode())
+def job(keys):
+    type(keys)
+    while os.tcgetpgrp(fd) == pid: time.sleep(0.01)
+    time.sleep(0.5)  # the job has the default actions some time after
+until("ready> "); job("sleep 100\\n"); type("\\x1a"); until("Stopped"); print("stopped")
+until("ready> "); type("jobs\\n"); until("Stopped"); until("ready> "); type("bg\\n"); until("sleep 100 &"); print("background")
+until("ready> "); job("fg\\n"); type("\\x03"); until("ready> "); type("echo $?\\n"); until("130"); print("interrupted")
+until("ready> "); type("echo abcx\\x7fd\\x1b[D\\x1b[D-\\n"); until("\\nab-cd"); print("edited")
+until("ready> "); type("cat\\n")
+while os.tcgetpgrp(fd) == pid: time.sleep(0.01)
+type("line\\n"); until("line\\r\\nline"); type("\\x04"); until("ready> "); print("end of file")
+type("exit 3\\n"); print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`,
+    expected: 'stopped\nbackground\ninterrupted\nedited\nend of file\n3\n',
+  },
+  {
     name: 'python: threads and subprocesses',
     program: 'python3.13',
     option: '-c',
