@@ -25,10 +25,12 @@ function queued(mem: SharedMemory, socket: number, owner: number): number[] {
   const packets = mem.getU32(socket + Socket.type) !== SOCK_STREAM;
   const files = filesInQueueLocked(mem, socket, packets, owner);
   if (mem.atomicLoad(socket + Socket.state) === SOCKET_LISTENING) {
-    // Nobody takes from this list but accept, whose taker then has the socket.
-    let child = mem.getU32(socket + Socket.waitingFirst);
-    for (; child !== 0; child = mem.getU32(child + Socket.nextWaiting))
-      files.push(...queued(mem, child, owner));
+    // Nobody can accept or reset them meanwhile; a listener's lock comes before those of what waits there.
+    withMutex(mem, socket + Socket.lock, owner, () => {
+      let child = mem.getU32(socket + Socket.waitingFirst);
+      for (; child !== 0; child = mem.getU32(child + Socket.nextWaiting))
+        files.push(...queued(mem, child, owner));
+    });
   }
   return files;
 }

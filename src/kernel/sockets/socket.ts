@@ -379,8 +379,8 @@ export function closeSocket(mem: SharedMemory, socket: number, reset: number, ow
   collectUnreachable(mem, owner);
 }
 
-/** POLL* bits of a socket now (net/unix/af_unix.c, net/ipv4/tcp.c and net/core/datagram.c have the rules). Takes no lock. */
-export function pollSocket(mem: SharedMemory, socket: number): number {
+/** POLL* bits of a socket now (net/unix/af_unix.c, net/ipv4/tcp.c and net/core/datagram.c have the rules). */
+export function pollSocket(mem: SharedMemory, socket: number, owner: number): number {
   const state = stateOf(mem, socket);
   if (state === SOCKET_LISTENING) return mem.atomicLoad(socket + Socket.waiting) > 0 ? READABLE : 0;
   const shut = mem.atomicLoad(socket + Socket.shut);
@@ -398,7 +398,7 @@ export function pollSocket(mem: SharedMemory, socket: number): number {
     if (state !== SOCKET_CONNECTED) return bits;
     if (bits & POLLERR && isInet(mem, socket)) bits |= READABLE | WRITABLE;
   }
-  if (shut & SHUT_SEND || hasRoom(mem, socket)) bits |= WRITABLE;
+  if (shut & SHUT_SEND || hasRoom(mem, socket, owner)) bits |= WRITABLE;
   return bits;
 }
 
@@ -409,9 +409,20 @@ export function sendLimit(mem: SharedMemory, socket: number, peer: number): numb
 }
 
 /** Whether poll calls a socket writable: a good part of the room at its peer is free. */
-function hasRoom(mem: SharedMemory, socket: number): boolean {
-  const peer = mem.atomicLoad(socket + Socket.peer) >>> 0;
+function hasRoom(mem: SharedMemory, socket: number, owner: number): boolean {
+  // A stream's peer stays as long as the stream is open; that of datagrams may be another one at any moment.
+  if (isConnectionBased(mem, socket)) {
+    const peer = mem.atomicLoad(socket + Socket.peer) >>> 0;
+    return peer === 0 || hasRoomAt(mem, socket, peer);
+  }
+  const peer = acquirePeer(mem, socket, owner);
   if (peer === 0) return true;
+  const room = hasRoomAt(mem, socket, peer);
+  dropSocket(mem, peer, owner);
+  return room;
+}
+
+function hasRoomAt(mem: SharedMemory, socket: number, peer: number): boolean {
   const limit = sendLimit(mem, socket, peer);
   const part = isInet(mem, socket) ? 2 : 4;
   const free = (): boolean =>

@@ -18,7 +18,7 @@ const socketOperations: FileOperations = {
     return result;
   },
   write: (t, file, from) => sendTo(t, file, from, { flags: 0 }),
-  poll: (mem, file) => pollSocket(mem, mem.getU32(file + OpenFile.object)),
+  poll: (mem, file, owner) => pollSocket(mem, mem.getU32(file + OpenFile.object), owner),
   eventSource: (mem, file) => mem.getU32(file + OpenFile.object) + Socket.source,
   available(mem, file) {
     const socket = mem.getU32(file + OpenFile.object);
