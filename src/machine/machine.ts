@@ -369,7 +369,12 @@ export class Machine {
     const device = fstatSync(fd).rdev;
     this.terminalDevice ??= device;
     if (device !== this.terminalDevice) return undefined;
-    this.terminal ??= new HostTerminal(this.mem, fd);
+    try {
+      this.terminal ??= new HostTerminal(this.mem, fd);
+    } catch {
+      // A terminal that cannot be opened is a stream like any other.
+      return undefined;
+    }
     return { kind: 'console', tty: this.terminal.tty };
   }
 

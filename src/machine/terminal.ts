@@ -45,11 +45,9 @@ export class HostTerminal {
     private readonly mem: SharedMemory,
     fd: number,
   ) {
-    // Opened anew, since whoever shares the given descriptor shares its non-blocking mode, too.
-    this.path = process.platform === 'linux' ? `/proc/self/fd/${fd}` : '/dev/tty';
-    this.outputFd = openSync(this.path, constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOCTTY);
-    // The link stands for what is open there now.
-    this.path = process.platform === 'linux' ? `/proc/self/fd/${this.outputFd}` : '/dev/tty';
+    const { path, outputFd } = openAnew(fd);
+    this.path = path;
+    this.outputFd = outputFd;
     this.tty = createTty(mem, COORDINATOR, { uid: process.getuid?.() ?? 0, hostFd: this.outputFd });
     this.onResize();
     process.on('SIGWINCH', this.onResize);
@@ -230,6 +228,21 @@ export class HostTerminal {
 }
 
 /**
+ * Opens a terminal anew, since whoever shares the given descriptor shares its non-blocking mode, too; and says by which path it can be
+ * opened again. Another user's terminal (su, sudo) opens as /dev/tty only. Throws when it cannot be opened.
+ */
+function openAnew(fd: number): { path: string; outputFd: number } {
+  const flags = constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOCTTY;
+  if (process.platform === 'linux') {
+    try {
+      const outputFd = openSync(`/proc/self/fd/${fd}`, flags);
+      return { path: `/proc/self/fd/${outputFd}`, outputFd };
+    } catch {}
+  }
+  return { path: '/dev/tty', outputFd: openSync('/dev/tty', flags) };
+}
+
+/**
  * A job in the background that reads its terminal stops, by a signal that all of it gets. Node would find that out only when there is
  * something to read. (Where no /proc says so, it does.)
  */
@@ -253,10 +266,13 @@ function windowOf(fd: number): Uint8Array {
 function sizeOf(fd: number): [columns: number, rows: number] {
   for (const stream of [process.stdout, process.stderr])
     if (stream.isTTY) return [stream.columns ?? 0, stream.rows ?? 0];
-  const copy = new WriteStream(openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NOCTTY));
+  let copy: WriteStream | undefined;
   try {
+    copy = new WriteStream(openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NOCTTY));
     return copy.getWindowSize();
+  } catch {
+    return [0, 0];
   } finally {
-    copy.destroy();
+    copy?.destroy();
   }
 }
