@@ -31,6 +31,7 @@ const programs: [string, string][] = [
   ['queues', 'queues.c'],
   ['watching', 'watching.c'],
   ['filelocks', 'filelocks.c'],
+  ['splices', 'splices.c'],
   ['limits', 'limits.c'],
   ['identity', 'identity.c'],
   ['smaps', 'smaps.c'],

@@ -10,13 +10,14 @@ import {
   FILE_TIMER,
   OpenFile,
 } from '../../sync/records/openFile.js';
-import { EBADF, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE, SyscallError } from '../errno.js';
-import { withFile, withRealFile } from '../files/descriptors.js';
+import { EAGAIN, EBADF, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE, SyscallError } from '../errno.js';
+import { identityOf, withFile, withRealFile } from '../files/descriptors.js';
+import { POLLERR, POLLHUP, POLLIN, POLLOUT } from '../files/events.js';
 import { S_IFDIR, S_IFMT } from '../files/fileStatus.js';
 import { IN_ACCESS, IN_MODIFY, notifyFile } from '../files/inotify.js';
 import { flagsOf, operationsOf } from '../files/openFile.js';
 import { O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../files/openFlags.js';
-import { teePipe } from '../files/pipe.js';
+import { readPipe, teePipe, writePipe } from '../files/pipe.js';
 import { type ByteVector, KernelVector, MAX_TRANSFER, UserVector } from '../files/userVector.js';
 import type { ThreadContext } from '../threadContext.js';
 import { type SyscallTable, syscall } from './syscall.js';
@@ -34,6 +35,7 @@ import {
   SYS_sendfile,
   SYS_splice,
   SYS_tee,
+  SYS_vmsplice,
   SYS_write,
   SYS_writev,
 } from './syscallNumbers.js';
@@ -142,6 +144,7 @@ function sendfile(t: ThreadContext, out: number, input: number, offset: number, 
   if (count < 0) return -EINVAL;
   return withRealFile(t, input, (from) =>
     withRealFile(t, out, (to) => {
+      if ((flagsOf(t.mem, to) & O_ACCMODE) === O_RDONLY) return -EBADF;
       if (operationsOf(t.mem, from).list !== undefined) return -EINVAL;
       if (operationsOf(t.mem, from).seek === undefined) return offset === 0 ? -EINVAL : -ESPIPE;
       if (flagsOf(t.mem, to) & O_APPEND) return -EINVAL;
@@ -155,6 +158,25 @@ function sendfile(t: ThreadContext, out: number, input: number, offset: number, 
 function isRegular(t: ThreadContext, file: number): boolean {
   const kind = t.mem.getU32(file + OpenFile.kind);
   return kind === FILE_HOST || kind === FILE_MEMORY;
+}
+
+/** Whether two ranges, which begin at the given offsets or the files' own, are of one file and meet. */
+function overlaps(
+  t: ThreadContext,
+  from: number,
+  to: number,
+  count: number,
+  fromOffset: number | undefined,
+  toOffset: number | undefined,
+): boolean {
+  const { mem } = t;
+  const [a, b] = [identityOf(mem, from), identityOf(mem, to)];
+  if (a.dev !== b.dev || a.ino !== b.ino) return false;
+  const start = fromOffset ?? mem.getU64(from + OpenFile.offset);
+  const target = toOffset ?? mem.getU64(to + OpenFile.offset);
+  // Beyond its end nothing is copied.
+  const length = Math.min(count, operationsOf(mem, from).status(t, from).size - start);
+  return Math.abs(start - target) < length;
 }
 
 function copyFileRange(
@@ -176,7 +198,9 @@ function copyFileRange(
       if (flagsOf(t.mem, to) & O_APPEND) return -EBADF;
       return withOffset(t, inputOffset, (fromOffset) =>
         withOffset(t, outputOffset, (toOffset) =>
-          transfer(t, from, to, Math.min(count, MAX_TRANSFER), fromOffset, toOffset),
+          overlaps(t, from, to, count, fromOffset, toOffset)
+            ? -EINVAL
+            : transfer(t, from, to, Math.min(count, MAX_TRANSFER), fromOffset, toOffset),
         ),
       );
     }),
@@ -190,12 +214,26 @@ function splice(
   output: number,
   outputOffset: number,
   count: number,
+  flags: number,
 ): number {
+  const { mem } = t;
+  if (count === 0) return 0;
+  if ((flags & ~SPLICE_F_ALL) !== 0) return -EINVAL;
   return withRealFile(t, input, (from) =>
     withRealFile(t, output, (to) => {
-      const isPipe = (file: number): boolean => t.mem.getU32(file + OpenFile.kind) === FILE_PIPE;
+      const isPipe = (file: number): boolean => mem.getU32(file + OpenFile.kind) === FILE_PIPE;
+      const access = (file: number): number => flagsOf(mem, file) & O_ACCMODE;
+      if (access(from) === O_WRONLY || access(to) === O_RDONLY) return -EBADF;
       if (!isPipe(from) && !isPipe(to)) return -EINVAL;
       if ((isPipe(from) && inputOffset !== 0) || (isPipe(to) && outputOffset !== 0)) return -ESPIPE;
+      if (isPipe(from) && mem.getU32(from + OpenFile.object) === mem.getU32(to + OpenFile.object))
+        return -EINVAL;
+      if (!isPipe(to) && (flagsOf(mem, to) & O_APPEND) !== 0) return -EINVAL;
+      if ((flags & SPLICE_F_NONBLOCK) !== 0) {
+        const ready = (file: number, events: number): boolean =>
+          !isPipe(file) || ((operationsOf(mem, file).poll?.(mem, file, t.thread) ?? 0) & events) !== 0;
+        if (!ready(from, POLLIN | POLLHUP) || !ready(to, POLLOUT | POLLERR)) return -EAGAIN;
+      }
       // One buffer's worth: splice may always do less than it was asked.
       const length = Math.min(count, CHUNK);
       return withOffset(t, inputOffset, (fromOffset) =>
@@ -223,6 +261,23 @@ function tee(t: ThreadContext, input: number, output: number, count: number, fla
       return teePipe(t, pipes[0], pipes[1], count, nonBlocking || (flags & SPLICE_F_NONBLOCK) !== 0);
     }),
   );
+}
+
+/** vmsplice(2): bytes of memory go into a pipe, or out of one into memory; always copied. */
+function vmsplice(t: ThreadContext, fd: number, vector: number, count: number, flags: number): number {
+  if ((flags & ~SPLICE_F_ALL) !== 0) return -EINVAL;
+  return withRealFile(t, fd, (file) => {
+    const { mem } = t;
+    if (mem.getU32(file + OpenFile.kind) !== FILE_PIPE) return -EBADF;
+    const bytes = UserVector.fromIovec(t, vector, count | 0);
+    if (bytes.length === 0) return 0;
+    // O_NONBLOCK of the file is not looked at, as in Linux.
+    const nonBlocking = (flags & SPLICE_F_NONBLOCK) !== 0;
+    const pipe = mem.getU32(file + OpenFile.object);
+    return (flagsOf(mem, file) & O_ACCMODE) === O_RDONLY
+      ? readPipe(t, pipe, bytes, nonBlocking)
+      : writePipe(t, pipe, bytes, nonBlocking);
+  });
 }
 
 /** Kinds for which lseek does nothing and succeeds (noop_llseek). */
@@ -290,5 +345,6 @@ export const readWriteCalls: SyscallTable = {
     copyFileRange,
   ),
   [SYS_tee]: syscall('tee', ['fd', 'fd', 'size', 'hex'], tee),
+  [SYS_vmsplice]: syscall('vmsplice', ['fd', 'pointer', 'size', 'hex'], vmsplice),
   [SYS_splice]: syscall('splice', ['fd', 'pointer', 'fd', 'pointer', 'size', 'hex'], splice),
 };
