@@ -86,7 +86,7 @@ type Distances = ReadonlyMap<number, Distance>;
 
 /** The region's blocks from `entry` on, copied, with its innermost loops in two versions where that may pay. */
 export function guardLoops(entry: Block): Block {
-  let first = copyOfGraph(entry);
+  let first = turnLoops(copyOfGraph(entry));
   const flow = analyse(first);
   const blocks = [...flow.order];
   let room = IN_REGION;
@@ -123,6 +123,69 @@ function copyOfGraph(entry: Block): Block {
       pc,
       block: to && copyOf(to),
     }));
+  return first;
+}
+
+/** Address of the last instruction from which a loop goes back to its header. */
+function lastLatch(flow: ControlFlow, members: ReadonlySet<number>, header: number): number {
+  const latches = [...members]
+    .map((m) => flow.order[m])
+    .filter((block) => {
+      return edgesOf(block.terminator).some(({ block: to }) => to === flow.order[header]);
+    });
+  return Math.max(...latches.map(({ pc, instructions }) => instructions.at(-1)?.pc ?? pc));
+}
+
+/** Most instructions of a loop's beginning that is written before the loop as well. */
+const IN_BEGINNING = 40;
+
+/**
+ * Has loops begin where all their rounds pass. A region that is entered in the middle of a loop with two ways through it looks like a loop
+ * with another one inside, which shares its end; when the part before the inner one's header is done once before the loop, that header is
+ * the only one. Changes the blocks; returns the first one.
+ */
+function turnLoops(entry: Block): Block {
+  let first = entry;
+  const flow = analyse(entry);
+  flow.order.forEach((header, n) => {
+    const members = flow.loopMembers[n];
+    if (members === undefined || [...members].some((m) => !flow.dominates(n, m))) return;
+    const [inner, ...others] = [...members].filter((m) => m !== n && flow.isLoopHeader[m]);
+    if (inner === undefined || others.length > 0) return;
+    // A loop that really is inside of another one ends before that does.
+    if (lastLatch(flow, flow.loopMembers[inner]!, inner) < lastLatch(flow, members, n)) return;
+    // What can be got to before the inner header; the loop must not come round that way.
+    const beginning = new Map<Block, Block>();
+    const pending = [n];
+    for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+      const block = flow.order[at];
+      if (beginning.has(block)) continue;
+      beginning.set(block, new Block(block.pc, block.calls));
+      for (const { block: to } of edgesOf(block.terminator)) {
+        const m = to === undefined ? -1 : flow.number.get(to)!;
+        if (m === inner || !members.has(m)) continue;
+        if (flow.isBackEdge(at, m)) return;
+        pending.push(m);
+      }
+    }
+    const size = [...beginning.keys()].reduce((sum, { instructions }) => sum + instructions.length, 0);
+    if (size > IN_BEGINNING) return;
+    for (const [block, copy] of beginning) {
+      copy.instructions.push(...block.instructions);
+      copy.terminator = mapEdges(block.terminator, ({ pc, block: to }) => ({
+        pc,
+        block: (to && beginning.get(to)) ?? to,
+      }));
+    }
+    // From outside the loop is entered through the copy.
+    flow.order.forEach((block, m) => {
+      if (members.has(m)) return;
+      block.terminator = mapEdges(block.terminator, (edge) =>
+        edge.block === header ? { pc: edge.pc, block: beginning.get(header)! } : edge,
+      );
+    });
+    if (first === header) first = beginning.get(header)!;
+  });
   return first;
 }
 
