@@ -122,6 +122,8 @@ export function endThread(t: ThreadContext): void {
 
   passChildren(t);
   const cpu = Math.round(endCpuTime(t) * 1000);
+  // Before the guest counts one thread less: once none is left, it may be reaped and its records be another's.
+  uncountThread(mem, mem.getU32(guest + Guest.tree));
   lockMutex(mem, guest + Guest.threadsLock, thread);
   let link = guest + Guest.threads;
   while (mem.getU32(link) !== thread) link = mem.getU32(link) + Thread.nextInGuest;
@@ -143,7 +145,6 @@ export function endThread(t: ThreadContext): void {
   add(mem, guest + Guest.faultCount, mem.getU32(thread + Thread.faultCount));
   unlockMutex(mem, guest + Guest.threadsLock, thread);
 
-  uncountThread(mem, mem.getU32(guest + Guest.tree));
   if (left === 0) undoSemaphores(t);
   if (left === 0) deleteTimers(mem, guest, thread);
   releaseSighand(mem, t.sighand, thread);
