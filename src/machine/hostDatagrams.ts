@@ -79,7 +79,11 @@ export class HostDatagrams implements HostEnd {
         failSocket(mem, guest, errnoOfHostCode(error.code), COORDINATOR),
       );
       socket.on('message', (bytes, { address: from, port }) => {
-        deliver(mem, guest, bytes, { address: addressOfText(from), port, scope: 0 }, COORDINATOR);
+        const source = { address: addressOfText(from), port, scope: 0 };
+        const peer = remoteInet(mem, guest);
+        // The host's socket is not connected where the guest's peer is a guest.
+        if (peer.port !== 0 && (peer.port !== port || peer.address !== source.address)) return;
+        deliver(mem, guest, bytes, source, COORDINATOR);
       });
       setLocalInet(mem, guest, { ...local, port: socket.address().port });
       done();

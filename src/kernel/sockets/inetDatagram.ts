@@ -20,7 +20,7 @@ import {
   setLocalInet,
   setRemoteInet,
 } from './inetAddress.js';
-import { findPort, isLocal, networkOf } from './inetPorts.js';
+import { findPort, isBoundIdly, isLocal, networkOf } from './inetPorts.js';
 import { bindAutomatically, destinationOf, reaches, sourceFor } from './inetSocket.js';
 import {
   dropSocket,
@@ -105,7 +105,9 @@ export function sendDatagram(
     return from.length;
   }
   const hostEnd = mem.getU32(socket + Socket.hostEnd);
-  if (hostEnd !== 0) return sendToHost(t, socket, hostEnd, packet, to, noWait);
+  // A guest's port whose socket takes packets of its peer only is nobody's to others, at the host as well.
+  const refused = isLocal(mem, to.address) && isBoundIdly(mem, SOCK_DGRAM, to, thread);
+  if (hostEnd !== 0 && !refused) return sendToHost(t, socket, hostEnd, packet, to, noWait);
   // Nobody is there: a connected socket hears of it (ICMP port unreachable).
   if (remoteInet(mem, socket).port !== 0) failSocket(mem, socket, ECONNREFUSED, thread);
   return from.length;

@@ -120,7 +120,7 @@ export function mayListen(mem: SharedMemory, socket: number, owner: number): boo
   );
 }
 
-/** Whether a guests' TCP socket has the port without listening: nobody answers there, and the host is not asked. */
+/** Whether a guests' socket has the port, be it that it does not listen: where nobody answers, the host is not asked then. */
 export function isBoundIdly(mem: SharedMemory, type: number, to: InetAddress, owner: number): boolean {
   const global = socketsGlobal(mem, owner);
   const has = (socket: number): boolean =>
