@@ -225,7 +225,8 @@ static void undoing(void) {
   EXPECT(semctl(id, 0, IPC_RMID), 0);
 }
 
-static long shared_counter;
+/* semop is declared as a leaf: without volatile the compiler may keep the counter in a register. */
+static volatile long shared_counter;
 
 static void *count_with(void *argument) {
   int id = (intptr_t)argument;
