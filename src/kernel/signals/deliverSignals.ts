@@ -43,6 +43,8 @@ interface Delivery extends TakenSignal {
   readonly flags: number;
   readonly maskLow: number;
   readonly maskHigh: number;
+  /** GuestSignals.resumed when it was taken. */
+  readonly resumed: number;
 }
 
 /**
@@ -74,7 +76,7 @@ export function deliverSignals(t: ThreadContext): boolean {
       if (action === 'stop') {
         // Nobody would ever continue it.
         if (delivery.signal !== SIGSTOP && inOrphanedGroup(t)) continue;
-        stopGuest(t, delivery.signal);
+        stopGuest(t, delivery);
         continue;
       }
       dieBySignal(t, delivery.signal, action === 'core', delivery.info);
@@ -100,9 +102,13 @@ export function deliverSignals(t: ThreadContext): boolean {
 }
 
 /** Stops every thread of the guest, unless SIGCONT or the end has come since the signal was taken. */
-function stopGuest(t: ThreadContext, signal: number): void {
+function stopGuest(t: ThreadContext, { signal, resumed }: Delivery): void {
   const { mem, thread, guest } = t;
   lockMutex(mem, guest + Guest.threadsLock, thread);
+  if (mem.getU32(mem.getU32(guest + Guest.signals) + GuestSignals.resumed) !== resumed) {
+    unlockMutex(mem, guest + Guest.threadsLock, thread);
+    return;
+  }
   const first = mem.atomicExchange(mem.getU32(guest + Guest.signals) + GuestSignals.stopped, 1) === 0;
   for (
     let other = mem.getU32(guest + Guest.threads);
@@ -146,6 +152,7 @@ function takeNext(t: ThreadContext): Delivery | undefined {
       flags,
       maskLow: mem.getU32(action + SignalAction.maskLow),
       maskHigh: mem.getU32(action + SignalAction.maskHigh),
+      resumed: mem.getU32(mem.getU32(t.guest + Guest.signals) + GuestSignals.resumed),
     };
     if ((flags & SA_RESETHAND) !== 0 && delivery.handler > 1n)
       mem.set64(action + SignalAction.handler, SIG_DFL);
@@ -212,7 +219,17 @@ export function forceSignal(t: ThreadContext, signal: number, info: SigInfo): bo
     dieBySignal(t, signal, defaultAction(signal) === 'core', info);
     return false;
   }
-  return enterHandler(t, { signal, info, timer: 0, timerSequence: 0, handler, flags, maskLow, maskHigh });
+  return enterHandler(t, {
+    signal,
+    info,
+    timer: 0,
+    timerSequence: 0,
+    handler,
+    flags,
+    maskLow,
+    maskHigh,
+    resumed: 0,
+  });
 }
 
 /** A handler is about to run: the interrupted system call ends with EINTR or is made again after it. */

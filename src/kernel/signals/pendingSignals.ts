@@ -264,6 +264,7 @@ function resumeStopped(
   signal: number,
 ): void {
   if (signal === SIGCONT) flushAll(mem, guest, shared, STOP_LOW, owner);
+  mem.setU32(shared + GuestSignals.resumed, mem.getU32(shared + GuestSignals.resumed) + 1);
   if (mem.atomicExchange(shared + GuestSignals.stopped, 0) === 0) return;
   if (signal === SIGCONT) mem.atomicStore(guest + Guest.continued, 1);
   for (let t = mem.getU32(guest + Guest.threads); t !== 0; t = mem.getU32(t + Thread.nextInGuest))

@@ -69,4 +69,6 @@ export const GuestSignals = record({
   pending: embedded(PendingSignals),
   /** Stopped by SIGSTOP and the like: threads park until SIGCONT. Atomic. */
   stopped: i32,
+  /** How often SIGCONT or SIGKILL has come, which undo stops that have been taken but not made. Guest.threadsLock and Sighand.lock. */
+  resumed: u32,
 });

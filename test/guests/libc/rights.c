@@ -143,6 +143,24 @@ static void cores(void) {
   CHECK(WTERMSIG(status) == SIGABRT && WCOREDUMP(status) && code == CLD_DUMPED);
 }
 
+/* SIGKILL, and SIGCONT, find a process that is just about to stop. */
+static void stopped_and_killed(void) {
+  int good = 0;
+  alarm(100);
+  for (int i = 0; i < 300; i++) {
+    pid_t pid = fork();
+    if (pid == 0)
+      for (;;) pause();
+    kill(pid, SIGSTOP);
+    if (i % 2) kill(pid, SIGCONT);
+    kill(pid, SIGKILL);
+    int status = 0;
+    good += waitpid(pid, &status, 0) == pid && WTERMSIG(status) == SIGKILL;
+  }
+  alarm(0);
+  CHECK(good == 300);
+}
+
 static void sleeps(void) {
   /* /proc tells a process that waits from one that runs. */
   char path[64], text[256];
@@ -180,5 +198,6 @@ int main(int argc, char **argv) {
   CHECK(in_child(by_thread));
   CHECK(in_child(beyond_limit));
   cores();
+  stopped_and_killed();
   return report("rights");
 }
