@@ -158,6 +158,6 @@ describe.skipIf(noGuest || bash === undefined)('under a shell with job control',
       ['\r\n', 'hello\n'],
       ['guest: hello', 'exit\n'],
     ]);
-    expect(screen).toMatch(/line\?\r\n[^]*Stopped[^]*guest: hello\r\n/);
+    expect(screen).toMatch(/line\?\r\n[\s\S]*Stopped[\s\S]*guest: hello\r\n/);
   });
 });
