@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -35,6 +35,8 @@ interface Script {
   readonly option?: string;
   readonly script: string;
   readonly expected: string;
+  /** A program that only a root made with more packages than the usual ones has. */
+  readonly needs?: string;
 }
 
 const scripts: readonly Script[] = [
@@ -241,6 +243,45 @@ with tempfile.TemporaryFile() as f: f.write(b"temporary"); f.seek(4); print(f.re
     expected: 'compiled 42\n',
   },
   {
+    name: 'g++: exceptions, threads and containers',
+    program: 'bash',
+    option: '-c',
+    script: `
+      set -e
+      cat > a.cc << 'END'
+#include <cstdio>
+#include <map>
+#include <thread>
+int main() {
+  std::map<int, int> m;
+  std::thread t([&] { m[1] = 2; });
+  t.join();
+  try { throw m[1]; } catch (int x) { std::printf("caught %d %zu", x, m.size()); }
+}
+END
+      g++ -O1 -o p a.cc && ./p
+    `,
+    expected: 'caught 2 1',
+    needs: 'g++',
+  },
+  {
+    name: 'ruby: threads and a process',
+    program: 'ruby',
+    option: '-e',
+    script:
+      'p (1..4).map { |i| Thread.new { i * i } }.map(&:value); puts `echo sub`; fork { exit 3 }; Process.wait; p $?.exitstatus',
+    expected: '[1, 4, 9, 16]\nsub\n3\n',
+    needs: 'ruby',
+  },
+  {
+    name: 'php: sums, a digest, a process',
+    program: 'php8.4',
+    option: '-r',
+    script: 'echo array_sum(range(1, 100)), hash("crc32b", "x"), shell_exec("echo sub");',
+    expected: '50508cdc1683sub\n',
+    needs: 'php8.4',
+  },
+  {
     name: 'openssl: digests and a round trip of encryption',
     program: 'bash',
     option: '-c',
@@ -271,11 +312,16 @@ with tempfile.TemporaryFile() as f: f.write(b"temporary"); f.seek(4); print(f.re
 ];
 
 describe(`programs of Debian${missing ? ` (${root.missing})` : ''}`, () => {
-  for (const { name, program, option, script, expected } of scripts) {
-    it.skipIf(missing)(name, { timeout: 300_000 }, async () => {
-      const options = option === undefined ? [] : option.startsWith('sh ') ? option.split(' ') : [option];
-      expect(await output(program, [...options, script])).toBe(expected);
-    });
+  for (const { name, program, option, script, expected, needs } of scripts) {
+    const absent = needs !== undefined && !missing && !existsSync(join(root, 'usr/bin', needs));
+    it.skipIf(missing || absent)(
+      absent ? `${name} (the root has no ${needs})` : name,
+      { timeout: 300_000 },
+      async () => {
+        const options = option === undefined ? [] : option.startsWith('sh ') ? option.split(' ') : [option];
+        expect(await output(program, [...options, script])).toBe(expected);
+      },
+    );
   }
 
   it.skipIf(missing)('bash reads a script from its input', { timeout: 300_000 }, async () => {
