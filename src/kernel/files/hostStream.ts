@@ -10,7 +10,7 @@ import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { EAGAIN, EBADF, EINVAL, EPIPE, ERESTARTSYS, ESPIPE, errnoOfHostCode } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import type { FileOperations } from './fileOperations.js';
-import { statusOfHost } from './fileStatus.js';
+import { S_IFIFO, S_IFMT, S_IFSOCK, statusOfHost } from './fileStatus.js';
 import { asSyscallError, fstatHost, hasProcFd, hostCall } from './hostAccess.js';
 import { flagsOf, registerKind } from './openFile.js';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY } from './openFlags.js';
@@ -150,7 +150,10 @@ const hostStreamOperations: FileOperations = {
     });
   },
   status(t, file) {
-    return statusOfHost(fstatHost(fdOf(t.mem, file)));
+    const status = statusOfHost(fstatHost(fdOf(t.mem, file)));
+    // It has none of a socket's calls: to a guest it is a pipe. (Node gives its children sockets for pipes.)
+    const isSocket = (status.mode & S_IFMT) === S_IFSOCK;
+    return isSocket ? { ...status, mode: (status.mode & ~S_IFMT) | S_IFIFO } : status;
   },
   sync: () => 0,
   release(mem, file) {
