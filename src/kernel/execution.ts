@@ -42,6 +42,7 @@ import { startProgram } from './exec.js';
 import { endThread, setGuestText } from './exit.js';
 import { awaitVforkChild, storeChildTid } from './fork.js';
 import { freebsdSystemCall } from './freebsd/systemCall.js';
+import { semihostingCall } from './linux/semihosting.js';
 import { linuxSystemCall } from './linux/systemCall.js';
 import { deliverSignals, forceSignal } from './signals/deliverSignals.js';
 import { faultInfo } from './signals/sigInfo.js';
@@ -158,7 +159,7 @@ export function runThread(t: ThreadContext, engine: Engine): boolean {
         if (!trap(t, SIGILL, ILL_ILLOPC, pcOf(t))) return true;
         break;
       case EXIT_EBREAK:
-        if (!trap(t, SIGTRAP, TRAP_BRKPT, pcOf(t))) return true;
+        if (!(!t.freebsd && semihostingCall(t)) && !trap(t, SIGTRAP, TRAP_BRKPT, pcOf(t))) return true;
         break;
       case EXIT_MISALIGNED_ATOMIC:
         if (!trap(t, SIGBUS, BUS_ADRALN, exitAddressOf(t))) return true;
