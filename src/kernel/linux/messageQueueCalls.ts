@@ -26,15 +26,12 @@ import {
   withTable,
 } from '../sysvIpc.js';
 import type { ThreadContext } from '../threadContext.js';
+import { failed, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT } from './ipcControl.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
 /** System V message queues: msgget(2), msgsnd(2), msgrcv(2), msgctl(2). */
 
-const IPC_RMID = 0;
-const IPC_SET = 1;
-const IPC_STAT = 2;
-const IPC_INFO = 3;
 const MSG_STAT = 11;
 const MSG_INFO = 12;
 const MSG_STAT_ANY = 13;
@@ -53,11 +50,6 @@ const Ds = {
 };
 const MSGSSZ = 16;
 const MSGSEG = 0xffff;
-
-function failed(result: number): number {
-  if (result < 0) throw new SyscallError(-result);
-  return result;
-}
 
 function status(t: ThreadContext, id: number, command: number, buffer: number): number {
   const { mem } = t;

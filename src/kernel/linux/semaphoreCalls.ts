@@ -31,16 +31,13 @@ import {
   withTable,
 } from '../sysvIpc.js';
 import type { ThreadContext } from '../threadContext.js';
+import { failed, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT } from './ipcControl.js';
 import { readTimespec } from './structsTime.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
 /** System V semaphores: semget(2), semop(2), semtimedop(2), semctl(2). */
 
-const IPC_RMID = 0;
-const IPC_SET = 1;
-const IPC_STAT = 2;
-const IPC_INFO = 3;
 const GETPID = 11;
 const GETVAL = 12;
 const GETALL = 13;
@@ -57,11 +54,6 @@ const DS_SIZE = IPC64_PERM_SIZE + 40;
 /** SEMMNS, and sizes that mean nothing. */
 const SEMMNS = 1_024_000_000;
 const SEMUSZ = 20;
-
-function failed(result: number): number {
-  if (result < 0) throw new SyscallError(-result);
-  return result;
-}
 
 function semtimedop(
   t: ThreadContext,

@@ -22,15 +22,12 @@ import {
   withSegments,
 } from '../sysvShm.js';
 import type { ThreadContext } from '../threadContext.js';
+import { failed, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT } from './ipcControl.js';
 import { mappingCall, type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
 /** System V shared memory: shmget(2), shmat(2), shmdt(2), shmctl(2), with the checks in the order of Linux's ipc/shm.c. */
 
-const IPC_RMID = 0;
-const IPC_SET = 1;
-const IPC_STAT = 2;
-const IPC_INFO = 3;
 const SHM_LOCK = 11;
 const SHM_UNLOCK = 12;
 const SHM_STAT = 13;
@@ -55,11 +52,6 @@ const Ds = {
   nattch: 88,
   SIZE: 112,
 } as const;
-
-function failed(result: number): number {
-  if (result < 0) throw new SyscallError(-result);
-  return result;
-}
 
 function shmat(t: ThreadContext, id: number, address: number, flags: number): number {
   const { mem } = t;
