@@ -99,7 +99,7 @@ async function measurePart(
   if (part === 'threads' && results.length === 2)
     for (const { id } of runners) {
       const [one, two] = results.map(({ seconds }) => seconds[id]);
-      console.log(`${id}: two threads have ${number((2 * one) / two, 2)} times the throughput of one`);
+      console.log(`${id}: two threads have ${number(one / two, 2)} times the throughput of one`);
     }
   return results;
 }
