@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { findCommand, repository } from '../../bench/hostProgram.js';
 
 /**
@@ -15,7 +15,10 @@ export function findDebianRoot(): string | { missing: string } {
   if (process.getuid?.() !== 0 || findCommand('apt-get') === undefined)
     return { missing: 'needs apt and root' };
   try {
-    execFileSync(join(repository, script), [root], { stdio: 'pipe', timeout: 600_000 });
+    // Several files of tests ask for it at the same time: one makes it, the others wait.
+    const once = ['sh', '-c', '[ -e "$1/packages.txt" ] || "$0" "$1"', join(repository, script), root];
+    mkdirSync(dirname(root), { recursive: true });
+    execFileSync('flock', [`${root}.lock`, ...once], { stdio: 'pipe', timeout: 600_000 });
     return root;
   } catch (error) {
     return { missing: `could not be made: ${(error as Error).message.split('\n')[0]}` };
