@@ -52,9 +52,11 @@ static int processes(void) {
   while (read(answers[0], &seen, sizeof seen) == sizeof seen) *(seen == EAGAIN ? &again : &others) += 1;
   while (wait(NULL) > 0) continue;
   printf("%s, %d other answers\n", again > 0 ? "EAGAIN" : "never", others);
-  pid_t pid = fork();
+  /* A process closes its files before it is gone and counts no more. */
+  pid_t pid;
+  for (int tries = 0; (pid = fork()) < 0 && tries < 10000; tries++) usleep(1000);
   if (pid == 0) _exit(7);
-  int status;
+  int status = 0;
   waitpid(pid, &status, 0);
   printf("then a child ends with %d\n", WEXITSTATUS(status));
   return 0;
