@@ -11,7 +11,7 @@ import { EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM } from './errno.js';
 import { isInGroup } from './groups.js';
 import type { ThreadContext } from './threadContext.js';
 
-/** What semaphore sets and message queues have in common: ids, keys, permissions, waiting (Linux: ipc/util.c). */
+/** What semaphore sets, message queues and segments have in common: ids, keys, permissions, waiting (Linux: ipc/util.c). */
 
 export const IPC_PRIVATE = 0;
 export const IPC_CREAT = 0o1000;
@@ -107,7 +107,7 @@ export function ipcTime(mem: SharedMemory): number {
 
 /**
  * The id for `key`: that of an object there is, which `fits` has looked at (0 or −errno), or of a new one that `make` makes (its
- * address or −errno). The table is locked.
+ * address or −errno), unless there are `most` of them. The table is locked.
  */
 export function idForKey(
   t: ThreadContext,
@@ -116,6 +116,7 @@ export function idForKey(
   flags: number,
   fits: (object: number) => number,
   make: () => number,
+  most = MOST_OBJECTS,
 ): number {
   const { mem } = t;
   let found = 0;
@@ -130,28 +131,32 @@ export function idForKey(
     return mayAccess(t, found, flags & 0o777) ? mem.getU32(found + IpcPermission.id) : -EACCES;
   }
   if (key !== IPC_PRIVATE && (flags & IPC_CREAT) === 0) return -ENOENT;
-  if (mem.getU32(table + IpcTable.count) >= MOST_OBJECTS) return -ENOSPC;
+  if (mem.getU32(table + IpcTable.count) >= most) return -ENOSPC;
+  makeRoom(t, table);
   const object = make();
   return object < 0 ? object : enter(t, table, object, key, flags);
 }
 
+/** Sees to it that the table has a free place. */
+function makeRoom(t: ThreadContext, table: number): void {
+  const { mem, thread } = t;
+  const capacity = mem.getU32(table + IpcTable.capacity);
+  if (mem.getU32(table + IpcTable.count) < capacity) return;
+  const larger = Math.min(MOST_OBJECTS, Math.max(FIRST_PLACES, capacity * 2));
+  const places = allocateBlock(mem, larger * 4, thread);
+  const before = mem.getU32(table + IpcTable.places);
+  if (before !== 0) {
+    mem.u8.copyWithin(places, before, before + capacity * 4);
+    freeBlock(mem, before, thread);
+  }
+  mem.setU32(table + IpcTable.places, places);
+  mem.setU32(table + IpcTable.capacity, larger);
+}
+
 /** Gives a new object its id and permissions. */
 function enter(t: ThreadContext, table: number, object: number, key: number, flags: number): number {
-  const { mem, thread } = t;
-  const count = mem.getU32(table + IpcTable.count);
-  let capacity = mem.getU32(table + IpcTable.capacity);
-  if (count === capacity) {
-    const larger = Math.min(MOST_OBJECTS, Math.max(FIRST_PLACES, capacity * 2));
-    const places = allocateBlock(mem, larger * 4, thread);
-    const before = mem.getU32(table + IpcTable.places);
-    if (before !== 0) {
-      mem.u8.copyWithin(places, before, before + capacity * 4);
-      freeBlock(mem, before, thread);
-    }
-    mem.setU32(table + IpcTable.places, places);
-    mem.setU32(table + IpcTable.capacity, larger);
-    capacity = larger;
-  }
+  const { mem } = t;
+  const capacity = mem.getU32(table + IpcTable.capacity);
   let place = mem.getI32(table + IpcTable.last);
   do {
     if (++place >= capacity) {
@@ -171,7 +176,7 @@ function enter(t: ThreadContext, table: number, object: number, key: number, fla
   initWaitQueue(mem, object + IpcPermission.waiters);
   mem.setU32(mem.getU32(table + IpcTable.places) + place * 4, object);
   mem.setI32(table + IpcTable.last, place);
-  mem.setU32(table + IpcTable.count, count + 1);
+  mem.setU32(table + IpcTable.count, mem.getU32(table + IpcTable.count) + 1);
   return id;
 }
 
@@ -251,7 +256,7 @@ export function waitForChange(
   }
 }
 
-/** struct ipc64_perm of asm-generic, which struct semid64_ds and msqid64_ds begin with. */
+/** struct ipc64_perm of asm-generic, which struct semid64_ds, msqid64_ds and shmid64_ds begin with. */
 export const IPC64_PERM_SIZE = 48;
 
 /** Writes struct ipc64_perm at the start of `view`. The table is locked. */

@@ -13,7 +13,7 @@ import {
   OBJECT_MEMORY,
   SharedObject,
 } from '../sync/records/sharedObject.js';
-import { ShmSegment } from '../sync/records/sysvShm.js';
+import { ShmSegment } from '../sync/records/sysvIpc.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import {
   allocateFrame,

@@ -3,22 +3,26 @@ import { releaseObject } from '../../memory/sharedObject.js';
 import { copyIn, copyOut } from '../../memory/userAccess.js';
 import { pageAlign, targetPageSize } from '../../mm/pageRange.js';
 import { SHM_EXEC, SHM_RDONLY, shmatAddress, targetShmat, targetShmdt } from '../../mm/targetShm.js';
-import { SHM_SEGMENTS, ShmSegment, ShmTable } from '../../sync/records/sysvShm.js';
+import { IpcPermission, IpcTable, ShmSegment } from '../../sync/records/sysvIpc.js';
 import { EACCES, EINVAL, SyscallError } from '../errno.js';
 import {
-  forEachSegment,
+  changePermission,
+  describePermission,
+  forEachObject,
   mayAccess,
   mayControl,
+  objectAt,
+  objectById,
+} from '../sysvIpc.js';
+import {
+  MOST_SEGMENTS,
   noteAttachment,
   removeSegment,
   retainSegmentObject,
   SHM_LOCKED,
   SHM_MAX,
-  segmentAt,
-  segmentById,
   segmentUse,
   shmget,
-  shmTime,
   withSegments,
 } from '../sysvShm.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -34,15 +38,8 @@ const SHM_STAT = 13;
 const SHM_INFO = 14;
 const SHM_STAT_ANY = 15;
 
-/** struct shmid64_ds of asm-generic, which begins with a struct ipc64_perm. */
+/** struct shmid64_ds of asm-generic, behind its struct ipc64_perm. */
 const Ds = {
-  key: 0,
-  uid: 4,
-  gid: 8,
-  cuid: 12,
-  cgid: 16,
-  mode: 20,
-  seq: 24,
   segsz: 48,
   atime: 56,
   dtime: 64,
@@ -61,7 +58,7 @@ function shmat(t: ThreadContext, id: number, address: number, flags: number): nu
   let size = 0;
   const wanted = (flags & SHM_RDONLY ? 0o444 : 0o666) | (flags & SHM_EXEC ? 0o111 : 0);
   const object = withSegments(t, (table) => {
-    const segment = failed(segmentById(mem, table, id));
+    const segment = failed(objectById(mem, table, id));
     if (!mayAccess(t, segment, wanted)) return -EACCES;
     size = mem.getU64(segment + ShmSegment.size);
     return retainSegmentObject(t, segment) || -EINVAL;
@@ -71,7 +68,7 @@ function shmat(t: ThreadContext, id: number, address: number, flags: number): nu
     const result = targetShmat(t, object, size, at, flags);
     if (result < 0) return result;
     withSegments(t, (table) => {
-      const segment = segmentById(mem, table, id);
+      const segment = objectById(mem, table, id);
       if (segment >= 0) noteAttachment(t, segment, ShmSegment.atime);
     });
     return result;
@@ -83,11 +80,11 @@ function shmat(t: ThreadContext, id: number, address: number, flags: number): nu
 function shmdt(t: ThreadContext, address: number): number {
   let id = -1;
   const result = targetShmdt(t, address, (segment) => {
-    id = t.mem.getU32(segment + ShmSegment.id);
+    id = t.mem.getU32(segment + IpcPermission.id);
   });
   if (result < 0) return result;
   withSegments(t, (table) => {
-    const segment = segmentById(t.mem, table, id);
+    const segment = objectById(t.mem, table, id);
     if (segment >= 0) noteAttachment(t, segment, ShmSegment.dtime);
   });
   return 0;
@@ -99,19 +96,13 @@ function describe(t: ThreadContext, segment: number): Uint8Array {
   const view = new DataView(bytes.buffer);
   const word = (at: number, field: number): void => view.setUint32(at, mem.getU32(segment + field), true);
   const long = (at: number, value: number): void => view.setBigUint64(at, BigInt(value), true);
-  word(Ds.key, ShmSegment.key);
-  word(Ds.uid, ShmSegment.uid);
-  word(Ds.gid, ShmSegment.gid);
-  word(Ds.cuid, ShmSegment.cuid);
-  word(Ds.cgid, ShmSegment.cgid);
-  word(Ds.mode, ShmSegment.mode);
-  view.setUint16(Ds.seq, mem.getU32(segment + ShmSegment.id) >>> 15, true);
+  describePermission(mem, segment, view);
   long(Ds.segsz, mem.getU64(segment + ShmSegment.size));
   long(Ds.atime, mem.getU64(segment + ShmSegment.atime));
   long(Ds.dtime, mem.getU64(segment + ShmSegment.dtime));
-  long(Ds.ctime, mem.getU64(segment + ShmSegment.ctime));
-  word(Ds.cpid, ShmSegment.cpid);
-  word(Ds.lpid, ShmSegment.lpid);
+  long(Ds.ctime, mem.getU64(segment + IpcPermission.ctime));
+  word(Ds.cpid, ShmSegment.creator);
+  word(Ds.lpid, ShmSegment.lastUser);
   long(Ds.nattch, segmentUse(t, segment).attached);
   return bytes;
 }
@@ -120,9 +111,9 @@ function status(t: ThreadContext, id: number, command: number, buffer: number): 
   const { mem } = t;
   let result = 0;
   const bytes = withSegments(t, (table) => {
-    const find = command === IPC_STAT ? segmentById : segmentAt;
+    const find = command === IPC_STAT ? objectById : objectAt;
     const segment = failed(find(mem, table, id));
-    if (command !== IPC_STAT) result = mem.getU32(segment + ShmSegment.id);
+    if (command !== IPC_STAT) result = mem.getU32(segment + IpcPermission.id);
     if (command !== SHM_STAT_ANY && !mayAccess(t, segment, 0o444)) throw new SyscallError(EACCES);
     return describe(t, segment);
   });
@@ -139,14 +130,14 @@ function information(t: ThreadContext, command: number, buffer: number): number 
     let resident = 0;
     let total = 0;
     const units = targetPageSize(t) / MIN_PAGE_SIZE;
-    forEachSegment(mem, table, (segment, index) => {
+    forEachObject(mem, table, (segment, index) => {
       highest = index;
       // In pages of the caller.
       resident += Math.ceil(segmentUse(t, segment).resident / units);
       total += pageAlign(t, mem.getU64(segment + ShmSegment.size)) / targetPageSize(t);
     });
-    if (command === IPC_INFO) values.push(SHM_MAX, 1, SHM_SEGMENTS, SHM_SEGMENTS, SHM_MAX, 0, 0, 0, 0);
-    else values.push(mem.getU32(table + ShmTable.count), total, resident, 0, 0, 0);
+    if (command === IPC_INFO) values.push(SHM_MAX, 1, MOST_SEGMENTS, MOST_SEGMENTS, SHM_MAX, 0, 0, 0, 0);
+    else values.push(mem.getU32(table + IpcTable.count), total, resident, 0, 0, 0);
   });
   const bytes = new Uint8Array(values.length * 8);
   const view = new DataView(bytes.buffer);
@@ -161,17 +152,9 @@ function setStatus(t: ThreadContext, id: number, buffer: number): number {
   copyIn(t, buffer, bytes);
   const view = new DataView(bytes.buffer);
   return withSegments(t, (table) => {
-    const segment = failed(segmentById(mem, table, id));
+    const segment = failed(objectById(mem, table, id));
     failed(mayControl(t, segment));
-    const uid = view.getUint32(Ds.uid, true);
-    const gid = view.getUint32(Ds.gid, true);
-    if (uid === 0xffff_ffff || gid === 0xffff_ffff) return -EINVAL;
-    mem.setU32(segment + ShmSegment.uid, uid);
-    mem.setU32(segment + ShmSegment.gid, gid);
-    const mode = mem.getU32(segment + ShmSegment.mode);
-    mem.setU32(segment + ShmSegment.mode, (mode & ~0o777) | (view.getUint32(Ds.mode, true) & 0o777));
-    mem.set64(segment + ShmSegment.ctime, shmTime(mem));
-    return 0;
+    return changePermission(t, segment, view);
   });
 }
 
@@ -179,10 +162,10 @@ function setStatus(t: ThreadContext, id: number, buffer: number): number {
 function setLocked(t: ThreadContext, id: number, locked: boolean): number {
   const { mem } = t;
   return withSegments(t, (table) => {
-    const segment = failed(segmentById(mem, table, id));
+    const segment = failed(objectById(mem, table, id));
     failed(mayControl(t, segment));
-    const mode = mem.getU32(segment + ShmSegment.mode);
-    mem.setU32(segment + ShmSegment.mode, locked ? mode | SHM_LOCKED : mode & ~SHM_LOCKED);
+    const mode = mem.getU32(segment + IpcPermission.mode);
+    mem.setU32(segment + IpcPermission.mode, locked ? mode | SHM_LOCKED : mode & ~SHM_LOCKED);
     return 0;
   });
 }
@@ -201,7 +184,7 @@ function shmctl(t: ThreadContext, id: number, command: number, buffer: number): 
       return setStatus(t, id, buffer);
     case IPC_RMID:
       return withSegments(t, (table) => {
-        const segment = failed(segmentById(t.mem, table, id));
+        const segment = failed(objectById(t.mem, table, id));
         failed(mayControl(t, segment));
         removeSegment(t, table, segment);
         return 0;

@@ -109,7 +109,7 @@ export const Machine = record({
   translation: pointer,
   /** Last generation given to a CodePage; framesLock. */
   codeGeneration: u32,
-  /** ShmTable of kernel/sysvShm.ts; 0 until a guest needs it. Atomic. */
+  /** IpcTable of System V segments; 0 until a guest needs it. Atomic. */
   sysvShm: pointer,
   /** First byte of the kernel area; constant. */
   heapBegin: u32,

@@ -2,9 +2,9 @@ import { Mutex } from '../mutex.js';
 import { embedded, i32, pointer, record, u32, u64 } from '../record.js';
 import { WaitQueue } from '../waitQueue.js';
 
-/** The ids of one kind of System V object: semaphore sets or message queues (Linux: ipc_ids). Made by whoever needs it first. */
+/** The ids of one kind of System V object: semaphore sets, message queues or segments (Linux: ipc_ids). Made by whoever needs it first. */
 export const IpcTable = record({
-  /** Guards everything here and in the objects. The heap may follow it. */
+  /** Guards everything here and in the objects, but for what is said there. The heap and Machine.filePagesLock may follow it. */
   lock: embedded(Mutex),
   /** Objects, and u32[capacity] with the address of each or 0. */
   count: u32,
@@ -18,8 +18,9 @@ export const IpcTable = record({
 /** How each object begins (Linux: kern_ipc_perm). */
 export const IpcPermission = record({
   id: u32,
-  /** 0 (IPC_PRIVATE) for one without a key. */
+  /** 0 (IPC_PRIVATE) for one without a key, and for a segment that has been removed. */
   key: i32,
+  /** Permissions, for a segment also SHM_DEST and SHM_LOCKED. */
   mode: u32,
   uid: u32,
   gid: u32,
@@ -29,6 +30,7 @@ export const IpcPermission = record({
   removed: u32,
   /** Threads in a wait. */
   waiting: u32,
+  /** Seconds since 1970. */
   ctime: u64,
   /** Who waits for it to change. */
   waiters: embedded(WaitQueue),
@@ -83,4 +85,22 @@ export const Message = record({
   size: u32,
   /** Type of msgsnd(2), or priority. */
   type: u64,
+});
+
+/** A segment of shared memory (Linux: shmid_kernel). IpcTable.lock for all fields but `object`. */
+export const ShmSegment = record({
+  permission: embedded(IpcPermission),
+  /**
+   * The SharedObject; 0 once its last reference has gone (SharedObject.segment). The table holds a reference until the
+   * segment is removed, then only the mappings do. Machine.filePagesLock.
+   */
+  object: pointer,
+  creator: u32,
+  /** Process that attached or detached it last. */
+  lastUser: u32,
+  /** Bytes as asked for; constant. */
+  size: u64,
+  /** Seconds since 1970. */
+  atime: u64,
+  dtime: u64,
 });
