@@ -21,6 +21,15 @@ const versions = new Map<string, string>();
 /** The host's own compiler. */
 export const nativeCompiler = findCommand('gcc');
 
+/** clang with what it needs for WebAssembly (Debian: clang, lld, wasi-libc, libclang-rt-dev-wasm32). */
+export const wasmCompiler = existsSync('/usr/lib/wasm32-wasi/libc.a') ? findCommand('clang') : undefined;
+const wasmFlags = [
+  '--target=wasm32-wasi',
+  '--sysroot=/usr',
+  '-I/usr/include/wasm32-wasi',
+  '-L/usr/lib/wasm32-wasi',
+];
+
 /** The path of the program that the compiler makes of the source, kept in .cache/guests. */
 function compile(compiler: string, source: string, flags: readonly string[]): string {
   const folder = dirname(source);
@@ -51,6 +60,11 @@ function compile(compiler: string, source: string, flags: readonly string[]): st
  */
 export function compileGuest(source: string, flags: readonly string[]): string {
   return compile(source.endsWith('.cpp') ? crossCompilerPlus! : crossCompiler!, source, flags);
+}
+
+/** Compiles one C source file for WebAssembly with WASI; `wasmCompiler` has to be there. */
+export function compileWasm(source: string, flags: readonly string[]): string {
+  return compile(wasmCompiler!, source, [...wasmFlags, ...flags]);
 }
 
 /** Compiles one C source file for the host; its compiler has to be there. */

@@ -3,7 +3,7 @@ import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Case, compiledCases, PARTS, type Part } from './cases.js';
-import { compileGuest, compilerVersion, crossCompiler, guestFlags } from './compileGuest.js';
+import { compileGuest, compilerVersion, crossCompiler, guestFlags, wasmCompiler } from './compileGuest.js';
 import { repository, runGuest } from './hostProgram.js';
 import { measureSpeed, measureStart } from './inProcess.js';
 import { plot } from './plot.js';
@@ -26,6 +26,7 @@ const help = () => `npm run bench -- [options]
   --runs N       runs of each, of which the median counts (5)
   --node PATH    another Node to run Guesthouse in, besides this one (repeatable)
   --qemu PATH    another qemu-riscv64 to compare with (repeatable)
+  --wasm         also a build of the same sources for WebAssembly by clang, in this Node
   --option TEXT  an option for guesthouse run, e.g. --option=--jit=on (repeatable)
   --root DIR     Debian's riscv64 packages, unpacked (.cache/debian): for real programs
   --results DIR  where to write (bench/results)`;
@@ -37,6 +38,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '5' },
     node: { type: 'string', multiple: true, default: [] },
     qemu: { type: 'string', multiple: true, default: [] },
+    wasm: { type: 'boolean', default: false },
     option: { type: 'string', multiple: true, default: [] },
     root: { type: 'string', default: join(repository, '.cache/debian') },
     results: { type: 'string', default: join(repository, 'bench/results') },
@@ -64,7 +66,11 @@ function chosenRuns(): number {
 const isWanted = (name: string): boolean => name.toLowerCase().includes(values.only.toLowerCase());
 
 /** The cases of a part that can be run, and those that cannot, as lines. */
-async function casesOf(part: Part, native: boolean, folder: string): Promise<(ReadyCase | string)[]> {
+async function casesOf(
+  part: Part,
+  kinds: ReadonlySet<Runner['kind']>,
+  folder: string,
+): Promise<(ReadyCase | string)[]> {
   if (part === 'real')
     return (await realPrograms(folder, resolve(values.root)))
       .filter((found) => isWanted('missing' in found ? found.name : found.case.name))
@@ -72,7 +78,7 @@ async function casesOf(part: Part, native: boolean, folder: string): Promise<(Re
   const wanted = compiledCases.filter((one: Case) => one.part === part && isWanted(one.name));
   if (wanted.length > 0 && crossCompiler === undefined)
     return [`${PARTS[part]}: left out: riscv64-linux-gnu-gcc is not installed`];
-  return wanted.map((one) => compiled(one, native));
+  return wanted.map((one) => compiled(one, kinds));
 }
 
 async function measurePart(
@@ -81,8 +87,7 @@ async function measurePart(
   runs: number,
   folder: string,
 ): Promise<Result[]> {
-  const native = runners.some(({ kind }) => kind === 'native');
-  const cases = await casesOf(part, native, folder);
+  const cases = await casesOf(part, new Set(runners.map(({ kind }) => kind)), folder);
   if (cases.length === 0) return [];
   console.log(head(PARTS[part], runners));
   const results: Result[] = [];
@@ -122,7 +127,9 @@ async function main(): Promise<void> {
   }
   const parts = chosenParts();
   const runs = chosenRuns();
-  const runners = findRunners(values.node, values.qemu, values.option);
+  const runners = findRunners(values.node, values.qemu, values.option, values.wasm);
+  if (values.wasm && wasmCompiler === undefined)
+    throw new Mistake('--wasm: clang, lld, wasi-libc and libclang-rt-dev-wasm32 are not installed');
   const processors = cpus();
   const machine = {
     model: processors[0]?.model.trim() ?? 'unknown processor',

@@ -26,11 +26,11 @@ export interface Ratio {
 const firstOf = (runners: readonly Runner[], kind: Runner['kind']): string | undefined =>
   runners.find((runner) => runner.kind === kind)?.id;
 
-/** What is compared: for each Guesthouse, how much slower the first qemu is, and how much faster the host itself. */
+/** What is compared: for each Guesthouse and WebAssembly, how much slower the first qemu is, and how much faster the host itself. */
 export function comparisons(runners: readonly Runner[]): Ratio[] {
   const [qemu, native] = [firstOf(runners, 'qemu'), firstOf(runners, 'native')];
   return runners
-    .filter(({ kind }) => kind === 'guesthouse')
+    .filter(({ kind }) => kind === 'guesthouse' || kind === 'wasm')
     .flatMap(({ id }) => [
       ...(qemu === undefined ? [] : [{ over: qemu, under: id }]),
       ...(native === undefined ? [] : [{ over: id, under: native }]),

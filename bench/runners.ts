@@ -1,14 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { nativeCompiler } from './compileGuest.js';
+import { nativeCompiler, wasmCompiler } from './compileGuest.js';
 import { qemu } from './hostProgram.js';
 
-/** Who runs a program: Guesthouse in some Node, some qemu-riscv64, or the host on its own build of the same source. */
+/**
+ * Who runs a program: Guesthouse in some Node, some qemu-riscv64, the host on its own build of the same source, or this Node on a
+ * build for WebAssembly, which is what a translator to WebAssembly can hope for.
+ */
 export interface Runner {
   /** Short and different from all others: a column's head, a key in the results. */
   readonly id: string;
-  readonly kind: 'guesthouse' | 'qemu' | 'native';
-  /** What is started: node, qemu-riscv64; for native nothing. */
+  readonly kind: 'guesthouse' | 'qemu' | 'native' | 'wasm';
+  /** What is started: node, qemu-riscv64; for native and wasm nothing. */
   readonly command: string;
   /** Options in front of the program's. */
   readonly options: readonly string[];
@@ -29,13 +32,14 @@ function distinct(runners: readonly Runner[]): Runner[] {
 }
 
 /**
- * The runners to compare: this Node, the `nodes` and `qemus` named besides, the qemu that is installed, the host itself. Throws when one
- * that was named does not start.
+ * The runners to compare: this Node, the `nodes` and `qemus` named besides, the qemu that is installed, the host itself, and `wasm` when
+ * it is wanted. Throws when one that was named does not start.
  */
 export function findRunners(
   nodes: readonly string[],
   qemus: readonly string[],
   options: readonly string[],
+  wasm: boolean,
 ): Runner[] {
   const guesthouse = (command: string): Runner => {
     const version = firstLine(command);
@@ -56,10 +60,15 @@ export function findRunners(
     nativeCompiler === undefined
       ? []
       : [{ id: 'native', kind: 'native', command: '', options: [], version: firstLine(nativeCompiler) }];
+  const bound: Runner[] =
+    wasm && wasmCompiler !== undefined
+      ? [{ id: 'wasm', kind: 'wasm', command: '', options: [], version: firstLine(wasmCompiler) }]
+      : [];
   return distinct([
     ...[process.execPath, ...nodes].map(guesthouse),
     ...[...(qemu === undefined ? [] : [qemu]), ...qemus].map(emulator),
     ...natives,
+    ...bound,
   ]);
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Case } from './cases.js';
-import { compileGuest, compileNative, guestFlags } from './compileGuest.js';
+import { compileGuest, compileNative, compileWasm, guestFlags } from './compileGuest.js';
 import { commonOptions, type Run, type RunSettings, repository, runProgram } from './hostProgram.js';
 import { childrenCpu, type Runner } from './runners.js';
 
@@ -16,7 +16,7 @@ export interface ReadyCase {
   readonly case: Case;
   readonly invocations: Partial<Record<Runner['kind'], Invocation>>;
   readonly settings: RunSettings;
-  /** Whether what the program prints must be the same everywhere but natively, where last digits may differ. */
+  /** Whether what the program prints must be the same with all that run the guest's program; in other builds last digits may differ. */
   readonly comparesOutput: boolean;
 }
 
@@ -38,8 +38,8 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** Compiles the program of a case, for the guests and for the host. */
-export function compiled(measured: Case, native: boolean): ReadyCase {
+/** Compiles the program of a case for the guests and, of `kinds`, for the host and for WebAssembly (which has no threads). */
+export function compiled(measured: Case, kinds: ReadonlySet<Runner['kind']>): ReadyCase {
   const source = join(repository, 'bench/guests', `${measured.source}.c`);
   const guest = compileGuest(source, guestFlags);
   const invocation = { options: [], program: guest, args: measured.args };
@@ -48,9 +48,13 @@ export function compiled(measured: Case, native: boolean): ReadyCase {
     invocations: {
       guesthouse: invocation,
       qemu: invocation,
-      ...(native && {
+      ...(kinds.has('native') && {
         native: { ...invocation, program: compileNative(source, ['-O2', '-pthread', '-lm']) },
       }),
+      ...(kinds.has('wasm') &&
+        (measured.part === 'integer' || measured.part === 'float') && {
+          wasm: { ...invocation, program: compileWasm(source, ['-O2', '-lm']) },
+        }),
     },
     settings: { timeout: 300_000 },
     comparesOutput: true,
@@ -73,6 +77,10 @@ function start(
       const more = measured.qemuNamesItself === true ? [runner.command] : [];
       return runProgram(runner.command, [...options, program, ...args, ...more], settings);
     }
+    case 'wasm': {
+      const command = join(repository, 'dist/bench/wasiProgram.js');
+      return runProgram(process.execPath, ['--no-warnings', command, program, ...args], settings);
+    }
     case 'native':
       return runProgram(program, [...options, ...args], settings);
   }
@@ -88,7 +96,7 @@ function seconds(measured: Case, run: Run): number {
 
 /**
  * Runs a case `times` times with each runner in turn, so that a change of the machine's mood meets them all. Floating point
- * of the native build isn't contracted, which changes last digits: outputs are compared between the guests only.
+ * of the other builds isn't contracted, which changes last digits: outputs are compared between the guests only.
  */
 export async function measure(ready: ReadyCase, runners: readonly Runner[], times: number): Promise<Result> {
   const all: Record<string, number[]> = {};
@@ -103,7 +111,7 @@ export async function measure(ready: ReadyCase, runners: readonly Runner[], time
       const after = childrenCpu();
       (all[runner.id] ??= []).push(seconds(ready.case, run));
       if (before !== undefined && after !== undefined) (cpu[runner.id] ??= []).push(after - before);
-      if (!ready.comparesOutput || runner.kind === 'native') continue;
+      if (!ready.comparesOutput || runner.kind === 'native' || runner.kind === 'wasm') continue;
       printed ??= run.stdout;
       if (run.stdout !== printed)
         throw new Error(`${ready.case.name}: ${runner.id} says ${run.stdout}, the first one ${printed}`);

@@ -37,6 +37,16 @@ const results = [
 ];
 
 describe('the report of the benchmarks', () => {
+  it('sets beside them what WebAssembly gives at best, when that has run', () => {
+    const bound = result('bound', { 'Node 20': 3, 'qemu 7.2': 6, native: 1, wasm: 2 });
+    expect(means([bound], [...runners, runner('wasm', 'wasm')])).toEqual({
+      'qemu 7.2 / Node 20': 2,
+      'Node 20 / native': 3,
+      'qemu 7.2 / wasm': 3,
+      'wasm / native': 2,
+    });
+  });
+
   it('compares each Guesthouse with qemu and with the host, where both have run', () => {
     expect(means(results, runners)).toEqual({
       'qemu 7.2 / Node 20': 4,
