@@ -1,7 +1,7 @@
-import { copyIn, copyOut, readI64 } from '../../memory/userAccess.js';
+import { copyOut, readI64 } from '../../memory/userAccess.js';
 import { IpcPermission, IpcTable, MessageQueue } from '../../sync/records/sysvIpc.js';
 import { privileged } from '../capabilities.js';
-import { EACCES, EINVAL, EPERM, SyscallError } from '../errno.js';
+import { EPERM } from '../errno.js';
 import {
   MESSAGES,
   MOST_BYTES,
@@ -12,31 +12,17 @@ import {
   queuedInAll,
   removeQueue,
 } from '../messageQueues.js';
-import {
-  changePermission,
-  describePermission,
-  forEachObject,
-  IPC64_PERM_SIZE,
-  MOST_OBJECTS,
-  mayAccess,
-  mayControl,
-  objectAt,
-  objectById,
-  wakeObject,
-  withTable,
-} from '../sysvIpc.js';
+import { changePermission, forEachObject, MOST_OBJECTS, wakeObject, withTable } from '../sysvIpc.js';
 import type { ThreadContext } from '../threadContext.js';
-import { failed, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT } from './ipcControl.js';
+import { IPC_INFO, type IpcKind, ipcControl } from './ipcControl.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
 /** System V message queues: msgget(2), msgsnd(2), msgrcv(2), msgctl(2). */
 
 const MSG_STAT = 11;
-const MSG_INFO = 12;
-const MSG_STAT_ANY = 13;
 
-/** struct msqid64_ds. */
+/** struct msqid64_ds, behind its struct ipc64_perm. */
 const Ds = {
   stime: 48,
   rtime: 56,
@@ -51,31 +37,21 @@ const Ds = {
 const MSGSSZ = 16;
 const MSGSEG = 0xffff;
 
-function status(t: ThreadContext, id: number, command: number, buffer: number): number {
+function describe(t: ThreadContext, queue: number, view: DataView): void {
   const { mem } = t;
-  const bytes = new Uint8Array(Ds.SIZE);
-  const view = new DataView(bytes.buffer);
-  const result = withTable(t, MESSAGES, (table) => {
-    const queue = failed((command === IPC_STAT ? objectById : objectAt)(mem, table, id));
-    if (command !== MSG_STAT_ANY && !mayAccess(t, queue, 0o444)) throw new SyscallError(EACCES);
-    describePermission(mem, queue, view);
-    const long = (at: number, value: number): void => view.setBigUint64(at, BigInt(value), true);
-    long(IPC64_PERM_SIZE, mem.getU64(queue + MessageQueue.stime));
-    long(Ds.rtime, mem.getU64(queue + MessageQueue.rtime));
-    long(Ds.ctime, mem.getU64(queue + IpcPermission.ctime));
-    long(Ds.bytes, mem.getU32(queue + MessageQueue.bytes));
-    long(Ds.messages, mem.getU32(queue + MessageQueue.messages));
-    long(Ds.mostBytes, mem.getU32(queue + MessageQueue.mostBytes));
-    view.setUint32(Ds.sender, mem.getU32(queue + MessageQueue.lastSender), true);
-    view.setUint32(Ds.receiver, mem.getU32(queue + MessageQueue.lastReceiver), true);
-    return command === IPC_STAT ? 0 : mem.getU32(queue + IpcPermission.id);
-  });
-  copyOut(t, buffer, bytes);
-  return result;
+  const long = (at: number, value: number): void => view.setBigUint64(at, BigInt(value), true);
+  long(Ds.stime, mem.getU64(queue + MessageQueue.stime));
+  long(Ds.rtime, mem.getU64(queue + MessageQueue.rtime));
+  long(Ds.ctime, mem.getU64(queue + IpcPermission.ctime));
+  long(Ds.bytes, mem.getU32(queue + MessageQueue.bytes));
+  long(Ds.messages, mem.getU32(queue + MessageQueue.messages));
+  long(Ds.mostBytes, mem.getU32(queue + MessageQueue.mostBytes));
+  view.setUint32(Ds.sender, mem.getU32(queue + MessageQueue.lastSender), true);
+  view.setUint32(Ds.receiver, mem.getU32(queue + MessageQueue.lastReceiver), true);
 }
 
 /** struct msginfo; the highest place in use is the result. */
-function information(t: ThreadContext, command: number, buffer: number): number {
+function inform(t: ThreadContext, command: number, buffer: number): number {
   const { mem } = t;
   let highest = 0;
   let [pool, map, total] = [(MOST_OBJECTS * MOST_QUEUED) / 1024, MOST_QUEUED, MOST_QUEUED];
@@ -83,7 +59,7 @@ function information(t: ThreadContext, command: number, buffer: number): number 
     forEachObject(mem, table, (_, place) => {
       highest = place;
     });
-    if (command === MSG_INFO) {
+    if (command !== IPC_INFO) {
       const { messages, bytes } = queuedInAll(mem, table);
       [pool, map, total] = [mem.getU32(table + IpcTable.count), messages, bytes];
     }
@@ -93,47 +69,26 @@ function information(t: ThreadContext, command: number, buffer: number): number 
   return highest;
 }
 
-function setStatus(t: ThreadContext, id: number, buffer: number): number {
+function change(t: ThreadContext, queue: number, view: DataView): number {
   const { mem } = t;
-  const bytes = new Uint8Array(Ds.SIZE);
-  copyIn(t, buffer, bytes);
-  const view = new DataView(bytes.buffer);
-  return withTable(t, MESSAGES, (table) => {
-    const queue = failed(objectById(mem, table, id));
-    failed(mayControl(t, queue));
-    const most = Number(view.getBigUint64(Ds.mostBytes, true));
-    if (most > MOST_QUEUED && !privileged(t)) return -EPERM;
-    const result = changePermission(t, queue, view);
-    if (result < 0) return result;
-    mem.setU32(queue + MessageQueue.mostBytes, Math.min(most, 0xffff_ffff));
-    wakeObject(t, queue);
-    return 0;
-  });
+  const most = Number(view.getBigUint64(Ds.mostBytes, true));
+  if (most > MOST_QUEUED && !privileged(t)) return -EPERM;
+  const result = changePermission(t, queue, view);
+  if (result < 0) return result;
+  mem.setU32(queue + MessageQueue.mostBytes, Math.min(most, 0xffff_ffff));
+  wakeObject(t, queue);
+  return 0;
 }
 
-function msgctl(t: ThreadContext, id: number, command: number, buffer: number): number {
-  if (id < 0 || command < 0) return -EINVAL;
-  switch (command) {
-    case IPC_INFO:
-    case MSG_INFO:
-      return information(t, command, buffer);
-    case IPC_STAT:
-    case MSG_STAT:
-    case MSG_STAT_ANY:
-      return status(t, id, command, buffer);
-    case IPC_SET:
-      return setStatus(t, id, buffer);
-    case IPC_RMID:
-      return withTable(t, MESSAGES, (table) => {
-        const queue = failed(objectById(t.mem, table, id));
-        failed(mayControl(t, queue));
-        removeQueue(t, table, queue);
-        return 0;
-      });
-    default:
-      return -EINVAL;
-  }
-}
+const queues: IpcKind = {
+  withTable: (t, body) => withTable(t, MESSAGES, body),
+  stat: MSG_STAT,
+  size: Ds.SIZE,
+  describe,
+  inform,
+  change,
+  remove: removeQueue,
+};
 
 export const messageQueueCalls: SyscallTable = {
   [SYS.SYS_msgget]: syscall('msgget', ['hex', 'octal'], (t, key, flags) => msgget(t, key | 0, flags | 0)),
@@ -146,6 +101,6 @@ export const messageQueueCalls: SyscallTable = {
     (t, id, va, size, type, flags) => msgrcv(t, id | 0, va, size, type, flags | 0),
   ),
   [SYS.SYS_msgctl]: syscall('msgctl', ['int', 'int', 'pointer'], (t, id, command, buffer) =>
-    msgctl(t, id | 0, command | 0, buffer),
+    ipcControl(t, queues, id | 0, command | 0, buffer),
   ),
 };

@@ -18,20 +18,17 @@ import {
 } from '../semaphores.js';
 import {
   changePermission,
-  describePermission,
   forEachObject,
   IPC64_PERM_SIZE,
   ipcTime,
   MOST_OBJECTS,
   mayAccess,
-  mayControl,
-  objectAt,
   objectById,
   wakeObject,
   withTable,
 } from '../sysvIpc.js';
 import type { ThreadContext } from '../threadContext.js';
-import { failed, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT } from './ipcControl.js';
+import { failed, IPC_INFO, type IpcKind, ipcControl } from './ipcControl.js';
 import { readTimespec } from './structsTime.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
@@ -46,11 +43,7 @@ const GETZCNT = 15;
 const SETVAL = 16;
 const SETALL = 17;
 const SEM_STAT = 18;
-const SEM_INFO = 19;
-const SEM_STAT_ANY = 20;
 
-/** struct semid64_ds: struct ipc64_perm, times, count, two unused words. */
-const DS_SIZE = IPC64_PERM_SIZE + 40;
 /** SEMMNS, and sizes that mean nothing. */
 const SEMMNS = 1_024_000_000;
 const SEMUSZ = 20;
@@ -80,26 +73,16 @@ function semtimedop(
   return semop(t, id, operations, deadline);
 }
 
-function status(t: ThreadContext, id: number, command: number, buffer: number): number {
+function describe(t: ThreadContext, set: number, view: DataView): void {
   const { mem } = t;
-  const bytes = new Uint8Array(DS_SIZE);
-  const view = new DataView(bytes.buffer);
-  const result = withTable(t, SEMAPHORES, (table) => {
-    const set = failed((command === IPC_STAT ? objectById : objectAt)(mem, table, id));
-    if (command !== SEM_STAT_ANY && !mayAccess(t, set, 0o444)) throw new SyscallError(EACCES);
-    describePermission(mem, set, view);
-    const long = (at: number, value: number): void => view.setBigUint64(at, BigInt(value), true);
-    long(IPC64_PERM_SIZE, mem.getU64(set + SemaphoreSet.otime));
-    long(IPC64_PERM_SIZE + 8, mem.getU64(set + IpcPermission.ctime));
-    long(IPC64_PERM_SIZE + 16, mem.getU32(set + SemaphoreSet.count));
-    return command === IPC_STAT ? 0 : mem.getU32(set + IpcPermission.id);
-  });
-  copyOut(t, buffer, bytes);
-  return result;
+  const long = (at: number, value: number): void => view.setBigUint64(at, BigInt(value), true);
+  long(IPC64_PERM_SIZE, mem.getU64(set + SemaphoreSet.otime));
+  long(IPC64_PERM_SIZE + 8, mem.getU64(set + IpcPermission.ctime));
+  long(IPC64_PERM_SIZE + 16, mem.getU32(set + SemaphoreSet.count));
 }
 
 /** struct seminfo; the highest place in use is the result. */
-function information(t: ThreadContext, command: number, buffer: number): number {
+function inform(t: ThreadContext, command: number, buffer: number): number {
   const { mem } = t;
   let highest = 0;
   let usage = [SEMUSZ, MOST_VALUE];
@@ -107,7 +90,7 @@ function information(t: ThreadContext, command: number, buffer: number): number 
     forEachObject(mem, table, (_, place) => {
       highest = place;
     });
-    if (command === SEM_INFO) usage = [mem.getU32(table + IpcTable.count), countSemaphores(mem, table)];
+    if (command !== IPC_INFO) usage = [mem.getU32(table + IpcTable.count), countSemaphores(mem, table)];
   });
   const values = [
     ...[SEMMNS, MOST_OBJECTS, SEMMNS, SEMMNS, MOST_PER_SET, MOST_OPERATIONS, MOST_OPERATIONS],
@@ -183,26 +166,20 @@ function setAll(t: ThreadContext, id: number, buffer: number): number {
   );
 }
 
-function setStatus(t: ThreadContext, id: number, buffer: number): number {
-  const bytes = new Uint8Array(DS_SIZE);
-  copyIn(t, buffer, bytes);
-  return withTable(t, SEMAPHORES, (table) => {
-    const set = failed(objectById(t.mem, table, id));
-    failed(mayControl(t, set));
-    return changePermission(t, set, new DataView(bytes.buffer));
-  });
-}
+const sets: IpcKind = {
+  withTable: (t, body) => withTable(t, SEMAPHORES, body),
+  stat: SEM_STAT,
+  // struct semid64_ds: times, count, two unused words.
+  size: IPC64_PERM_SIZE + 40,
+  describe,
+  inform,
+  change: changePermission,
+  remove: removeSet,
+};
 
 function semctl(t: ThreadContext, id: number, number: number, command: number, argument: number): number {
   if (id < 0) return -EINVAL;
   switch (command) {
-    case IPC_INFO:
-    case SEM_INFO:
-      return information(t, command, argument);
-    case IPC_STAT:
-    case SEM_STAT:
-    case SEM_STAT_ANY:
-      return status(t, id, command, argument);
     case GETALL:
       return getAll(t, id, argument);
     case GETVAL:
@@ -219,17 +196,8 @@ function semctl(t: ThreadContext, id: number, number: number, command: number, a
         if (number < 0 || number >= t.mem.getU32(set + SemaphoreSet.count)) return -EINVAL;
         return mayAccess(t, set, 0o222) ? setValues(t, set, number, [argument | 0]) : -EACCES;
       });
-    case IPC_SET:
-      return setStatus(t, id, argument);
-    case IPC_RMID:
-      return withTable(t, SEMAPHORES, (table) => {
-        const set = failed(objectById(t.mem, table, id));
-        failed(mayControl(t, set));
-        removeSet(t, table, set);
-        return 0;
-      });
     default:
-      return -EINVAL;
+      return ipcControl(t, sets, id, command, argument);
   }
 }
 

@@ -1,19 +1,11 @@
 import { MIN_PAGE_SIZE } from '../../memory/linuxMemory.js';
 import { releaseObject } from '../../memory/sharedObject.js';
-import { copyIn, copyOut } from '../../memory/userAccess.js';
+import { copyOut } from '../../memory/userAccess.js';
 import { pageAlign, targetPageSize } from '../../mm/pageRange.js';
 import { SHM_EXEC, SHM_RDONLY, shmatAddress, targetShmat, targetShmdt } from '../../mm/targetShm.js';
 import { IpcPermission, IpcTable, ShmSegment } from '../../sync/records/sysvIpc.js';
-import { EACCES, EINVAL, SyscallError } from '../errno.js';
-import {
-  changePermission,
-  describePermission,
-  forEachObject,
-  mayAccess,
-  mayControl,
-  objectAt,
-  objectById,
-} from '../sysvIpc.js';
+import { EACCES, EINVAL } from '../errno.js';
+import { changePermission, forEachObject, mayAccess, objectById } from '../sysvIpc.js';
 import {
   MOST_SEGMENTS,
   noteAttachment,
@@ -26,7 +18,7 @@ import {
   withSegments,
 } from '../sysvShm.js';
 import type { ThreadContext } from '../threadContext.js';
-import { failed, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT } from './ipcControl.js';
+import { failed, IPC_INFO, type IpcKind, ipcControl, withControlled } from './ipcControl.js';
 import { mappingCall, type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
@@ -35,8 +27,6 @@ import * as SYS from './syscallNumbers.js';
 const SHM_LOCK = 11;
 const SHM_UNLOCK = 12;
 const SHM_STAT = 13;
-const SHM_INFO = 14;
-const SHM_STAT_ANY = 15;
 
 /** struct shmid64_ds of asm-generic, behind its struct ipc64_perm. */
 const Ds = {
@@ -90,13 +80,10 @@ function shmdt(t: ThreadContext, address: number): number {
   return 0;
 }
 
-function describe(t: ThreadContext, segment: number): Uint8Array {
+function describe(t: ThreadContext, segment: number, view: DataView): void {
   const { mem } = t;
-  const bytes = new Uint8Array(Ds.SIZE);
-  const view = new DataView(bytes.buffer);
   const word = (at: number, field: number): void => view.setUint32(at, mem.getU32(segment + field), true);
   const long = (at: number, value: number): void => view.setBigUint64(at, BigInt(value), true);
-  describePermission(mem, segment, view);
   long(Ds.segsz, mem.getU64(segment + ShmSegment.size));
   long(Ds.atime, mem.getU64(segment + ShmSegment.atime));
   long(Ds.dtime, mem.getU64(segment + ShmSegment.dtime));
@@ -104,25 +91,10 @@ function describe(t: ThreadContext, segment: number): Uint8Array {
   word(Ds.cpid, ShmSegment.creator);
   word(Ds.lpid, ShmSegment.lastUser);
   long(Ds.nattch, segmentUse(t, segment).attached);
-  return bytes;
-}
-
-function status(t: ThreadContext, id: number, command: number, buffer: number): number {
-  const { mem } = t;
-  let result = 0;
-  const bytes = withSegments(t, (table) => {
-    const find = command === IPC_STAT ? objectById : objectAt;
-    const segment = failed(find(mem, table, id));
-    if (command !== IPC_STAT) result = mem.getU32(segment + IpcPermission.id);
-    if (command !== SHM_STAT_ANY && !mayAccess(t, segment, 0o444)) throw new SyscallError(EACCES);
-    return describe(t, segment);
-  });
-  copyOut(t, buffer, bytes);
-  return result;
 }
 
 /** IPC_INFO (struct shminfo64) and SHM_INFO (struct shm_info): the highest place in use is the result. */
-function information(t: ThreadContext, command: number, buffer: number): number {
+function inform(t: ThreadContext, command: number, buffer: number): number {
   const { mem } = t;
   let highest = 0;
   const values: number[] = [];
@@ -146,24 +118,20 @@ function information(t: ThreadContext, command: number, buffer: number): number 
   return highest;
 }
 
-function setStatus(t: ThreadContext, id: number, buffer: number): number {
-  const { mem } = t;
-  const bytes = new Uint8Array(Ds.SIZE);
-  copyIn(t, buffer, bytes);
-  const view = new DataView(bytes.buffer);
-  return withSegments(t, (table) => {
-    const segment = failed(objectById(mem, table, id));
-    failed(mayControl(t, segment));
-    return changePermission(t, segment, view);
-  });
-}
+const segments: IpcKind = {
+  withTable: withSegments,
+  stat: SHM_STAT,
+  size: Ds.SIZE,
+  describe,
+  inform,
+  change: changePermission,
+  remove: removeSegment,
+};
 
 /** There is no swap: locking a segment is a bit of its mode. */
 function setLocked(t: ThreadContext, id: number, locked: boolean): number {
   const { mem } = t;
-  return withSegments(t, (table) => {
-    const segment = failed(objectById(mem, table, id));
-    failed(mayControl(t, segment));
+  return withControlled(t, segments, id, (segment) => {
     const mode = mem.getU32(segment + IpcPermission.mode);
     mem.setU32(segment + IpcPermission.mode, locked ? mode | SHM_LOCKED : mode & ~SHM_LOCKED);
     return 0;
@@ -171,30 +139,9 @@ function setLocked(t: ThreadContext, id: number, locked: boolean): number {
 }
 
 function shmctl(t: ThreadContext, id: number, command: number, buffer: number): number {
-  if (command < 0 || id < 0) return -EINVAL;
-  switch (command) {
-    case IPC_INFO:
-    case SHM_INFO:
-      return information(t, command, buffer);
-    case IPC_STAT:
-    case SHM_STAT:
-    case SHM_STAT_ANY:
-      return status(t, id, command, buffer);
-    case IPC_SET:
-      return setStatus(t, id, buffer);
-    case IPC_RMID:
-      return withSegments(t, (table) => {
-        const segment = failed(objectById(t.mem, table, id));
-        failed(mayControl(t, segment));
-        removeSegment(t, table, segment);
-        return 0;
-      });
-    case SHM_LOCK:
-    case SHM_UNLOCK:
-      return setLocked(t, id, command === SHM_LOCK);
-    default:
-      return -EINVAL;
-  }
+  if (id < 0) return -EINVAL;
+  if (command === SHM_LOCK || command === SHM_UNLOCK) return setLocked(t, id, command === SHM_LOCK);
+  return ipcControl(t, segments, id, command, buffer);
 }
 
 export const shmCalls: SyscallTable = {
