@@ -8,6 +8,8 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // For what happens soon, on a machine that may be busy.
+    expect: { poll: { timeout: 20_000 } },
     // The order of the memory locks is asserted, in the guests' workers too (src/sync/lockOrder.ts).
     env: { GUESTHOUSE_ASSERT_LOCKS: '1' },
   },

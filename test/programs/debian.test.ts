@@ -115,7 +115,7 @@ def type(keys): os.write(fd, keys.encode())
 def job(keys):
     type(keys)
     while os.tcgetpgrp(fd) == pid: time.sleep(0.01)
-    time.sleep(0.5)  # the job has the default actions some time after
+    while open(f"/proc/{os.tcgetpgrp(fd)}/comm").read() != "sleep\\n": time.sleep(0.01)
 until("ready> "); job("sleep 100\\n"); type("\\x1a"); until("Stopped"); print("stopped")
 until("ready> "); type("jobs\\n"); until("Stopped"); until("ready> "); type("bg\\n"); until("sleep 100 &"); print("background")
 until("ready> "); job("fg\\n"); type("\\x03"); until("ready> "); type("echo $?\\n"); until("130"); print("interrupted")

@@ -81,7 +81,7 @@ describe('several guests in one machine', () => {
         machine.spawn(program, { args: ['spin', 'pause'], stdout: 'ignore' }),
       );
       // One worker may be so late that the other one could run both.
-      await expect.poll(() => machine.statistics().hosts, { timeout: 20_000 }).toBe(2);
+      await expect.poll(() => machine.statistics().hosts).toBe(2);
       for (const guest of await Promise.all(sleepers)) guest.kill('SIGKILL');
       for (const sleeper of sleepers) await (await sleeper).exited;
       const frames: number[] = [];
