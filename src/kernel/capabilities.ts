@@ -3,8 +3,8 @@ import type { SharedMemory } from '../sync/sharedMemory.js';
 import { SIGCONT } from './signals/signalNumbers.js';
 
 /**
- * capabilities(7) as far as they can be seen: three sets of a process, which follow its user ids as Linux has them do without
- * secure bits. Nothing here asks for one: privilege is effective user 0.
+ * capabilities(7): the sets of a process, which follow its user ids. Files have none. Linux keeps them, like the ids, for each
+ * thread; here they are the process's.
  */
 
 /** Low and high word of a set. CAP_LAST_CAP is 40. */
@@ -12,15 +12,44 @@ export type CapabilitySet = readonly [low: number, high: number];
 export const NO_CAPABILITIES: CapabilitySet = [0, 0];
 export const ALL_CAPABILITIES: CapabilitySet = [0xffff_ffff, 0x1ff];
 
+export const CAP_CHOWN = 0;
+export const CAP_DAC_OVERRIDE = 1;
+export const CAP_DAC_READ_SEARCH = 2;
+export const CAP_FOWNER = 3;
+export const CAP_FSETID = 4;
+export const CAP_KILL = 5;
+export const CAP_SETGID = 6;
+export const CAP_SETUID = 7;
+export const CAP_SETPCAP = 8;
+export const CAP_NET_BIND_SERVICE = 10;
+export const CAP_NET_ADMIN = 12;
+export const CAP_IPC_OWNER = 15;
+export const CAP_SYS_CHROOT = 18;
+export const CAP_SYS_PTRACE = 19;
+export const CAP_SYS_ADMIN = 21;
+export const CAP_SYS_NICE = 23;
+export const CAP_SYS_RESOURCE = 24;
+export const CAP_SYS_TTY_CONFIG = 26;
+export const CAP_MKNOD = 27;
+export const CAP_CHECKPOINT_RESTORE = 40;
+export const CAP_LAST_CAP = 40;
+
+/** Those that setfsuid takes away and gives back (CAP_FS_SET): CHOWN to FSETID, LINUX_IMMUTABLE, MKNOD; MAC_OVERRIDE. */
+const FILE_CAPABILITIES: CapabilitySet = [(0x1f | (1 << 9) | (1 << CAP_MKNOD)) >>> 0, 1];
+
 export interface Capabilities {
   readonly effective: CapabilitySet;
   readonly permitted: CapabilitySet;
   readonly inheritable: CapabilitySet;
 }
 
-/** Says whether a guest may do what takes privileges: its effective user is 0. */
-export function privileged(t: { readonly mem: SharedMemory; readonly guest: number }): boolean {
-  return t.mem.getU32(t.guest + Guest.uids + 4) === 0;
+/** Says whether a guest has a capability in effect. */
+export function capable(
+  t: { readonly mem: SharedMemory; readonly guest: number },
+  capability: number,
+): boolean {
+  const word = t.mem.getU32(t.guest + Guest.capabilities + (capability >>> 5) * 4);
+  return ((word >>> (capability & 31)) & 1) !== 0;
 }
 
 /** Says whether the caller may send `signal` to a guest (kill(2)). */
@@ -29,7 +58,7 @@ export function maySignal(
   guest: number,
   signal: number,
 ): boolean {
-  if (guest === t.guest || privileged(t)) return true;
+  if (guest === t.guest || capable(t, CAP_KILL)) return true;
   const id = (of: number, which: number): number => t.mem.getU32(of + Guest.uids + 4 * which);
   const theirs = [id(guest, 0), id(guest, 2)];
   if (theirs.includes(id(t.guest, 0)) || theirs.includes(id(t.guest, 1))) return true;
@@ -61,26 +90,81 @@ export function unionOf(a: CapabilitySet, b: CapabilitySet): CapabilitySet {
   return [(a[0] | b[0]) >>> 0, (a[1] | b[1]) >>> 0];
 }
 
+export function intersectionOf(a: CapabilitySet, b: CapabilitySet): CapabilitySet {
+  return [(a[0] & b[0]) >>> 0, (a[1] & b[1]) >>> 0];
+}
+
+export function without(a: CapabilitySet, b: CapabilitySet): CapabilitySet {
+  return [(a[0] & ~b[0]) >>> 0, (a[1] & ~b[1]) >>> 0];
+}
+
+/** The set of one capability. */
+export function setOf(capability: number): CapabilitySet {
+  return capability < 32 ? [(1 << capability) >>> 0, 0] : [0, 1 << (capability - 32)];
+}
+
+/** The bounding or the ambient set of a guest: `field` is Guest.boundingSet or Guest.ambientSet. */
+export function singleSet(mem: SharedMemory, guest: number, field: number): CapabilitySet {
+  return [mem.getU32(guest + field), mem.getU32(guest + field + 4)];
+}
+
+export function storeSingleSet(mem: SharedMemory, guest: number, field: number, set: CapabilitySet): void {
+  mem.setU32(guest + field, set[0]);
+  mem.setU32(guest + field + 4, set[1]);
+}
+
+/** SECBIT_*; each has a lock in the bit above. */
+export const SECBIT_NOROOT = 1;
+export const SECBIT_NO_SETUID_FIXUP = 4;
+export const SECBIT_KEEP_CAPS = 16;
+export const SECBIT_NO_CAP_AMBIENT_RAISE = 64;
+
 /** The user ids (real, effective, saved) of a guest have changed from `before` (cap_emulate_setxuid). */
 export function followUserIds(mem: SharedMemory, guest: number, before: readonly number[]): void {
+  const bits = mem.getU32(guest + Guest.secureBits);
+  if (bits & SECBIT_NO_SETUID_FIXUP) return;
   const now = [0, 1, 2].map((which) => mem.getU32(guest + Guest.uids + which * 4));
   const sets = capabilitiesOf(mem, guest);
   let { effective, permitted } = sets;
-  if (before.includes(0) && !now.includes(0)) effective = permitted = NO_CAPABILITIES;
+  if (before.includes(0) && !now.includes(0)) {
+    if ((bits & SECBIT_KEEP_CAPS) === 0) effective = permitted = NO_CAPABILITIES;
+    storeSingleSet(mem, guest, Guest.ambientSet, NO_CAPABILITIES);
+  }
   if (before[1] === 0 && now[1] !== 0) effective = NO_CAPABILITIES;
   if (before[1] !== 0 && now[1] === 0) effective = permitted;
   setCapabilities(mem, guest, { ...sets, effective, permitted });
 }
 
-/** What execve makes of them: everything for root, otherwise what is inheritable is kept as such only. */
-export function capabilitiesForExec(mem: SharedMemory, guest: number): void {
+/** The filesystem user id has changed from `before` (cap_task_fix_setuid, LSM_SETID_FS). */
+export function followFileUserId(mem: SharedMemory, guest: number, before: number): void {
+  if (mem.getU32(guest + Guest.secureBits) & SECBIT_NO_SETUID_FIXUP) return;
+  const now = mem.getU32(guest + Guest.uids + 12);
+  const sets = capabilitiesOf(mem, guest);
+  let { effective } = sets;
+  if (before === 0 && now !== 0) effective = without(effective, FILE_CAPABILITIES);
+  if (before !== 0 && now === 0)
+    effective = unionOf(effective, intersectionOf(sets.permitted, FILE_CAPABILITIES));
+  setCapabilities(mem, guest, { ...sets, effective });
+}
+
+/**
+ * What execve makes of the sets (cap_bprm_creds_from_file), for a program that has none of its own: all that the bounding set
+ * allows for root, what is ambient for others. `changed`: a set-id bit has given the process another id.
+ */
+export function capabilitiesForExec(mem: SharedMemory, guest: number, changed: boolean): void {
   const { inheritable } = capabilitiesOf(mem, guest);
+  const bits = mem.getU32(guest + Guest.secureBits);
   const real = mem.getU32(guest + Guest.uids);
   const effectiveUser = mem.getU32(guest + Guest.uids + 4);
-  const permitted = real === 0 || effectiveUser === 0 ? ALL_CAPABILITIES : NO_CAPABILITIES;
+  const asRoot = (bits & SECBIT_NOROOT) === 0 && (real === 0 || effectiveUser === 0);
+  const ambient = changed ? NO_CAPABILITIES : singleSet(mem, guest, Guest.ambientSet);
+  const bounding = singleSet(mem, guest, Guest.boundingSet);
+  const permitted = unionOf(asRoot ? unionOf(bounding, inheritable) : NO_CAPABILITIES, ambient);
   setCapabilities(mem, guest, {
-    effective: effectiveUser === 0 ? permitted : NO_CAPABILITIES,
+    effective: asRoot && effectiveUser === 0 ? permitted : ambient,
     permitted,
     inheritable,
   });
+  storeSingleSet(mem, guest, Guest.ambientSet, ambient);
+  mem.setU32(guest + Guest.secureBits, bits & ~SECBIT_KEEP_CAPS);
 }

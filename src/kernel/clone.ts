@@ -8,7 +8,7 @@ import { ThreadSignals } from '../sync/records/signals.js';
 import { NO_RESERVATION, START_RUN, Thread } from '../sync/records/thread.js';
 import { addThread, removeThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { privileged } from './capabilities.js';
+import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE, capable } from './capabilities.js';
 import { EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, SyscallError } from './errno.js';
 import { copyFiles, releaseFiles, retainFiles } from './files/filesTable.js';
 import { copyFs, releaseFs, retainFs } from './files/fsRecord.js';
@@ -124,7 +124,13 @@ export function countNewThread(t: ThreadContext): void {
   const { mem, guest, thread } = t;
   const [limit] = getLimit(mem, guest, RLIMIT_NPROC);
   const user = mem.getU32(guest + Guest.uids);
-  if (limit !== RLIM_INFINITY && user !== 0 && !privileged(t) && threadsOf(mem, user, thread) >= limit)
+  if (
+    limit !== RLIM_INFINITY &&
+    user !== 0 &&
+    !capable(t, CAP_SYS_RESOURCE) &&
+    !capable(t, CAP_SYS_ADMIN) &&
+    threadsOf(mem, user, thread) >= limit
+  )
     throw new SyscallError(EAGAIN);
   if (!countThread(mem, mem.getU32(guest + Guest.tree))) throw new SyscallError(EAGAIN);
 }

@@ -280,6 +280,40 @@ interface OpenedProgram extends ExecArguments {
   readonly prepared: PreparedProgram;
   /** The file that /proc/self/exe names. */
   readonly executable: ExecutableFile;
+  readonly ids: ExecIds;
+}
+
+/** The effective ids that a program runs with. */
+interface ExecIds {
+  readonly user: number;
+  readonly group: number;
+  /** They are other ones than before. */
+  readonly changed: boolean;
+  /** AT_SECURE: whoever started the program is not to be trusted by it. */
+  readonly secure: boolean;
+}
+
+/** What a program's set-id bits make of the effective ids (bprm_fill_uid). */
+function idsForExec({ mem, guest }: ThreadContext, { status }: ExecutableFile): ExecIds {
+  const before = { user: mem.getU32(guest + Guest.uids + 4), group: mem.getU32(guest + Guest.gids + 4) };
+  const bits = mem.getU32(guest + Guest.noNewPrivileges) !== 0 ? 0 : status.mode;
+  const user = bits & 0o4000 ? status.uid : before.user;
+  const group = (bits & 0o2010) === 0o2010 ? status.gid : before.group;
+  const changed = user !== before.user || group !== before.group;
+  return { user, group, changed, secure: changed || (mem.getU32(guest + Guest.uids) !== 0 && user === 0) };
+}
+
+/** Takes the ids that the program has; the saved and the filesystem ids follow the effective ones. */
+function takeIds({ mem, guest, mm }: ThreadContext, { user, group, changed, secure }: ExecIds): void {
+  for (const which of [4, 8, 12]) {
+    mem.setU32(guest + Guest.uids + which, user);
+    mem.setU32(guest + Guest.gids + which, group);
+  }
+  capabilitiesForExec(mem, guest, changed);
+  if (secure) {
+    mem.setU32(guest + Guest.parentDeathSignal, 0);
+    mem.setU32(mm + Mm.dumpable, 0);
+  }
 }
 
 /**
@@ -316,6 +350,7 @@ function openProgram(t: ThreadContext, request: ExecArguments): OpenedProgram {
           files,
           prepared,
           executable: file,
+          ids: idsForExec(t, file),
         };
       }
       // The interpreter could not open what is closed by then.
@@ -364,7 +399,6 @@ interface Image {
 function buildImage(t: ThreadContext, program: OpenedProgram): Image {
   const { mem, guest } = t;
   try {
-    capabilitiesForExec(mem, guest);
     const { freebsd } = program.prepared.image;
     if (freebsd) useFreebsdMap(mem, t.mm);
     const loaded = mapProgram(t, program.prepared);
@@ -377,10 +411,10 @@ function buildImage(t: ThreadContext, program: OpenedProgram): Image {
       stackSize: stackLimit(t),
       random: randomBytes(mem, 16),
       uid: mem.getU32(guest + Guest.uids),
-      euid: mem.getU32(guest + Guest.uids + 4),
+      euid: program.ids.user,
       gid: mem.getU32(guest + Guest.gids),
-      egid: mem.getU32(guest + Guest.gids + 4),
-      secure: false,
+      egid: program.ids.group,
+      secure: program.ids.secure,
     };
     const stack = freebsd
       ? buildFreebsdStack(t, {
@@ -409,6 +443,7 @@ function buildImage(t: ThreadContext, program: OpenedProgram): Image {
 /** Sets the thread's registers and name for the program's first instruction. */
 function enterImage(t: ThreadContext, program: OpenedProgram, image: Image): void {
   const { mem, thread } = t;
+  takeIds(t, program.ids);
   mem.setU32(t.guest + Guest.flavour, image.flavour);
   t.reload();
   mem.zero(thread + Thread.x, 33 * 8);

@@ -11,7 +11,7 @@ export const NGROUPS_MAX = 65536;
 /** The groups, as getgroups(2) lists them; Guest.threadsLock is held, or the guest is the caller's own. */
 export function groupsOf(mem: SharedMemory, guest: number): number[] {
   const block = mem.getU32(guest + Guest.groups);
-  if (block === 0) return [mem.getU32(guest + Guest.gids)];
+  if (block === 0) return [0];
   return Array.from({ length: mem.getU32(block) }, (_, i) => mem.getU32(block + 4 + i * 4));
 }
 

@@ -8,10 +8,17 @@ import { GuestSignals } from '../sync/records/signals.js';
 import { ATTENTION_EXIT, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initWaitQueue } from '../sync/waitQueue.js';
-import { ALL_CAPABILITIES, capabilitiesOf, NO_CAPABILITIES, setCapabilities } from './capabilities.js';
+import {
+  ALL_CAPABILITIES,
+  capabilitiesOf,
+  NO_CAPABILITIES,
+  setCapabilities,
+  singleSet,
+  storeSingleSet,
+} from './capabilities.js';
 import { EAGAIN, SyscallError } from './errno.js';
 import { releaseProcessId } from './files/pidFd.js';
-import { copyGroups } from './groups.js';
+import { copyGroups, setGroups } from './groups.js';
 import { discardSignals } from './signals/pendingSignals.js';
 
 /** RLIM_INFINITY as rlimits are kept: beyond every limit that is checked, exact as a number. */
@@ -60,6 +67,7 @@ export function createGuestRecord(
     const all = { effective: ALL_CAPABILITIES, permitted: ALL_CAPABILITIES, inheritable: NO_CAPABILITIES };
     setCapabilities(mem, guest, all);
   }
+  storeSingleSet(mem, guest, Guest.boundingSet, ALL_CAPABILITIES);
   for (let which = 0; which < 16; which++) setLimit(mem, guest, which, RLIM_INFINITY, RLIM_INFINITY);
   setLimit(mem, guest, RLIMIT_STACK, stackSize, RLIM_INFINITY);
   setLimit(mem, guest, RLIMIT_CORE, 0, RLIM_INFINITY);
@@ -69,6 +77,7 @@ export function createGuestRecord(
   setLimit(mem, guest, RLIMIT_MSGQUEUE, 819200, 819200);
   setLimit(mem, guest, RLIMIT_NICE, 0, 0);
   setLimit(mem, guest, RLIMIT_RTPRIO, 0, 0);
+  if (group !== 0) setGroups(mem, guest, [group], owner);
   withMutex(mem, MACHINE + Machine.guestsLock, owner, () => enlistGuestLocked(mem, guest));
   return guest;
 }
@@ -98,6 +107,9 @@ export function copyGuestRecord(mem: SharedMemory, owner: number, parent: number
   mem.set64(guest + Guest.startTime, Math.round(monotonicNow() * 1000));
   mem.u8.copyWithin(guest + Guest.uids, parent + Guest.uids, parent + Guest.startTime);
   setCapabilities(mem, guest, capabilitiesOf(mem, parent));
+  for (const field of [Guest.boundingSet, Guest.ambientSet])
+    storeSingleSet(mem, guest, field, singleSet(mem, parent, field));
+  mem.setU32(guest + Guest.secureBits, mem.getU32(parent + Guest.secureBits));
   mem.setU32(guest + Guest.noNewPrivileges, mem.getU32(parent + Guest.noNewPrivileges));
   mem.setU32(guest + Guest.flavour, mem.getU32(parent + Guest.flavour));
   mem.setU32(guest + Guest.personality, mem.getU32(parent + Guest.personality));

@@ -6,6 +6,7 @@ import { MACHINE } from '../sync/records/machine.js';
 import { IpcPermission, IpcTable } from '../sync/records/sysvIpc.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initWaitQueue, joinQueue, leaveQueue, wakeQueue } from '../sync/waitQueue.js';
+import { CAP_IPC_OWNER, CAP_SYS_ADMIN, capable } from './capabilities.js';
 import { realtimeNow } from './clock.js';
 import { EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM } from './errno.js';
 import { isInGroup } from './groups.js';
@@ -79,7 +80,7 @@ export function forEachObject(
 export function mayAccess(t: ThreadContext, object: number, wanted: number): boolean {
   const { mem } = t;
   const user = mem.getU32(t.guest + Guest.uids + 4);
-  if (user === 0) return true;
+  if (capable(t, CAP_IPC_OWNER)) return true;
   const requested = (wanted >> 6) | (wanted >> 3) | wanted;
   const own = (field: number): number => mem.getU32(object + field);
   let granted = own(IpcPermission.mode);
@@ -96,8 +97,8 @@ export function mayAccess(t: ThreadContext, object: number, wanted: number): boo
 export function mayControl(t: ThreadContext, object: number): number {
   const { mem } = t;
   const user = mem.getU32(t.guest + Guest.uids + 4);
-  const owners = [0, mem.getU32(object + IpcPermission.cuid), mem.getU32(object + IpcPermission.uid)];
-  return owners.includes(user) ? 0 : -EPERM;
+  const owners = [mem.getU32(object + IpcPermission.cuid), mem.getU32(object + IpcPermission.uid)];
+  return owners.includes(user) || capable(t, CAP_SYS_ADMIN) ? 0 : -EPERM;
 }
 
 /** Seconds since 1970. */

@@ -9,17 +9,22 @@ import { SharedObject } from '../../sync/records/sharedObject.js';
 import { allocateText } from '../../sync/text.js';
 import { EACCES, ETXTBSY, SyscallError } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
+import type { FileStatus } from './fileStatus.js';
 import { hostCall } from './hostAccess.js';
+import { guestGid, guestUid } from './hostOwners.js';
 import { pathOf, releaseOpenFile } from './openFile.js';
 import { O_NOFOLLOW, O_RDONLY } from './openFlags.js';
 import { openPath } from './openPath.js';
 import { AT_FDCWD } from './pathResolution.js';
+import { MAY_EXEC } from './permission.js';
 import { hostFdOf } from './regularFile.js';
 
 /** A program that is open for the loader. */
 export interface ExecutableFile extends ProgramFile {
   /** Canonical guest path, as text. */
   readonly path: string;
+  /** Mode, owner and group, whose set-id bits count. */
+  readonly status: Pick<FileStatus, 'mode' | 'uid' | 'gid'>;
   /** Closes it; what was mapped stays. */
   release(): void;
 }
@@ -41,6 +46,8 @@ export function openExecutable(
     Buffer.from(path).toString('latin1'),
     noFollow ? O_RDONLY | O_NOFOLLOW : O_RDONLY,
     0,
+    {},
+    MAY_EXEC,
   );
   try {
     if (mem.getU32(file + OpenFile.kind) === FILE_MEMORY) return memoryExecutable(t, file);
@@ -52,6 +59,7 @@ export function openExecutable(
     if (!claimExecution(mem, hostFile)) throw new SyscallError(ETXTBSY);
     return {
       path: Buffer.from(pathOf(mem, file), 'latin1').toString('utf8'),
+      status: { mode: stats.mode, uid: guestUid(stats.uid), gid: guestGid(stats.gid) },
       size: stats.size,
       read: readerOf(fd),
       mapped: { file: hostFile, object: 0, readable: true, writable: false },
@@ -100,6 +108,7 @@ function memoryExecutable(t: ThreadContext, file: number): ExecutableFile {
   if ((mem.getU32(object + SharedObject.mode) & 0o111) === 0) throw new SyscallError(EACCES);
   return {
     path: Buffer.from(pathOf(mem, file), 'latin1').toString('utf8'),
+    status: { mode: mem.getU32(object + SharedObject.mode) & 0o777, uid: 0, gid: 0 },
     size: mem.getU64(object + SharedObject.size),
     read: (offset, into) => readObject(mem, object, offset, into, thread),
     mapped: { file: 0, object, readable: true, writable: false },

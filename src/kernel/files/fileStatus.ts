@@ -1,6 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { OpenFile } from '../../sync/records/openFile.js';
 import type { ThreadContext } from '../threadContext.js';
+import { guestGid, guestUid } from './hostOwners.js';
 
 /** What stat(2) tells, independent of its structs. Times in nanoseconds since 1970. */
 export interface FileStatus {
@@ -46,8 +47,8 @@ export function statusOfHost(stats: BigIntStats): FileStatus {
     ino: stats.ino,
     mode: Number(stats.mode),
     nlink: Number(stats.nlink),
-    uid: Number(stats.uid),
-    gid: Number(stats.gid),
+    uid: guestUid(Number(stats.uid)),
+    gid: guestGid(Number(stats.gid)),
     rdev: stats.rdev,
     size: Number(stats.size),
     blockSize: Number(stats.blksize),

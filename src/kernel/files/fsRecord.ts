@@ -34,6 +34,8 @@ export function copyFs(mem: SharedMemory, fs: number, owner: number): number {
   mem.setU32(copy + Fs.mounts, mounts);
   mem.setU32(copy + Fs.cwd, allocateText(mem, workingDirectory(mem, fs, owner), owner));
   mem.setU32(copy + Fs.umask, mem.getU32(fs + Fs.umask));
+  const root = rootDirectory(mem, fs, owner);
+  if (root !== '/') mem.setU32(copy + Fs.root, allocateText(mem, root, owner));
   return copy;
 }
 
@@ -46,6 +48,7 @@ export function retainFs(mem: SharedMemory, fs: number): void {
 export function releaseFs(mem: SharedMemory, fs: number, owner: number): void {
   if (mem.atomicAdd(fs + Fs.refs, -1) !== 1) return;
   freeText(mem, mem.getU32(fs + Fs.cwd), owner);
+  freeText(mem, mem.getU32(fs + Fs.root), owner);
   releaseMountTable(mem, mem.getU32(fs + Fs.mounts), owner);
   freeBlock(mem, fs, owner);
 }
@@ -60,10 +63,36 @@ export function workingDirectory(mem: SharedMemory, fs: number, owner: number): 
 
 /** Changes the working directory to a canonical guest path. */
 export function setWorkingDirectory(mem: SharedMemory, fs: number, path: string, owner: number): void {
+  setPath(mem, fs, Fs.cwd, path, owner);
+}
+
+/** The root directory: canonical path as seen from the mounts' own root, '/' unless chroot has changed it. */
+export function rootDirectory(mem: SharedMemory, fs: number, owner: number): string {
+  // Only chroot writes it, and most never make that call.
+  if (mem.atomicLoad(fs + Fs.root) === 0) return '/';
+  lockMutex(mem, fs + Fs.lock, owner);
+  const root = textString(mem, mem.getU32(fs + Fs.root));
+  unlockMutex(mem, fs + Fs.lock, owner);
+  return root === '' ? '/' : root;
+}
+
+/** Changes the root directory (chroot(2)); the working directory stays. */
+export function setRootDirectory(mem: SharedMemory, fs: number, path: string, owner: number): void {
+  setPath(mem, fs, Fs.root, path, owner);
+}
+
+function setPath(mem: SharedMemory, fs: number, field: number, path: string, owner: number): void {
   const text = allocateText(mem, path, owner);
   lockMutex(mem, fs + Fs.lock, owner);
-  const before = mem.getU32(fs + Fs.cwd);
-  mem.setU32(fs + Fs.cwd, text);
+  const before = mem.getU32(fs + field);
+  mem.atomicStore(fs + field, text);
   unlockMutex(mem, fs + Fs.lock, owner);
   freeText(mem, before, owner);
+}
+
+/** A canonical path as a process with root directory `root` is shown it; undefined when it lies outside. */
+export function pathFromRoot(root: string, path: string): string | undefined {
+  if (root === '/') return path;
+  if (path === root) return '/';
+  return path.startsWith(`${root}/`) ? path.slice(root.length) : undefined;
 }

@@ -25,6 +25,8 @@ export interface MadeNode {
   list?(t: ThreadContext): MadeEntry[];
   /** Symbolic links: the target, a byte string. */
   target?(t: ThreadContext): string;
+  /** The link leads to a place, not to a name: `target` is a canonical path as seen from the mounts' own root. */
+  readonly magic?: boolean;
   /** "Magic" links: the very file that the link stands for, when it has no name that could be followed. */
   jump?(t: ThreadContext): Place | undefined;
   /** Regular files: the text at this moment (byte string). */
@@ -35,6 +37,8 @@ export interface MadeNode {
   readonly device?: number;
   /** Devices that are opened in a way of their own; throws SyscallError. */
   open?(t: ThreadContext, flags: number): number;
+  /** User and group; default 0. */
+  owner?(t: ThreadContext): readonly [uid: number, gid: number];
   /** Devices with an owner and a number of their own. */
   status?(t: ThreadContext): FileStatus;
   /** chmod and chown, where they mean something; −1 leaves an id alone. */
@@ -107,5 +111,5 @@ export function madeLink(
   jump?: (t: ThreadContext) => Place | undefined,
 ): MadeNode {
   const link = { mode: S_IFLNK | 0o777, dev, ino: BigInt(inodeOfPath(path)), target };
-  return jump === undefined ? link : { ...link, jump };
+  return jump === undefined ? link : { ...link, jump, magic: true };
 }

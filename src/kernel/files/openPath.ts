@@ -1,8 +1,7 @@
-import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
 import { noteFileTruncate } from '../../memory/filePages.js';
 import { nameHostFile, openHostFile, releaseHostFile } from '../../memory/hostFile.js';
 import { claimWrite } from '../../memory/writeClaims.js';
-import { Fs } from '../../sync/records/files.js';
 import {
   FILE_DEVICE,
   FILE_HOST,
@@ -32,20 +31,14 @@ import {
   SyscallError,
 } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
+import { createdMode, ownCreated } from './created.js';
 import { IN_CREATE, IN_MODIFY, IN_OPEN, notifyFile, notifyPlace } from './inotify.js';
 import { hostFdOf } from './regularFile.js';
 import './fileKinds.js';
 import { openFifo } from './fifo.js';
-import { S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from './fileStatus.js';
+import { type FileStatus, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from './fileStatus.js';
 import { acquireFile } from './filesTable.js';
-import {
-  hasProcFd,
-  hostArgument,
-  hostCall,
-  hostUmaskTakes,
-  openBeneath,
-  openCreating,
-} from './hostAccess.js';
+import { hasProcFd, hostArgument, hostCall, openBeneath, openCreating } from './hostAccess.js';
 import { reopenMemoryFile } from './memoryFile.js';
 import { createOpenFile, releaseOpenFile } from './openFile.js';
 import {
@@ -54,15 +47,26 @@ import {
   O_CREAT,
   O_DIRECTORY,
   O_EXCL,
+  O_NOATIME,
   O_NOFOLLOW,
   O_PATH,
   O_RDONLY,
   O_TMPFILE,
   O_TRUNC,
+  O_WRONLY,
 } from './openFlags.js';
-import { type LookupOptions, lookup, requireWritable, startDirectory, typeOf } from './pathResolution.js';
+import {
+  type LookupOptions,
+  lookup,
+  parentOf,
+  requireWritable,
+  startDirectory,
+  typeOf,
+} from './pathResolution.js';
+import { MAY_READ, MAY_WRITE, requireAccess, requireCreate, requireOwner, subjectOf } from './permission.js';
 import { attachPipe } from './pipe.js';
 import type { HostPlace, MadePlace, OpenedPlace } from './place.js';
+import { statusOfPlace } from './placeStatus.js';
 
 /** O_PATH of a Linux host; 0 elsewhere. */
 const HOST_O_PATH = hasProcFd ? 0o10000000 : 0;
@@ -80,6 +84,7 @@ export function openPath(
   flags: number,
   mode: number,
   resolve: Partial<LookupOptions> = {},
+  access = accessOf(flags),
 ): number {
   if (flags & O_PATH) flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
   const temporary = (flags & O_TMPFILE) === O_TMPFILE;
@@ -97,6 +102,7 @@ export function openPath(
     if ((flags & O_CREAT) === 0) throw new SyscallError(ENOENT);
     if (trailingSlash) throw new SyscallError(EISDIR);
     requireWritable(place);
+    requireCreate(t, parentOf(t, place));
     const made = createRegular(t, place, flags, mode);
     notifyPlace(t.mem, place.hostPath, { mask: IN_CREATE, parent: true }, t.thread);
     notifyFile(t.mem, made, IN_OPEN, t.thread);
@@ -111,11 +117,21 @@ export function openPath(
   if (temporary) return openTemporary(t, place, flags, mode);
   if (type === S_IFDIR && ((flags & O_ACCMODE) !== O_RDONLY || flags & (O_CREAT | O_TRUNC)))
     throw new SyscallError(EISDIR);
+  if (place.kind === 'host' && type === S_IFREG && access & MAY_WRITE) requireHostWritable(place);
+  requireAccess(t, subjectOf(t), place, access);
+  if (flags & O_NOATIME) requireOwner(t, statusOfPlace(t, place) as FileStatus);
   if (place.kind === 'made') return openMade(t, place, flags);
   const file = openHost(t, place, flags);
   notifyFile(t.mem, file, IN_OPEN, t.thread);
   if (flags & O_TRUNC) notifyFile(t.mem, file, IN_MODIFY, t.thread);
   return file;
+}
+
+/** MAY_* that open flags ask for. */
+function accessOf(flags: number): number {
+  const writes = (flags & O_ACCMODE) !== O_RDONLY || (flags & O_TRUNC) !== 0;
+  const reads = (flags & O_ACCMODE) !== O_WRONLY;
+  return (reads ? MAY_READ : 0) | (writes ? MAY_WRITE : 0);
 }
 
 function requireHostWritable(place: HostPlace): void {
@@ -193,20 +209,15 @@ function adoptRegular(t: ThreadContext, fd: number, flags: number, place: HostPl
   }
 }
 
-/** The permission bits of something new: what the umask leaves. */
-export function createdMode(t: ThreadContext, mode: number): number {
-  return mode & 0o7777 & ~t.mem.getU32(t.fs + Fs.umask);
-}
-
 function createRegular(t: ThreadContext, place: HostPlace, flags: number, mode: number): number {
   if (flags & O_DIRECTORY) throw new SyscallError(EINVAL);
   const permissions = createdMode(t, mode);
   const fd = openCreating(place, hostOpenFlags(flags), permissions);
   // The file may have been there by now; then its mode is its own.
-  if (hostUmaskTakes(permissions)) {
-    const stats = hostCall(() => fstatSync(fd));
-    if (stats.size === 0 && (stats.mode & ~permissions & 0o777) === 0 && stats.nlink === 1)
-      hostCall(() => fchmodSync(fd, permissions));
+  const stats = hostCall(() => fstatSync(fd));
+  if (stats.size === 0 && (stats.mode & ~permissions & 0o777) === 0 && stats.nlink === 1) {
+    const parent = place.hostPath.slice(0, place.hostPath.lastIndexOf('/'));
+    ownCreated(t, fd, parent, permissions, 'file');
   }
   return adoptRegular(t, fd, flags, place);
 }
@@ -214,6 +225,7 @@ function createRegular(t: ThreadContext, place: HostPlace, flags: number, mode: 
 /** O_TMPFILE: a file without a name in the directory at `place`. */
 function openTemporary(t: ThreadContext, place: HostPlace | MadePlace, flags: number, mode: number): number {
   requireWritable(place);
+  requireCreate(t, place);
   const permissions = createdMode(t, mode);
   const directory = openBeneath(place, constants.O_RDONLY | constants.O_DIRECTORY);
   let fd: number;
@@ -229,7 +241,7 @@ function openTemporary(t: ThreadContext, place: HostPlace | MadePlace, flags: nu
   } finally {
     closeSync(directory);
   }
-  if (hostUmaskTakes(permissions)) hostCall(() => fchmodSync(fd, permissions));
+  ownCreated(t, fd, place.hostPath, permissions, 'file');
   return adoptRegular(t, fd, flags & ~O_TMPFILE, place);
 }
 

@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { hostFilePath } from '../../memory/hostFile.js';
 import { Fs } from '../../sync/records/files.js';
+import { Guest } from '../../sync/records/guest.js';
 import { HostFile } from '../../sync/records/hostFile.js';
 import {
   FILE_HOST_DIRECTORY,
@@ -9,16 +10,29 @@ import {
   FILE_PATH,
   OpenFile,
 } from '../../sync/records/openFile.js';
-import { EACCES, EBADF, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS, SyscallError } from '../errno.js';
+import {
+  EACCES,
+  EBADF,
+  ELOOP,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  EPERM,
+  EROFS,
+  EXDEV,
+  SyscallError,
+} from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { devRoot } from './devfs.js';
 import { DEV_ROOT, S_IFDIR, S_IFLNK, S_IFMT } from './fileStatus.js';
 import { acquireFile } from './filesTable.js';
-import { workingDirectory } from './fsRecord.js';
+import { pathFromRoot, rootDirectory, workingDirectory } from './fsRecord.js';
 import { hasProcFd, hostArgument, lstatHost, pathOfDescriptor, readlinkHost } from './hostAccess.js';
+import { guestUid } from './hostOwners.js';
 import { inodeOfPath, type MadeNode } from './madeNode.js';
 import { type Mount, type ParsedMounts, parsedMounts } from './mountTable.js';
 import { pathOf, releaseOpenFile } from './openFile.js';
+import { MAY_EXEC, requireAccess, type Subject, subjectOf } from './permission.js';
 import type { HostPlace, Place } from './place.js';
 import { procRoot } from './procfs.js';
 import { sysRoot } from './sysfs.js';
@@ -38,10 +52,17 @@ export const PATH_MAX = 4096;
 export interface LookupOptions {
   /** Follow a symbolic link in the last component (it is followed anyway before a trailing slash). */
   readonly follow: boolean;
-  /** RESOLVE_NO_SYMLINKS and the like of openat2. */
+  /** RESOLVE_NO_SYMLINKS: any link fails; RESOLVE_NO_MAGICLINKS: those of /proc that are no names. */
   readonly noLinks?: boolean;
-  /** `..` and absolute paths that leave the starting directory fail (RESOLVE_BENEATH), or stay in it (IN_ROOT). */
+  readonly noMagicLinks?: boolean;
+  /** `..`, absolute paths and magic links that leave the starting directory fail (RESOLVE_BENEATH). */
   readonly beneath?: boolean;
+  /** The starting directory is the root (RESOLVE_IN_ROOT). */
+  readonly inRoot?: boolean;
+  /** No other mount is entered (RESOLVE_NO_XDEV). */
+  readonly sameMount?: boolean;
+  /** Who searches the directories; default: the caller by its filesystem ids, `null`: the host decides. */
+  readonly subject?: Subject | null;
 }
 
 /** Where a path leads. */
@@ -69,6 +90,11 @@ export function mountsOf(t: ThreadContext): ParsedMounts {
 /** A child's path. */
 export function joinPath(directory: string, name: string): string {
   return directory === '/' ? `/${name}` : `${directory}/${name}`;
+}
+
+/** A canonical path as the caller is shown it: from its root directory, in full when it lies outside (d_path). */
+export function shownPath(t: ThreadContext, path: string): string {
+  return pathFromRoot(rootDirectory(t.mem, t.fs, t.thread), path) ?? path;
 }
 
 /** The parent of a canonical path. */
@@ -161,9 +187,15 @@ function linkTarget(t: ThreadContext, place: Place): string {
   return '';
 }
 
-/** Target of the symbolic link at the place. */
+/** Target of the symbolic link at the place, as the caller is shown it. */
 export function readLink(t: ThreadContext, place: Place): string {
-  return linkTarget(t, place);
+  const target = linkTarget(t, place);
+  return place.kind === 'made' && place.node.magic ? shownPath(t, target) : target;
+}
+
+/** The directory that something at `place` is a name in. */
+export function parentOf(t: ThreadContext, place: Place): Place {
+  return locate(t, parentPath(place.path));
 }
 
 /**
@@ -229,16 +261,21 @@ export function lookup(t: ThreadContext, start: string, path: string, options: L
   if (path.length >= PATH_MAX) throw new SyscallError(ENAMETOOLONG);
   const mounts = mountsOf(t);
   const trailingSlash = path.endsWith('/');
-  let absolute = path.startsWith('/');
-  if (absolute && options.beneath) throw new SyscallError(18 /* EXDEV */);
+  const absolute = path.startsWith('/');
+  if (absolute && options.beneath) throw new SyscallError(EXDEV);
+  const root = options.inRoot ? start : rootDirectory(t.mem, t.fs, t.thread);
+  const from = absolute ? root : start;
+  const subject = (options.subject === undefined ? subjectOf(t) : options.subject) ?? undefined;
   const rest = path.split('/').filter((part) => part !== '');
   let unnamed: Resolved['unnamed'] = rest.length === 0 ? '' : undefined;
   let place: Place | undefined;
   let links = 0;
 
   const shortcut = rest.length > 2 && rest.every((part) => part !== '.' && part !== '..');
-  if (shortcut) place = skipPlainDirectories(mounts, absolute ? '/' : start, rest);
-  if (place === undefined) place = directoryAt(t, mounts, absolute ? '/' : start);
+  if (shortcut && subject === undefined && !options.sameMount)
+    place = skipPlainDirectories(mounts, from, rest);
+  if (place === undefined) place = subject === undefined ? directoryAt(t, mounts, from) : locate(t, from);
+  const startMount = options.sameMount ? mountPath(mounts, from) : undefined;
   // Where the walk starts was a directory a moment ago: it is only looked at when a child is not there.
   const assumed = place.kind === 'host' && place.stats === undefined ? place : undefined;
 
@@ -247,10 +284,13 @@ export function lookup(t: ThreadContext, start: string, path: string, options: L
     const last = rest.length === 0;
     if (place !== assumed && typeOf(place) !== S_IFDIR)
       throw new SyscallError(typeOf(place) === 0 ? ENOENT : ENOTDIR);
+    requireAccess(t, subject, place, MAY_EXEC);
     if (name === '.' || name === '..') {
       if (name === '..') {
-        if (options.beneath && place.path === start) throw new SyscallError(18 /* EXDEV */);
-        place = locate(t, parentPath(place.path));
+        if (options.beneath && place.path === start) throw new SyscallError(EXDEV);
+        if (place.path !== root) place = locate(t, parentPath(place.path));
+        if (startMount !== undefined && mountPath(mounts, place.path) !== startMount)
+          throw new SyscallError(EXDEV);
       }
       if (last) unnamed = name;
       continue;
@@ -259,6 +299,7 @@ export function lookup(t: ThreadContext, start: string, path: string, options: L
     checkSearch(place);
     const next = child(t, mounts, place, name);
     const type = typeOf(next);
+    if (startMount !== undefined && mounts.byPath.has(next.path)) throw new SyscallError(EXDEV);
     if (type === 0 && place === assumed) {
       const stats = lstatHost(assumed.hostPath);
       if (stats === undefined) throw new SyscallError(ENOENT);
@@ -266,19 +307,22 @@ export function lookup(t: ThreadContext, start: string, path: string, options: L
     }
     if (type === S_IFLNK && (!last || options.follow || trailingSlash)) {
       if (options.noLinks || ++links > MAX_LINKS) throw new SyscallError(ELOOP);
-      if (last && next.kind === 'made') {
-        const jumped = next.node.jump?.(t);
-        if (jumped !== undefined) {
-          place = jumped;
-          continue;
-        }
+      if (last && next.kind === 'host') requireFollowable(t, place, next);
+      if (next.kind === 'made' && next.node.magic) {
+        if (options.noMagicLinks) throw new SyscallError(ELOOP);
+        if (options.beneath || options.inRoot || options.sameMount) throw new SyscallError(EXDEV);
+        const jumped = last ? next.node.jump?.(t) : undefined;
+        const target = jumped === undefined ? linkTarget(t, next) : '';
+        if (jumped === undefined && !target.startsWith('/')) throw new SyscallError(last ? ENOENT : ENOTDIR);
+        place = jumped ?? locate(t, target);
+        continue;
       }
       const target = linkTarget(t, next);
       if (target === '') throw new SyscallError(ENOENT);
-      absolute = target.startsWith('/');
-      if (absolute) {
-        if (options.beneath) throw new SyscallError(18 /* EXDEV */);
-        place = placeOfMount(mounts, mounts.root);
+      if (target.startsWith('/')) {
+        if (options.beneath) throw new SyscallError(EXDEV);
+        if (startMount !== undefined && mountPath(mounts, root) !== startMount) throw new SyscallError(EXDEV);
+        place = locate(t, root);
       }
       const parts = target.split('/').filter((part) => part !== '');
       if (last && parts.length === 0) unnamed = '';
@@ -290,6 +334,22 @@ export function lookup(t: ThreadContext, start: string, path: string, options: L
   }
   if (place === assumed) place = { ...assumed, stats: lstatHost(assumed.hostPath) };
   return { place, trailingSlash, unnamed };
+}
+
+/** Mount point of the mount that a canonical path lies in. */
+function mountPath(mounts: ParsedMounts, path: string): string {
+  let prefix = path;
+  while (!mounts.byPath.has(prefix)) prefix = parentPath(prefix);
+  return prefix;
+}
+
+/** may_follow_link: in a sticky directory that all may write, only its owner's links and one's own (fs.protected_symlinks). */
+function requireFollowable(t: ThreadContext, directory: Place, link: HostPlace): void {
+  const owner = guestUid(Number(link.stats?.uid ?? 0));
+  if (directory.kind !== 'host' || owner === t.mem.getU32(t.guest + Guest.uids + 12)) return;
+  const above = directory.stats ?? lstatHost(directory.hostPath);
+  if (above === undefined || (Number(above.mode) & 0o1002) !== 0o1002) return;
+  if (guestUid(Number(above.uid)) !== owner) throw new SyscallError(EACCES);
 }
 
 /** The place of a directory that the walk starts from; on the host without looking at it. */

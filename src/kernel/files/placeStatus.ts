@@ -1,4 +1,3 @@
-import { Guest } from '../../sync/records/guest.js';
 import type { ThreadContext } from '../threadContext.js';
 import { deviceNumber } from './devices.js';
 import { type FileStatus, madeStatus, S_IFDIR, S_IFMT, statusOfHost } from './fileStatus.js';
@@ -14,17 +13,19 @@ export function statusOfPlace(t: ThreadContext, place: Place): FileStatus | unde
       if (place.reopened)
         return statusOfHost(fstatHost(Number(place.hostPath.slice('/proc/self/fd/'.length))));
       return place.stats === undefined ? undefined : statusOfHost(place.stats);
-    case 'made':
+    case 'made': {
       if (place.node.status !== undefined) return place.node.status(t);
+      const [uid, gid] = place.node.owner?.(t) ?? [0, 0];
       return madeStatus({
         dev: place.node.dev,
         ino: place.node.ino,
         mode: place.node.mode,
-        uid: t.mem.getU32(t.guest + Guest.uids),
-        gid: t.mem.getU32(t.guest + Guest.gids),
+        uid,
+        gid,
         nlink: (place.node.mode & S_IFMT) === S_IFDIR ? 2 : 1,
         rdev: place.node.device === undefined ? 0n : deviceNumber(place.node.device),
       });
+    }
     case 'opened': {
       const file = acquireFile(t.mem, t.files, place.fd, t.thread);
       if (file === 0) return undefined;

@@ -9,7 +9,7 @@ import { Message } from '../../sync/records/sysvIpc.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { allocateText, freeText, textString } from '../../sync/text.js';
 import { waitInQueue } from '../../sync/waitQueue.js';
-import { privileged } from '../capabilities.js';
+import { CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SYS_RESOURCE, capable } from '../capabilities.js';
 import {
   EACCES,
   EAGAIN,
@@ -106,7 +106,7 @@ export function openQueue(
 /** Whether the caller may open the queue for that access. */
 function permits(t: ThreadContext, queue: number, access: number): boolean {
   const { mem } = t;
-  if (privileged(t)) return true;
+  if (capable(t, CAP_DAC_OVERRIDE)) return true;
   const wanted = access === O_RDONLY ? 4 : access === O_WRONLY ? 2 : 6;
   let granted = mem.getU32(queue + PosixQueue.mode);
   if (mem.getU32(t.guest + Guest.uids + 4) === mem.getU32(queue + PosixQueue.uid)) granted >>= 6;
@@ -127,7 +127,7 @@ function makeLocked(
   attributes: QueueAttributes,
 ): number {
   const { mem, thread, guest } = t;
-  const most = privileged(t) ? MOST_PRIVILEGED : MOST;
+  const most = capable(t, CAP_SYS_RESOURCE) ? MOST_PRIVILEGED : MOST;
   const { messages, size } = attributes;
   if (messages <= 0 || size <= 0 || messages > most.messages || size > most.size)
     throw new SyscallError(EINVAL);
@@ -164,7 +164,10 @@ export function unlinkQueue(t: ThreadContext, name: string): number {
     const found = findLocked(mem, all, name);
     if (found === 0) return -ENOENT;
     // The directory is everybody's, with the sticky bit.
-    if (!privileged(t) && mem.getU32(t.guest + Guest.uids + 4) !== mem.getU32(found + PosixQueue.uid))
+    if (
+      !capable(t, CAP_FOWNER) &&
+      mem.getU32(t.guest + Guest.uids + 4) !== mem.getU32(found + PosixQueue.uid)
+    )
       return -EACCES;
     let link = all + PosixQueues.first;
     while (mem.getU32(link) !== found) link = mem.getU32(link) + PosixQueue.next;

@@ -31,7 +31,14 @@ import { Thread } from '../../sync/records/thread.js';
 import { Tty } from '../../sync/records/tty.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { textString } from '../../sync/text.js';
-import { ALL_CAPABILITIES, type Capabilities, capabilitiesOf, privileged } from '../capabilities.js';
+import {
+  CAP_SYS_RESOURCE,
+  type Capabilities,
+  type CapabilitySet,
+  capabilitiesOf,
+  capable,
+  singleSet,
+} from '../capabilities.js';
 import { guestCpuLocked, threadCpu } from '../clock.js';
 import { EACCES, EINVAL, ENOENT, SyscallError } from '../errno.js';
 import { groupsOf } from '../groups.js';
@@ -40,7 +47,7 @@ import { terminalDevice } from '../terminals/terminalNodes.js';
 import type { ThreadContext } from '../threadContext.js';
 import { DEV_PROC } from './fileStatus.js';
 import { acquireFile, getCloseOnExec, listDescriptors, releaseFiles, retainFiles } from './filesTable.js';
-import { releaseFs, retainFs, workingDirectory } from './fsRecord.js';
+import { releaseFs, retainFs, rootDirectory, workingDirectory } from './fsRecord.js';
 import { fstatHost, hasProcFd } from './hostAccess.js';
 import { type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
 import { flagsOf, pathOf, releaseOpenFile } from './openFile.js';
@@ -78,6 +85,9 @@ interface Process {
   readonly lockedPages: number;
   readonly signals: readonly string[];
   readonly capabilities: Capabilities;
+  readonly bounding: CapabilitySet;
+  readonly ambient: CapabilitySet;
+  readonly noNewPrivileges: number;
 }
 
 function commOf(mem: SharedMemory, thread: number): string {
@@ -217,6 +227,9 @@ function processOf(t: ThreadContext, pid: number): Process {
       lockedPages: mm === 0 ? 0 : mem.getU32(mm + Mm.lockedPages),
       signals: leader === 0 ? [] : signalSets(mem, guest, leader),
       capabilities: capabilitiesOf(mem, guest),
+      bounding: singleSet(mem, guest, Guest.boundingSet),
+      ambient: singleSet(mem, guest, Guest.ambientSet),
+      noNewPrivileges: mem.getU32(guest + Guest.noNewPrivileges),
     };
   });
   if (found === undefined) throw new SyscallError(ENOENT);
@@ -284,7 +297,7 @@ function renderStatus(t: ThreadContext, pid: number, tid: number): string {
     'CoreDumping:\t0\nTHP_enabled:\t0\n' +
     `Threads:\t${p.tids.length}\nSigQ:\t0/4096\nSigPnd:\t${pending}\nShdPnd:\t${shared}\nSigBlk:\t${blocked}\n` +
     `SigIgn:\t${ignored}\nSigCgt:\t${caught}\nCapInh:\t${hex64(...caps.inheritable)}\nCapPrm:\t${hex64(...caps.permitted)}\nCapEff:\t${hex64(...caps.effective)}\n` +
-    `CapBnd:\t${hex64(...ALL_CAPABILITIES)}\nCapAmb:\t${hex64(0, 0)}\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n` +
+    `CapBnd:\t${hex64(...p.bounding)}\nCapAmb:\t${hex64(...p.ambient)}\nNoNewPrivs:\t${p.noNewPrivileges}\nSeccomp:\t0\nSeccomp_filters:\t0\n` +
     `Cpus_allowed:\t${((1 << Math.min(cpus, 31)) - 1).toString(16)}\n` +
     `Cpus_allowed_list:\t${cpus === 1 ? '0' : `0-${cpus - 1}`}\nMems_allowed:\t1\nMems_allowed_list:\t0\n` +
     'voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n'
@@ -470,7 +483,8 @@ function storeOomScoreAdj(t: ThreadContext, pid: number, text: string): number {
   if (!/^[+-]?\d{1,9}$/.test(value) || Math.abs(Number(value)) > 1000) throw new SyscallError(EINVAL);
   withProcessRecord(t, pid, (guest) => {
     const place = guest + Guest.oomScoreAdj;
-    if (Number(value) < t.mem.atomicLoad(place) && !privileged(t)) throw new SyscallError(EACCES);
+    if (Number(value) < t.mem.atomicLoad(place) && !capable(t, CAP_SYS_RESOURCE))
+      throw new SyscallError(EACCES);
     t.mem.atomicStore(place, Number(value));
   });
   return text.length;
@@ -569,7 +583,12 @@ const taskText =
 const taskLink =
   (target: (t: ThreadContext, task: Task) => string): TaskEntry =>
   (task, name) =>
-    madeLink(`${task.path}/${name}`, DEV_PROC, (t) => target(t, task));
+    madeLink(
+      `${task.path}/${name}`,
+      DEV_PROC,
+      (t) => target(t, task),
+      () => undefined,
+    );
 
 /** There is one user namespace. */
 const ID_MAP = '         0          0 4294967295\n';
@@ -626,7 +645,9 @@ const taskEntries: Readonly<Record<string, TaskEntry>> = {
   cwd: taskLink(
     (t, { pid }) => withProcess(t, pid, ({ mem, fs }) => workingDirectory(mem, fs, t.thread)) ?? '',
   ),
-  root: taskLink(() => '/'),
+  root: taskLink(
+    (t, { pid }) => withProcess(t, pid, ({ mem, fs }) => rootDirectory(mem, fs, t.thread)) ?? '',
+  ),
   fd: ({ path, pid }) => descriptorsDirectory(`${path}/fd`, pid, (fd) => descriptorLink(pid, fd)),
   fdinfo: ({ path, pid }) =>
     descriptorsDirectory(`${path}/fdinfo`, pid, (fd) =>
@@ -652,12 +673,21 @@ const processEntries: Readonly<Record<string, TaskEntry>> = {
 };
 
 function taskDirectory(task: Task, entries: Readonly<Record<string, TaskEntry>>): MadeNode {
-  return madeDirectory(
+  // What is in there belongs to the process's effective user and group (task_dump_owner): to root where it is not for him.
+  const user = (t: ThreadContext): readonly [number, number] =>
+    withProcessRecord(t, task.pid, (guest) => [
+      t.mem.getU32(guest + Guest.uids + 4),
+      t.mem.getU32(guest + Guest.gids + 4),
+    ]) ?? [0, 0];
+  const owner = (t: ThreadContext): readonly [number, number] =>
+    withProcess(t, task.pid, ({ mem, mm }) => mem.getU32(mm + Mm.dumpable)) === 1 ? user(t) : [0, 0];
+  const directory = madeDirectory(
     task.path,
     DEV_PROC,
     () => Object.keys(entries),
-    (_t, name) => (Object.hasOwn(entries, name) ? entries[name](task, name) : undefined),
+    (_t, name) => (Object.hasOwn(entries, name) ? { ...entries[name](task, name), owner } : undefined),
   );
+  return { ...directory, owner: user };
 }
 
 /** The directory of process `pid`; undefined when there is none. */

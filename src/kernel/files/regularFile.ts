@@ -1,4 +1,4 @@
-import { fdatasyncSync, fstatSync, fsyncSync, ftruncateSync, readSync, writeSync } from 'node:fs';
+import { fchmodSync, fdatasyncSync, fstatSync, fsyncSync, ftruncateSync, readSync, writeSync } from 'node:fs';
 import { UserFault } from '../../memory/caller.js';
 import { flushFileRange, noteFileTruncate, noteFileWrite, writeBack } from '../../memory/filePages.js';
 import { releaseHostFile } from '../../memory/hostFile.js';
@@ -7,6 +7,7 @@ import { Guest } from '../../sync/records/guest.js';
 import { HostFile } from '../../sync/records/hostFile.js';
 import { FILE_HOST, OpenFile } from '../../sync/records/openFile.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
+import { CAP_FSETID, capable } from '../capabilities.js';
 import { EBADF, EFBIG, EINVAL, ENXIO, EOVERFLOW } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import type { FileOperations } from './fileOperations.js';
@@ -123,6 +124,7 @@ export const regularOperations: FileOperations = {
       const allowed = withinLimit(t, position, from.length);
       if (allowed < 0) return allowed;
       if (position + allowed > MAX_OFFSET) return -EFBIG;
+      loseSetIds(t, hostFdOf(t.mem, file));
       const n = writeAt(t, file, allowed < from.length ? from.slice(allowed) : from, position);
       moveTo(position + n);
       return n;
@@ -154,6 +156,7 @@ export const regularOperations: FileOperations = {
   truncate(t, file, length) {
     if ((flagsOf(t.mem, file) & O_ACCMODE) === O_RDONLY) return -EINVAL;
     if (withinLimit(t, length, 0) < 0) return -EFBIG;
+    loseSetIds(t, hostFdOf(t.mem, file));
     hostCall(() => ftruncateSync(hostFdOf(t.mem, file), length));
     noteFileTruncate(t, t.mem.getU32(file + OpenFile.hostFile), length);
     return 0;
@@ -171,6 +174,14 @@ export const regularOperations: FileOperations = {
     releaseHostFile(mem, owner, mem.getU32(file + OpenFile.hostFile));
   },
 };
+
+/** A file that somebody else than root changes loses its set-id bits (file_remove_privs). */
+export function loseSetIds(t: ThreadContext, hostFd: number): void {
+  if (capable(t, CAP_FSETID)) return;
+  const { mode } = hostCall(() => fstatSync(hostFd));
+  const lost = (mode & 0o4000) | ((mode & 0o2010) === 0o2010 ? 0o2000 : 0);
+  if (lost !== 0) hostCall(() => fchmodSync(hostFd, mode & 0o7777 & ~lost));
+}
 
 function sizeOf(mem: SharedMemory, file: number): number {
   return hostCall(() => fstatSync(hostFdOf(mem, file)).size);

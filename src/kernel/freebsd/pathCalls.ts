@@ -5,7 +5,7 @@ import { S_IFIFO } from '../files/fileStatus.js';
 import { fileSystemOf } from '../files/fileSystemStatus.js';
 import { workingDirectory } from '../files/fsRecord.js';
 import { pathOf } from '../files/openFile.js';
-import { AT_FDCWD } from '../files/pathResolution.js';
+import { AT_FDCWD, shownPath } from '../files/pathResolution.js';
 import { existing, statusAt } from '../linux/pathCalls.js';
 import { type SyscallTable, syscall } from '../linux/syscall.js';
 import * as LINUX from '../linux/syscallNumbers.js';
@@ -80,7 +80,7 @@ function unlinkat(t: ThreadContext, dirfd: number, path: number, flagBits: numbe
 
 /** __getcwd(buffer, size): 0, with the path in the buffer. */
 function getcwd(t: ThreadContext, buffer: number, size: number): number {
-  const path = Buffer.from(`${workingDirectory(t.mem, t.fs, t.thread)}\0`, 'latin1');
+  const path = Buffer.from(`${shownPath(t, workingDirectory(t.mem, t.fs, t.thread))}\0`, 'latin1');
   if (path.length > size >>> 0) return -ERANGE;
   copyOut(t, buffer, path);
   return 0;

@@ -1,13 +1,31 @@
 import { copyIn, writeU32 } from '../../memory/userAccess.js';
+import { Guest } from '../../sync/records/guest.js';
 import { Thread } from '../../sync/records/thread.js';
-import { type CapabilitySet, capabilitiesOf, isSubset, setCapabilities, unionOf } from '../capabilities.js';
+import {
+  CAP_LAST_CAP,
+  CAP_SETPCAP,
+  type CapabilitySet,
+  capabilitiesOf,
+  capable,
+  intersectionOf,
+  isSubset,
+  NO_CAPABILITIES,
+  SECBIT_KEEP_CAPS,
+  SECBIT_NO_CAP_AMBIENT_RAISE,
+  setCapabilities,
+  setOf,
+  singleSet,
+  storeSingleSet,
+  unionOf,
+  without,
+} from '../capabilities.js';
 import { EFAULT, EINVAL, EPERM } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { withThread } from '../withThread.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
-/** capget(2), capset(2). */
+/** capget(2), capset(2), and what prctl(2) does about capabilities. */
 
 const CAPABILITY_VERSION_1 = 0x19980330;
 const CAPABILITY_VERSION_2 = 0x20071026;
@@ -63,9 +81,112 @@ function capset(t: ThreadContext, headerPointer: number, data: number): number {
   const now = capabilitiesOf(t.mem, t.guest);
   if (!isSubset(wanted.permitted, now.permitted)) return -EPERM;
   if (!isSubset(wanted.effective, wanted.permitted)) return -EPERM;
-  if (!isSubset(wanted.inheritable, unionOf(now.inheritable, now.permitted))) return -EPERM;
+  const raisable = unionOf(now.inheritable, now.permitted);
+  if (!capable(t, CAP_SETPCAP) && !isSubset(wanted.inheritable, raisable)) return -EPERM;
+  const bounding = singleSet(t.mem, t.guest, Guest.boundingSet);
+  if (!isSubset(wanted.inheritable, unionOf(now.inheritable, bounding))) return -EPERM;
   setCapabilities(t.mem, t.guest, wanted);
+  const ambient = singleSet(t.mem, t.guest, Guest.ambientSet);
+  const kept = intersectionOf(ambient, intersectionOf(wanted.permitted, wanted.inheritable));
+  storeSingleSet(t.mem, t.guest, Guest.ambientSet, kept);
   return 0;
+}
+
+const PR_GET_KEEPCAPS = 7;
+const PR_SET_KEEPCAPS = 8;
+const PR_CAPBSET_READ = 23;
+const PR_CAPBSET_DROP = 24;
+const PR_GET_SECUREBITS = 27;
+const PR_SET_SECUREBITS = 28;
+const PR_CAP_AMBIENT = 47;
+const PR_CAP_AMBIENT_IS_SET = 1;
+const PR_CAP_AMBIENT_RAISE = 2;
+const PR_CAP_AMBIENT_LOWER = 3;
+const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+/** SECBIT_*, and their locks, each one bit above. */
+const SECURE_BITS = 0x55;
+const SECURE_LOCKS = SECURE_BITS << 1;
+
+function setSecureBits(t: ThreadContext, bits: number): number {
+  const now = t.mem.getU32(t.guest + Guest.secureBits);
+  const locked = (now & SECURE_LOCKS) >> 1;
+  const unlocks = now & SECURE_LOCKS & ~bits;
+  if (((now ^ bits) & locked) !== 0 || unlocks !== 0 || (bits & ~(SECURE_BITS | SECURE_LOCKS)) !== 0)
+    return -EPERM;
+  if (!capable(t, CAP_SETPCAP)) return -EPERM;
+  t.mem.setU32(t.guest + Guest.secureBits, bits);
+  return 0;
+}
+
+function keepCapabilities(t: ThreadContext, keep: number): number {
+  const bits = t.mem.getU32(t.guest + Guest.secureBits);
+  if (keep !== 0 && keep !== 1) return -EINVAL;
+  if (bits & (SECBIT_KEEP_CAPS << 1)) return -EPERM;
+  t.mem.setU32(t.guest + Guest.secureBits, keep === 1 ? bits | SECBIT_KEEP_CAPS : bits & ~SECBIT_KEEP_CAPS);
+  return 0;
+}
+
+function changeAmbient(t: ThreadContext, what: number, which: number): number {
+  const { mem, guest } = t;
+  const set = singleSet(mem, guest, Guest.ambientSet);
+  if (what === PR_CAP_AMBIENT_CLEAR_ALL) {
+    if (which !== 0) return -EINVAL;
+    storeSingleSet(mem, guest, Guest.ambientSet, NO_CAPABILITIES);
+    return 0;
+  }
+  if (!(which >= 0 && which <= CAP_LAST_CAP)) return -EINVAL;
+  const one = setOf(which);
+  switch (what) {
+    case PR_CAP_AMBIENT_IS_SET:
+      return isSubset(one, set) ? 1 : 0;
+    case PR_CAP_AMBIENT_RAISE: {
+      const { permitted, inheritable } = capabilitiesOf(mem, guest);
+      const barred = mem.getU32(guest + Guest.secureBits) & SECBIT_NO_CAP_AMBIENT_RAISE;
+      if (!isSubset(one, permitted) || !isSubset(one, inheritable) || barred !== 0) return -EPERM;
+      storeSingleSet(mem, guest, Guest.ambientSet, unionOf(set, one));
+      return 0;
+    }
+    case PR_CAP_AMBIENT_LOWER:
+      storeSingleSet(mem, guest, Guest.ambientSet, without(set, one));
+      return 0;
+    default:
+      return -EINVAL;
+  }
+}
+
+/** What prctl(2) does about capabilities (cap_task_prctl); undefined for an option that is about something else. */
+export function capabilityControl(
+  t: ThreadContext,
+  option: number,
+  arguments_: readonly [number, number, number, number],
+): number | undefined {
+  const { mem, guest } = t;
+  const [first, second, third, fourth] = arguments_;
+  switch (option) {
+    case PR_GET_KEEPCAPS:
+      return mem.getU32(guest + Guest.secureBits) & SECBIT_KEEP_CAPS ? 1 : 0;
+    case PR_SET_KEEPCAPS:
+      return keepCapabilities(t, first);
+    case PR_GET_SECUREBITS:
+      return mem.getU32(guest + Guest.secureBits);
+    case PR_SET_SECUREBITS:
+      return setSecureBits(t, first);
+    case PR_CAPBSET_READ:
+      if (!(first >= 0 && first <= CAP_LAST_CAP)) return -EINVAL;
+      return isSubset(setOf(first), singleSet(mem, guest, Guest.boundingSet)) ? 1 : 0;
+    case PR_CAPBSET_DROP: {
+      if (!capable(t, CAP_SETPCAP)) return -EPERM;
+      if (!(first >= 0 && first <= CAP_LAST_CAP)) return -EINVAL;
+      const bounding = singleSet(mem, guest, Guest.boundingSet);
+      storeSingleSet(mem, guest, Guest.boundingSet, without(bounding, setOf(first)));
+      return 0;
+    }
+    case PR_CAP_AMBIENT:
+      if (third !== 0 || fourth !== 0) return -EINVAL;
+      return changeAmbient(t, first, second);
+    default:
+      return undefined;
+  }
 }
 
 export const capabilityCalls: SyscallTable = {

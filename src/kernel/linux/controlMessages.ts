@@ -1,6 +1,6 @@
 import { copyIn, copyOut } from '../../memory/userAccess.js';
 import { Guest } from '../../sync/records/guest.js';
-import { privileged } from '../capabilities.js';
+import { CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, capable } from '../capabilities.js';
 import { EBADF, EINVAL, ENOBUFS, EPERM, ETOOMANYREFS, SyscallError } from '../errno.js';
 import { newDescriptor } from '../files/descriptors.js';
 import { acquireFile } from '../files/filesTable.js';
@@ -83,14 +83,13 @@ function fileToSend(t: ThreadContext, fd: number): number {
 
 /** Whether a process may say that it is this one (scm_check_creds). */
 function mayClaim(t: ThreadContext, claimed: Credentials): boolean {
-  if (privileged(t)) return true;
   const { mem, guest } = t;
   const own = (field: number, value: number): boolean =>
     [0, 4, 8].some((which) => mem.getU32(guest + field + which) === value);
   return (
-    claimed.pid === mem.getU32(guest + Guest.pid) &&
-    own(Guest.uids, claimed.uid) &&
-    own(Guest.gids, claimed.gid)
+    (claimed.pid === mem.getU32(guest + Guest.pid) || capable(t, CAP_SYS_ADMIN)) &&
+    (own(Guest.uids, claimed.uid) || capable(t, CAP_SETUID)) &&
+    (own(Guest.gids, claimed.gid) || capable(t, CAP_SETGID))
   );
 }
 

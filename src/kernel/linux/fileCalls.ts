@@ -131,12 +131,14 @@ function openat2(t: ThreadContext, dirfd: number, path: number, how: number, siz
   const known =
     RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT;
   if (resolve > known) return -EINVAL;
-  // Staying on one mount, and a root of its own, are not built: refused rather than ignored.
-  if (resolve & (RESOLVE_NO_XDEV | RESOLVE_IN_ROOT)) return -EOPNOTSUPP;
+  if (resolve & RESOLVE_BENEATH && resolve & RESOLVE_IN_ROOT) return -EINVAL;
   const name = pathArgument(t, path);
   const file = openPath(t, dirfd | 0, name, flags, mode, {
     noLinks: (resolve & RESOLVE_NO_SYMLINKS) !== 0,
+    noMagicLinks: (resolve & RESOLVE_NO_MAGICLINKS) !== 0,
     beneath: (resolve & RESOLVE_BENEATH) !== 0,
+    inRoot: (resolve & RESOLVE_IN_ROOT) !== 0,
+    sameMount: (resolve & RESOLVE_NO_XDEV) !== 0,
   });
   return newDescriptor(t, file, flags);
 }

@@ -12,6 +12,7 @@ import {
 } from '../files/inotify.js';
 import { O_CLOEXEC, O_NONBLOCK } from '../files/openFlags.js';
 import { AT_FDCWD, typeOf } from '../files/pathResolution.js';
+import { MAY_READ, requireAccess, subjectOf } from '../files/permission.js';
 import type { ThreadContext } from '../threadContext.js';
 import { existing } from './pathCalls.js';
 import { type SyscallTable, syscall } from './syscall.js';
@@ -38,6 +39,7 @@ function add(t: ThreadContext, fd: number, path: number, maskNumber: number): nu
   if (wrong < 0) return wrong;
   return withInstance(t, fd, (file) => {
     const place = existing(t, AT_FDCWD, pathArgument(t, path), (mask & IN_DONT_FOLLOW) === 0);
+    requireAccess(t, subjectOf(t), place, MAY_READ);
     if ((mask & IN_ONLYDIR) !== 0 && typeOf(place) !== S_IFDIR) return -ENOTDIR;
     // What Guesthouse makes itself never changes by a call: its path is no host's, and nothing is told of it.
     if (place.kind !== 'host') return addWatch(t, file, `made:${place.path}`, { dev: 0, ino: 0 }, mask);

@@ -3,7 +3,7 @@ import { Guest } from '../../sync/records/guest.js';
 import { Mm } from '../../sync/records/mm.js';
 import { Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { privileged } from '../capabilities.js';
+import { CAP_SYS_RESOURCE, capable } from '../capabilities.js';
 import { limitCpuLocked } from '../cpuLimit.js';
 import { EFAULT, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { withProcessRecord } from '../files/procProcess.js';
@@ -48,7 +48,7 @@ function mayChange(t: ThreadContext, guest: number): boolean {
   const { mem } = t;
   const same = (field: number): boolean =>
     [0, 4, 8].every((which) => mem.getU32(guest + field + which) === mem.getU32(t.guest + field));
-  return privileged(t) || (same(Guest.uids) && same(Guest.gids));
+  return capable(t, CAP_SYS_RESOURCE) || (same(Guest.uids) && same(Guest.gids));
 }
 
 function prlimit64(t: ThreadContext, pid: number, resource: number, fresh: number, old: number): number {
@@ -63,7 +63,7 @@ function prlimit64(t: ThreadContext, pid: number, resource: number, fresh: numbe
     if (guest !== t.guest && !mayChange(t, guest)) throw new SyscallError(EPERM);
     const now = getLimit(mem, guest, which);
     if (wanted === undefined) return now;
-    if (wanted[1] > now[1] && !privileged(t)) throw new SyscallError(EPERM);
+    if (wanted[1] > now[1] && !capable(t, CAP_SYS_RESOURCE)) throw new SyscallError(EPERM);
     if (which === RLIMIT_NOFILE && wanted[1] > 1048576) throw new SyscallError(EPERM);
     setLimit(mem, guest, which, wanted[0], wanted[1]);
     noteMemoryLimit(mem, guest, which, wanted[0]);

@@ -1,6 +1,6 @@
 import { copyOut, readI64 } from '../../memory/userAccess.js';
 import { IpcPermission, IpcTable, MessageQueue } from '../../sync/records/sysvIpc.js';
-import { privileged } from '../capabilities.js';
+import { CAP_SYS_RESOURCE, capable } from '../capabilities.js';
 import { EPERM } from '../errno.js';
 import {
   MESSAGES,
@@ -72,7 +72,7 @@ function inform(t: ThreadContext, command: number, buffer: number): number {
 function change(t: ThreadContext, queue: number, view: DataView): number {
   const { mem } = t;
   const most = Number(view.getBigUint64(Ds.mostBytes, true));
-  if (most > MOST_QUEUED && !privileged(t)) return -EPERM;
+  if (most > MOST_QUEUED && !capable(t, CAP_SYS_RESOURCE)) return -EPERM;
   const result = changePermission(t, queue, view);
   if (result < 0) return result;
   mem.setU32(queue + MessageQueue.mostBytes, Math.min(most, 0xffff_ffff));

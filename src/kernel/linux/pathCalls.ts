@@ -28,6 +28,7 @@ import {
   FILE_PIPE,
   OpenFile,
 } from '../../sync/records/openFile.js';
+import { CAP_SYS_CHROOT, capable } from '../capabilities.js';
 import { realtimeNow } from '../clock.js';
 import {
   EACCES,
@@ -46,20 +47,27 @@ import {
   EXDEV,
   SyscallError,
 } from '../errno.js';
+import { createdMode, ownCreated } from '../files/created.js';
 import { pathArgument, withFile, withRealFile } from '../files/descriptors.js';
 import { createFifo } from '../files/fifo.js';
 import { type FileStatus, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from '../files/fileStatus.js';
 import { fileSystemOf } from '../files/fileSystemStatus.js';
-import { setWorkingDirectory, workingDirectory } from '../files/fsRecord.js';
+import {
+  pathFromRoot,
+  rootDirectory,
+  setRootDirectory,
+  setWorkingDirectory,
+  workingDirectory,
+} from '../files/fsRecord.js';
 import {
   hasProcFd,
   hostArgument,
   hostCall,
-  hostUmaskTakes,
   openBeneath,
   openCreating,
   withParent,
 } from '../files/hostAccess.js';
+import { hostGid, hostUid } from '../files/hostOwners.js';
 import {
   IN_ATTRIB,
   IN_CREATE,
@@ -70,13 +78,14 @@ import {
   notifyRemoved,
 } from '../files/inotify.js';
 import { operationsOf, pathOf } from '../files/openFile.js';
-import { createdMode } from '../files/openPath.js';
 import {
   AT_FDCWD,
   currentPath,
   locate,
   lookup,
   mountsOf,
+  parentOf,
+  parentPath,
   type Resolved,
   readLink,
   requireExisting,
@@ -84,9 +93,24 @@ import {
   startDirectory,
   typeOf,
 } from '../files/pathResolution.js';
+import {
+  allowedMode,
+  MAY_EXEC,
+  MAY_WRITE,
+  realSubjectOf,
+  requireAccess,
+  requireChown,
+  requireCreate,
+  requireDelete,
+  requireLinkable,
+  requireOwner,
+  requireTimes,
+  type Subject,
+  subjectOf,
+} from '../files/permission.js';
 import type { HostPlace, Place } from '../files/place.js';
 import { statusOfPlace } from '../files/placeStatus.js';
-import { hostFdOf } from '../files/regularFile.js';
+import { hostFdOf, loseSetIds } from '../files/regularFile.js';
 import type { ThreadContext } from '../threadContext.js';
 import { packStat, packStatfs, packStatx } from './structsFile.js';
 import { type SyscallTable, syscall } from './syscall.js';
@@ -192,21 +216,27 @@ function statx(
 
 function accessAt(t: ThreadContext, dirfd: number, path: string, mode: number, flags: number): number {
   if ((mode & ~7) !== 0) return -EINVAL;
+  const subject = flags & AT_EACCESS ? subjectOf(t) : realSubjectOf(t);
   if (path === '' && flags & AT_EMPTY_PATH) {
-    return withFile(t, dirfd, (file) => checkAccess(locate(t, currentPath(t, file)), mode));
+    return withFile(t, dirfd, (file) => checkAccess(t, subject, locate(t, currentPath(t, file)), mode));
   }
-  return checkAccess(existing(t, dirfd, path, (flags & AT_SYMLINK_NOFOLLOW) === 0), mode);
+  const start = path.startsWith('/') ? '/' : startDirectory(t, dirfd | 0);
+  const follow = (flags & AT_SYMLINK_NOFOLLOW) === 0;
+  const place = requireExisting(lookup(t, start, path, { follow, subject: subject ?? null }));
+  return checkAccess(t, subject, place, mode);
 }
 
 const R_OK = 4;
 const W_OK = 2;
 const X_OK = 1;
 
-function checkAccess(place: Place, mode: number): number {
+function checkAccess(t: ThreadContext, subject: Subject | undefined, place: Place, mode: number): number {
+  if (place.kind === 'host' && mode & W_OK && place.mount.readOnly && typeOf(place) !== S_IFLNK)
+    return -EROFS;
+  requireAccess(t, subject, place, mode);
   switch (place.kind) {
     case 'host':
       if (typeOf(place) === S_IFLNK) return 0;
-      if (mode & W_OK && place.mount.readOnly) return -EROFS;
       hostCall(() =>
         accessSync(
           hostArgument(place.hostPath),
@@ -265,7 +295,9 @@ function chmodAt(t: ThreadContext, dirfd: number, path: string, mode: number, fl
   }
   requireWritable(place);
   if (typeOf(place) === S_IFLNK) return -EOPNOTSUPP;
-  withHostNode(place, (node) => chmodSync(node, mode & 0o7777));
+  const status = required(statusOfPlace(t, place));
+  requireOwner(t, status);
+  withHostNode(place, (node) => chmodSync(node, allowedMode(t, status.gid, mode & 0o7777)));
   noteAttributes(t, place);
   return 0;
 }
@@ -292,16 +324,19 @@ function chmodDescriptor(t: ThreadContext, fd: number, mode: number): number {
     const change = operationsOf(t.mem, file).changeMode;
     if (change !== undefined) return change(t, file, bits);
     const target = changeable(t, file);
-    if (typeof target === 'number') hostCall(() => chmodSync(`/proc/self/fd/${target}`, bits));
-    else withHostNode(target, (node) => chmodSync(node, bits));
+    const status = operationsOf(t.mem, file).status(t, file);
+    requireOwner(t, status);
+    const allowed = allowedMode(t, status.gid, bits);
+    if (typeof target === 'number') hostCall(() => chmodSync(`/proc/self/fd/${target}`, allowed));
+    else withHostNode(target, (node) => chmodSync(node, allowed));
     notifyFile(t.mem, file, IN_ATTRIB, t.thread);
     return 0;
   });
 }
 
-/** A user or group id argument: −1 leaves it, which Node's calls do not know, so the present one is given. */
-function ownerIds(status: FileStatus, user: number, group: number): readonly [number, number] {
-  return [(user | 0) === -1 ? status.uid : user >>> 0, (group | 0) === -1 ? status.gid : group >>> 0];
+/** User and group ids for the host; −1 leaves one. */
+function ownerIds(user: number, group: number): readonly [number, number] {
+  return [(user | 0) === -1 ? -1 : hostUid(user >>> 0), (group | 0) === -1 ? -1 : hostGid(group >>> 0)];
 }
 
 function chownAt(
@@ -321,7 +356,9 @@ function chownAt(
   }
   requireWritable(place);
   const changes = (user | 0) !== -1 || (group | 0) !== -1;
-  const [uid, gid] = ownerIds(required(statusOfPlace(t, place)), user, group);
+  const status = required(statusOfPlace(t, place));
+  requireChown(t, status, user, group);
+  const [uid, gid] = ownerIds(user, group);
   withParent(place, (hostPath) => hostCall(() => lchownSync(hostArgument(hostPath), uid, gid)));
   if (changes) noteAttributes(t, place);
   return 0;
@@ -332,7 +369,8 @@ function chownDescriptor(t: ThreadContext, fd: number, user: number, group: numb
     const change = operationsOf(t.mem, file).changeOwner;
     if (change !== undefined) return change(t, file, user, group);
     const target = changeable(t, file);
-    const [uid, gid] = ownerIds(operationsOf(t.mem, file).status(t, file), user, group);
+    requireChown(t, operationsOf(t.mem, file).status(t, file), user, group);
+    const [uid, gid] = ownerIds(user, group);
     if (typeof target === 'number') hostCall(() => chownSync(`/proc/self/fd/${target}`, uid, gid));
     else withHostNode(target, (node) => chownSync(node, uid, gid));
     notifyFile(t.mem, file, IN_ATTRIB, t.thread);
@@ -369,6 +407,7 @@ function utimensat(t: ThreadContext, dirfd: number, path: number, times: number,
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
   if (times !== 0 && readI64(t, times + 8) === UTIME_OMIT && readI64(t, times + 24) === UTIME_OMIT) return 0;
   const both = (status: FileStatus): readonly (number | Date)[] => {
+    requireTimes(t, status, times === 0 || [8, 24].every((at) => readI64(t, times + at) === UTIME_NOW));
     if (times === 0) return [realtimeNow(t.mem) / 1000, realtimeNow(t.mem) / 1000];
     return [timeArgument(t, times, status.accessed), timeArgument(t, times + 16, status.modified)];
   };
@@ -399,7 +438,13 @@ function vacant(t: ThreadContext, dirfd: number, path: string, directory = false
     throw new SyscallError(EEXIST);
   if (resolved.trailingSlash && !directory) throw new SyscallError(ENOENT);
   requireWritable(place);
+  requireCreate(t, parentOf(t, place));
   return place;
+}
+
+/** The directory of a host path. */
+function hostParent(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'));
 }
 
 function mkdirat(t: ThreadContext, dirfd: number, path: string, mode: number): number {
@@ -408,7 +453,7 @@ function mkdirat(t: ThreadContext, dirfd: number, path: string, mode: number): n
   withParent(place, (p) =>
     hostCall(() => {
       mkdirSync(hostArgument(p), permissions);
-      if (hostUmaskTakes(permissions)) chmodSync(hostArgument(p), permissions);
+      ownCreated(t, p, hostParent(p), permissions, 'directory');
     }),
   );
   noteCreated(t, place, true);
@@ -421,11 +466,17 @@ function mknodat(t: ThreadContext, dirfd: number, path: string, mode: number): n
   const permissions = createdMode(t, mode);
   if (type === S_IFIFO) {
     createFifo(place, permissions);
+    withParent(place, (p) => ownCreated(t, p, hostParent(p), permissions, 'file'));
     noteCreated(t, place);
     return 0;
   }
   if (type !== 0 && type !== S_IFREG) return -EPERM;
-  closeSync(openCreating(place, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, permissions));
+  const fd = openCreating(place, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, permissions);
+  try {
+    ownCreated(t, fd, hostParent(place.hostPath), permissions, 'file');
+  } finally {
+    closeSync(fd);
+  }
   noteCreated(t, place);
   return 0;
 }
@@ -434,7 +485,12 @@ function symlinkat(t: ThreadContext, target: number, dirfd: number, path: number
   const text = pathArgument(t, target);
   if (text === '') return -ENOENT;
   const place = vacant(t, dirfd, pathArgument(t, path));
-  withParent(place, (p) => hostCall(() => symlinkSync(hostArgument(text), hostArgument(p))));
+  withParent(place, (p) =>
+    hostCall(() => {
+      symlinkSync(hostArgument(text), hostArgument(p));
+      ownCreated(t, p, hostParent(p), 0o777, 'link');
+    }),
+  );
   noteCreated(t, place);
   return 0;
 }
@@ -452,6 +508,7 @@ function linkat(
   if (oldPath === '' && flags & AT_EMPTY_PATH) return -EOPNOTSUPP;
   const from = existing(t, oldDirfd, oldPath, (flags & AT_SYMLINK_FOLLOW) !== 0);
   const to = vacant(t, newDirfd, newPath);
+  requireLinkable(t, required(statusOfPlace(t, from)));
   if (typeOf(from) === S_IFDIR) return -EPERM;
   if (from.kind !== 'host' || from.mount !== to.mount) return -EXDEV;
   if (from.reopened) return -EOPNOTSUPP;
@@ -484,6 +541,7 @@ function unlinkat(t: ThreadContext, dirfd: number, path: string, flags: number):
   if (flags & AT_REMOVEDIR) {
     requireNamed(resolved, true);
     const found = requireExisting(resolved);
+    if (found.kind === 'host') requireDelete(t, parentOf(t, found), found);
     if (typeOf(found) !== S_IFDIR) return -ENOTDIR;
     requireNotMounted(t, found.path);
     requireWritable(found);
@@ -494,6 +552,7 @@ function unlinkat(t: ThreadContext, dirfd: number, path: string, flags: number):
   if (resolved.unnamed !== undefined) return -EISDIR;
   const found = requireExisting(resolved);
   if (path.endsWith('/')) return typeOf(found) === S_IFDIR ? -EISDIR : -ENOTDIR;
+  if (found.kind === 'host') requireDelete(t, parentOf(t, found), found);
   if (typeOf(found) === S_IFDIR) return -EISDIR;
   requireNotMounted(t, place.path);
   requireWritable(found);
@@ -536,6 +595,12 @@ function renameat2(
   if (from.mount !== to.mount) return -EXDEV;
   if (directory && to.path.startsWith(`${from.path}/`)) return -EINVAL;
   if (from.path.startsWith(`${to.path}/`)) return -ENOTEMPTY;
+  requireDelete(t, parentOf(t, from), from);
+  if (typeOf(to) === 0) requireCreate(t, parentOf(t, to));
+  else requireDelete(t, parentOf(t, to), to);
+  // A directory that goes elsewhere has its '..' written.
+  if (directory && parentPath(from.path) !== parentPath(to.path))
+    requireAccess(t, subjectOf(t), from, MAY_WRITE);
   withParent(from, (source) =>
     withParent(to, (target) =>
       hostCall(() => {
@@ -575,6 +640,7 @@ function truncate(t: ThreadContext, path: string, length: number): number {
   if (place.kind === 'made') return -EACCES;
   requireWritable(place);
   if (typeOf(place) !== S_IFREG) return -EINVAL;
+  requireAccess(t, subjectOf(t), place, MAY_WRITE);
   const fd = openBeneath(place, constants.O_RDWR);
   let hostFile = 0;
   try {
@@ -586,6 +652,7 @@ function truncate(t: ThreadContext, path: string, length: number): number {
       hostCall(() => fstatSync(fd)),
     );
     if (!claimWrite(mem, hostFile)) return -ETXTBSY;
+    loseSetIds(t, fd);
     hostCall(() => ftruncateSync(fd, length));
     noteFileTruncate(t, hostFile, length);
     notifyPlace(mem, place.hostPath, { mask: IN_MODIFY, parent: true, self: true }, thread);
@@ -599,18 +666,34 @@ function truncate(t: ThreadContext, path: string, length: number): number {
 function getcwd(t: ThreadContext, out: number, size: number): number {
   const cwd = workingDirectory(t.mem, t.fs, t.thread);
   if (typeOf(locate(t, cwd)) !== S_IFDIR) return -ENOENT;
-  if (cwd.length + 1 > size) return -ERANGE;
-  const bytes = Buffer.alloc(cwd.length + 1);
-  bytes.write(cwd, 'latin1');
+  const shown = pathFromRoot(rootDirectory(t.mem, t.fs, t.thread), cwd) ?? `(unreachable)${cwd}`;
+  if (shown.length + 1 > size) return -ERANGE;
+  const bytes = Buffer.alloc(shown.length + 1);
+  bytes.write(shown, 'latin1');
   copyOut(t, out, bytes);
   return bytes.length;
 }
 
 /** Makes `place` the working directory. Throws ENOTDIR and EACCES. */
 function enterDirectory(t: ThreadContext, place: Place): number {
-  if (typeOf(place) !== S_IFDIR) return -ENOTDIR;
-  if (place.kind === 'host') hostCall(() => accessSync(hostArgument(place.hostPath), constants.X_OK));
+  requireSearchable(t, place);
   setWorkingDirectory(t.mem, t.fs, place.path, t.thread);
+  return 0;
+}
+
+/** Throws ENOTDIR and EACCES. */
+function requireSearchable(t: ThreadContext, place: Place): void {
+  if (typeOf(place) !== S_IFDIR) throw new SyscallError(ENOTDIR);
+  requireAccess(t, subjectOf(t), place, MAY_EXEC);
+  if (place.kind === 'host') hostCall(() => accessSync(hostArgument(place.hostPath), constants.X_OK));
+}
+
+/** chroot(2): the working directory stays where it is, as on Linux. */
+function chroot(t: ThreadContext, path: string): number {
+  const place = existing(t, AT_FDCWD, path, true);
+  requireSearchable(t, place);
+  if (!capable(t, CAP_SYS_CHROOT)) return -EPERM;
+  setRootDirectory(t.mem, t.fs, place.path, t.thread);
   return 0;
 }
 
@@ -720,10 +803,7 @@ export const pathCalls: SyscallTable = {
     enterDirectory(t, existing(t, AT_FDCWD, pathArgument(t, path), true)),
   ),
   [SYS_fchdir]: syscall('fchdir', ['fd'], fchdir),
-  [SYS_chroot]: syscall('chroot', ['path'], (t, path) => {
-    existing(t, AT_FDCWD, pathArgument(t, path), true);
-    return -EPERM;
-  }),
+  [SYS_chroot]: syscall('chroot', ['path'], (t, path) => chroot(t, pathArgument(t, path))),
   [SYS_umask]: syscall('umask', ['octal'], umask),
   [SYS_getxattr]: syscall('getxattr', ['path', 'string', 'pointer', 'size'], (t, path) =>
     getXattr(t, path, true),

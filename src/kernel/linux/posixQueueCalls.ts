@@ -5,10 +5,10 @@ import { PosixQueue } from '../../sync/records/posixQueue.js';
 import { Message } from '../../sync/records/sysvIpc.js';
 import { realtimeOffset } from '../clock.js';
 import { EACCES, EBADF, EINVAL, EMSGSIZE, ENAMETOOLONG, ENOENT, ENOMEM, SyscallError } from '../errno.js';
+import { createdMode } from '../files/created.js';
 import { newDescriptor, pathArgument, withFile } from '../files/descriptors.js';
 import { flagsOf } from '../files/openFile.js';
 import { O_CLOEXEC, O_NONBLOCK } from '../files/openFlags.js';
-import { createdMode } from '../files/openPath.js';
 import {
   notifyOf,
   openQueue,

@@ -7,7 +7,7 @@ import { targetMadvise } from '../../mm/targetMadvise.js';
 import { Guest } from '../../sync/records/guest.js';
 import { Mm } from '../../sync/records/mm.js';
 import { ProcessId } from '../../sync/records/processId.js';
-import { privileged } from '../capabilities.js';
+import { CAP_SYS_NICE, CAP_SYS_PTRACE, capable } from '../capabilities.js';
 import { EBADF, EFAULT, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { withFile } from '../files/descriptors.js';
 import { processIdOf } from '../files/pidFd.js';
@@ -62,7 +62,7 @@ export function mayAccessProcess(t: ThreadContext, pid: number): boolean {
   const allowed = withProcessRecord(t, pid, (guest) =>
     [0, 4, 8].every((field) => mem.getU32(guest + Guest.uids + field) === user),
   );
-  return user === 0 || allowed === true;
+  return capable(t, CAP_SYS_PTRACE) || allowed === true;
 }
 
 function transfer(
@@ -147,7 +147,7 @@ function processMadvise(
   if (!own && !REMOTE_ADVICE.includes(advice | 0)) return -EINVAL;
   if (!own && withProcessRecord(t, pid, (guest) => mem.getI32(guest + Guest.threadCount) > 0) !== true)
     return -ESRCH;
-  if (!mayAccessProcess(t, pid) || (!own && !privileged(t))) return -EPERM;
+  if (!mayAccessProcess(t, pid) || (!own && !capable(t, CAP_SYS_NICE))) return -EPERM;
   let total = 0;
   for (const { address, length } of pieces) {
     const result = own ? targetMadvise(t, address, length, advice | 0) : 0;

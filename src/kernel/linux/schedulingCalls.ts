@@ -3,7 +3,7 @@ import { withMutex } from '../../sync/mutex.js';
 import { Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Thread } from '../../sync/records/thread.js';
-import { privileged } from '../capabilities.js';
+import { CAP_SYS_NICE, capable } from '../capabilities.js';
 import { E2BIG, EACCES, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { withThread } from '../withThread.js';
@@ -52,6 +52,7 @@ function schedSetaffinity(t: ThreadContext, pid: number, size: number, pointer: 
   if ((pid | 0) < 0) return -ESRCH;
   const wanted = new Uint8Array(128);
   copyIn(t, pointer, wanted.subarray(0, Math.min(Math.max(size, 0), wanted.length)));
+  withThread(t, pid, (thread) => requireSameOwner(t, thread));
   const present = allProcessors(t);
   let any = false;
   for (let i = 0; i < wanted.length; i++) {
@@ -94,6 +95,18 @@ function policyOf(t: ThreadContext, thread: number): Policy {
   };
 }
 
+/** Whether the thread is of the caller's user, or the caller may change everybody's (check_same_owner, set_one_prio_perm). */
+function isSameOwner(t: ThreadContext, thread: number): boolean {
+  const { mem } = t;
+  const user = mem.getU32(t.guest + Guest.uids + 4);
+  const guest = mem.getU32(thread + Thread.guest);
+  return [0, 4].some((which) => mem.getU32(guest + Guest.uids + which) === user) || capable(t, CAP_SYS_NICE);
+}
+
+function requireSameOwner(t: ThreadContext, thread: number): void {
+  if (!isSameOwner(t, thread)) throw new SyscallError(EPERM);
+}
+
 /** __sched_setscheduler: checks the policy, then whether the caller may have it. Throws SyscallError. */
 function setPolicy(t: ThreadContext, thread: number, wanted: Policy): void {
   const { kind, priority } = wanted;
@@ -102,7 +115,8 @@ function setPolicy(t: ThreadContext, thread: number, wanted: Policy): void {
     throw new SyscallError(EINVAL);
   if (priority < 0 || priority > 99 || realtime !== (priority !== 0)) throw new SyscallError(EINVAL);
   const now = policyOf(t, thread);
-  if (!privileged(t)) {
+  if (!capable(t, CAP_SYS_NICE)) {
+    requireSameOwner(t, thread);
     if (realtime && (kind !== now.kind || priority > now.priority)) throw new SyscallError(EPERM);
     if (now.resetOnFork && !wanted.resetOnFork) throw new SyscallError(EPERM);
   }
@@ -165,7 +179,7 @@ function schedSetattr(t: ThreadContext, pid: number, pointer: number, flags: num
   const niceness = Math.min(19, Math.max(-20, view.getInt32(Attr.nice, true)));
   withThread(t, pid, (thread) => {
     const nice = kind === SCHED_OTHER || kind === SCHED_BATCH;
-    if (nice && niceness < t.mem.getI32(thread + Thread.niceness) && !privileged(t))
+    if (nice && niceness < t.mem.getI32(thread + Thread.niceness) && !capable(t, CAP_SYS_NICE))
       throw new SyscallError(EPERM);
     setPolicy(t, thread, { kind, priority: view.getInt32(Attr.priority, true), resetOnFork });
     if (nice) t.mem.setI32(thread + Thread.niceness, niceness);
@@ -264,11 +278,12 @@ function getpriority(t: ThreadContext, which: number, who: number): number {
 function setpriority(t: ThreadContext, which: number, who: number, nicenessNumber: number): number {
   if (which < PRIO_PROCESS || which > PRIO_USER) return -EINVAL;
   const niceness = Math.min(19, Math.max(-20, nicenessNumber | 0));
-  const may = privileged(t);
+  const may = capable(t, CAP_SYS_NICE);
   let refused = 0;
   visitThreads(t, which, who, (thread) => {
     const at = thread + Thread.niceness;
-    if (niceness < t.mem.getI32(at) && !may) refused = -EACCES;
+    if (!isSameOwner(t, thread)) refused = -EPERM;
+    else if (niceness < t.mem.getI32(at) && !may) refused = -EACCES;
     else t.mem.setI32(at, niceness);
   });
   return refused;

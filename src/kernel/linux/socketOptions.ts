@@ -1,6 +1,6 @@
 import { copyOut, readI32, readI64, writeI32 } from '../../memory/userAccess.js';
 import { SOCKET_CONNECTED, SOCKET_LISTENING, Socket } from '../../sync/records/socket.js';
-import { privileged } from '../capabilities.js';
+import { CAP_NET_ADMIN, capable } from '../capabilities.js';
 import { EDOM, EINVAL, ENOPROTOOPT, EOPNOTSUPP, EPERM } from '../errno.js';
 import { withRealFile } from '../files/descriptors.js';
 import { isInet, isTcp, socketOf, stateOf, takeError } from '../sockets/socket.js';
@@ -246,7 +246,7 @@ function setOption(
       case SO_RCVBUF:
       case SO_RCVBUFFORCE: {
         const forced = name === SO_SNDBUFFORCE || name === SO_RCVBUFFORCE;
-        if (forced && !privileged(t)) return -EPERM;
+        if (forced && !capable(t, CAP_NET_ADMIN)) return -EPERM;
         const sends = name === SO_SNDBUF || name === SO_SNDBUFFORCE;
         const asked = word() >>> 0;
         const bytes = Math.min(asked, MOST_BUFFER) * 2;

@@ -8,7 +8,14 @@ import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Mm } from '../../sync/records/mm.js';
 import { Thread } from '../../sync/records/thread.js';
 import { UTS_LENGTH } from '../../sync/records/uts.js';
-import { followUserIds, privileged } from '../capabilities.js';
+import {
+  CAP_SETGID,
+  CAP_SETUID,
+  CAP_SYS_ADMIN,
+  capable,
+  followFileUserId,
+  followUserIds,
+} from '../capabilities.js';
 import { EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { groupsOf, NGROUPS_MAX, setGroups } from '../groups.js';
 import { setProcessGroup, startSession } from '../processGroups.js';
@@ -16,6 +23,7 @@ import { fillRandom } from '../random.js';
 import { hangUpOwn } from '../terminals/hangUp.js';
 import type { ThreadContext } from '../threadContext.js';
 import { setUtsName, utsName } from '../uts.js';
+import { capabilityControl } from './capabilityCalls.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
@@ -42,11 +50,29 @@ function hasId(t: ThreadContext, field: number, value: number): boolean {
   return [REAL, EFFECTIVE, SAVED].some((which) => id(t, field, which) === value);
 }
 
+/** The capability to take any id: CAP_SETUID or CAP_SETGID. */
+function mayTake(t: ThreadContext, field: number): boolean {
+  return capable(t, field === Guest.uids ? CAP_SETUID : CAP_SETGID);
+}
+
 /** Runs a call that changes user ids: capabilities follow them. */
 function changeUser(t: ThreadContext, change: () => number): number {
   const before = [REAL, EFFECTIVE, SAVED].map((which) => id(t, Guest.uids, which));
-  const result = change();
+  const result = changeIds(t, change);
   if (result === 0) followUserIds(t.mem, t.guest, before);
+  return result;
+}
+
+/** Runs a call that changes ids: what is in the memory of one who was somebody else is not everybody's (commit_creds). */
+function changeIds(t: ThreadContext, change: () => number): number {
+  const ids = (): string =>
+    [EFFECTIVE, FILESYSTEM].map((w) => `${id(t, Guest.uids, w)}:${id(t, Guest.gids, w)}`).join();
+  const before = ids();
+  const result = change();
+  if (ids() !== before) {
+    t.mem.setU32(t.mm + Mm.dumpable, 0);
+    t.mem.setU32(t.guest + Guest.parentDeathSignal, 0);
+  }
   return result;
 }
 
@@ -54,7 +80,7 @@ function changeUser(t: ThreadContext, change: () => number): number {
 function setOne(t: ThreadContext, field: number, wanted: number): number {
   const value = wanted >>> 0;
   if (value === UNCHANGED) return -EINVAL;
-  if (privileged(t)) {
+  if (mayTake(t, field)) {
     setId(t, field, REAL, value);
     setId(t, field, SAVED, value);
   } else if (value !== id(t, field, REAL) && value !== id(t, field, SAVED)) return -EPERM;
@@ -66,7 +92,7 @@ function setOne(t: ThreadContext, field: number, wanted: number): number {
 /** setresuid, setresgid: −1 leaves an id alone. */
 function setThree(t: ThreadContext, field: number, wanted: readonly number[]): number {
   const values = wanted.map((value) => value >>> 0);
-  if (!privileged(t)) {
+  if (!mayTake(t, field)) {
     for (const value of values) if (value !== UNCHANGED && !hasId(t, field, value)) return -EPERM;
   }
   for (let which = 0; which < 3; which++)
@@ -79,7 +105,7 @@ function setThree(t: ThreadContext, field: number, wanted: readonly number[]): n
 function setTwo(t: ThreadContext, field: number, real: number, effective: number): number {
   const newReal = real >>> 0;
   const newEffective = effective >>> 0;
-  if (!privileged(t)) {
+  if (!mayTake(t, field)) {
     const own = [id(t, field, REAL), id(t, field, EFFECTIVE)];
     if (newReal !== UNCHANGED && !own.includes(newReal)) return -EPERM;
     if (newEffective !== UNCHANGED && !hasId(t, field, newEffective)) return -EPERM;
@@ -104,8 +130,10 @@ function getThree(t: ThreadContext, field: number, pointers: readonly number[]):
 function setFilesystemId(t: ThreadContext, field: number, wanted: number): number {
   const before = id(t, field, FILESYSTEM);
   const value = wanted >>> 0;
-  if (value !== UNCHANGED && (privileged(t) || hasId(t, field, value) || value === before))
+  if (value !== UNCHANGED && (mayTake(t, field) || hasId(t, field, value) || value === before)) {
     setId(t, field, FILESYSTEM, value);
+    if (field === Guest.uids) followFileUserId(t.mem, t.guest, before);
+  }
   return before;
 }
 
@@ -151,7 +179,7 @@ function uname(t: ThreadContext, va: number): number {
 }
 
 function setName(t: ThreadContext, which: 'nodename' | 'domainname', va: number, length: number): number {
-  if (!privileged(t)) return -EPERM;
+  if (!capable(t, CAP_SYS_ADMIN)) return -EPERM;
   if ((length | 0) < 0 || (length | 0) > UTS_LENGTH) return -EINVAL;
   const name = new Uint8Array(length | 0);
   copyIn(t, va, name);
@@ -274,13 +302,10 @@ const PR_SET_PDEATHSIG = 1;
 const PR_GET_PDEATHSIG = 2;
 const PR_GET_DUMPABLE = 3;
 const PR_SET_DUMPABLE = 4;
-const PR_GET_KEEPCAPS = 7;
 const PR_GET_TIMING = 13;
 const PR_SET_NAME = 15;
 const PR_GET_NAME = 16;
 const PR_GET_SECCOMP = 21;
-const PR_CAPBSET_READ = 23;
-const PR_GET_SECUREBITS = 27;
 const PR_SET_TIMERSLACK = 29;
 const PR_GET_TIMERSLACK = 30;
 const PR_SET_NO_NEW_PRIVS = 38;
@@ -338,16 +363,12 @@ function prctl(t: ThreadContext, option: number, a1: number, a2: number, a3: num
       return 0;
     case PR_GET_TIMERSLACK:
       return DEFAULT_TIMERSLACK;
-    case PR_CAPBSET_READ:
-      return a1 >= 0 && a1 <= 40 ? 1 : -EINVAL;
-    case PR_GET_KEEPCAPS:
     case PR_GET_TIMING:
     case PR_GET_SECCOMP:
-    case PR_GET_SECUREBITS:
     case PR_GET_THP_DISABLE:
       return 0;
     default:
-      return -EINVAL;
+      return capabilityControl(t, option | 0, [a1, a2, a3, a4]) ?? -EINVAL;
   }
 }
 
@@ -363,7 +384,7 @@ function getgroups(t: ThreadContext, size: number, list: number): number {
 }
 
 function setgroups(t: ThreadContext, size: number, list: number): number {
-  if (!privileged(t)) return -EPERM;
+  if (!capable(t, CAP_SETGID)) return -EPERM;
   if (size >>> 0 > NGROUPS_MAX) return -EINVAL;
   const bytes = new Uint8Array((size >>> 0) * 4);
   copyIn(t, list, bytes);
@@ -389,16 +410,20 @@ export const systemCalls: SyscallTable = {
   [SYS.SYS_setuid]: syscall('setuid', ['uint'], (t, user) =>
     changeUser(t, () => setOne(t, Guest.uids, user)),
   ),
-  [SYS.SYS_setgid]: syscall('setgid', ['uint'], (t, group) => setOne(t, Guest.gids, group)),
+  [SYS.SYS_setgid]: syscall('setgid', ['uint'], (t, group) =>
+    changeIds(t, () => setOne(t, Guest.gids, group)),
+  ),
   [SYS.SYS_setreuid]: syscall('setreuid', ['int', 'int'], (t, r, e) =>
     changeUser(t, () => setTwo(t, Guest.uids, r, e)),
   ),
-  [SYS.SYS_setregid]: syscall('setregid', ['int', 'int'], (t, r, e) => setTwo(t, Guest.gids, r, e)),
+  [SYS.SYS_setregid]: syscall('setregid', ['int', 'int'], (t, r, e) =>
+    changeIds(t, () => setTwo(t, Guest.gids, r, e)),
+  ),
   [SYS.SYS_setresuid]: syscall('setresuid', ['int', 'int', 'int'], (t, r, e, s) =>
     changeUser(t, () => setThree(t, Guest.uids, [r, e, s])),
   ),
   [SYS.SYS_setresgid]: syscall('setresgid', ['int', 'int', 'int'], (t, r, e, s) =>
-    setThree(t, Guest.gids, [r, e, s]),
+    changeIds(t, () => setThree(t, Guest.gids, [r, e, s])),
   ),
   [SYS.SYS_getresuid]: syscall('getresuid', ['pointer', 'pointer', 'pointer'], (t, r, e, s) =>
     getThree(t, Guest.uids, [r, e, s]),
@@ -406,8 +431,12 @@ export const systemCalls: SyscallTable = {
   [SYS.SYS_getresgid]: syscall('getresgid', ['pointer', 'pointer', 'pointer'], (t, r, e, s) =>
     getThree(t, Guest.gids, [r, e, s]),
   ),
-  [SYS.SYS_setfsuid]: syscall('setfsuid', ['int'], (t, user) => setFilesystemId(t, Guest.uids, user)),
-  [SYS.SYS_setfsgid]: syscall('setfsgid', ['int'], (t, group) => setFilesystemId(t, Guest.gids, group)),
+  [SYS.SYS_setfsuid]: syscall('setfsuid', ['int'], (t, user) =>
+    changeIds(t, () => setFilesystemId(t, Guest.uids, user)),
+  ),
+  [SYS.SYS_setfsgid]: syscall('setfsgid', ['int'], (t, group) =>
+    changeIds(t, () => setFilesystemId(t, Guest.gids, group)),
+  ),
   [SYS.SYS_getpgid]: syscall('getpgid', ['int'], (t, pid) =>
     withGuest(t, pid, (guest) => t.mem.getU32(guest + Guest.pgid)),
   ),

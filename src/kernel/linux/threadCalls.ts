@@ -2,7 +2,7 @@ import { copyIn, readI32 } from '../../memory/userAccess.js';
 import { Mm } from '../../sync/records/mm.js';
 import { ATTENTION_EXIT, Thread } from '../../sync/records/thread.js';
 import { quiesceOthers } from '../../sync/safepoint.js';
-import { privileged } from '../capabilities.js';
+import { CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN, capable } from '../capabilities.js';
 import { CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_THREAD, cloneThread } from '../clone.js';
 import { E2BIG, EINVAL, EPERM, SyscallError } from '../errno.js';
 import { exitGroup } from '../exit.js';
@@ -87,7 +87,7 @@ function wantedTid(t: ThreadContext, pointer: number, size: number): number {
   if (size > 1) throw new SyscallError(EINVAL);
   const tid = readI32(t, pointer);
   if (tid < 1) throw new SyscallError(EINVAL);
-  if (!privileged(t)) throw new SyscallError(EPERM);
+  if (!capable(t, CAP_CHECKPOINT_RESTORE) && !capable(t, CAP_SYS_ADMIN)) throw new SyscallError(EPERM);
   return tid;
 }
 

@@ -9,7 +9,7 @@ import {
   Sockets,
 } from '../../sync/records/socket.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { privileged } from '../capabilities.js';
+import { CAP_NET_BIND_SERVICE, capable } from '../capabilities.js';
 import {
   EACCES,
   EADDRINUSE,
@@ -108,7 +108,8 @@ export function bindInet(t: ThreadContext, socket: number, bytes: Uint8Array): n
   if (!mayBind(mem, wanted.address)) return -EADDRNOTAVAIL;
   if (isVersion4(wanted.address) && family === AF_INET6 && hasOption(mem, socket, OPTION_V6_ONLY))
     return -EINVAL;
-  if (wanted.port !== 0 && wanted.port < FIRST_UNPRIVILEGED && !privileged(t)) return -EACCES;
+  if (wanted.port !== 0 && wanted.port < FIRST_UNPRIVILEGED && !capable(t, CAP_NET_BIND_SERVICE))
+    return -EACCES;
   return bindAddress(t, socket, wanted);
 }
 

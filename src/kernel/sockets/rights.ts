@@ -3,7 +3,7 @@ import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { FILE_SOCKET, OpenFile } from '../../sync/records/openFile.js';
 import { SOCKET_LISTENING, Socket, Sockets } from '../../sync/records/socket.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { privileged } from '../capabilities.js';
+import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE, capable } from '../capabilities.js';
 import { descriptorLimit } from '../files/descriptors.js';
 import { releaseOpenFile } from '../files/openFile.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -38,7 +38,7 @@ function queued(mem: SharedMemory, socket: number, owner: number): number[] {
 /** Whether a process may send no more descriptors: so many are in flight as it may have (ETOOMANYREFS). */
 export function tooManyInFlight(t: ThreadContext): boolean {
   const global = t.mem.atomicLoad(MACHINE + Machine.sockets) >>> 0;
-  if (global === 0 || privileged(t)) return false;
+  if (global === 0 || capable(t, CAP_SYS_RESOURCE) || capable(t, CAP_SYS_ADMIN)) return false;
   return t.mem.atomicLoad(global + Sockets.inFlight) > descriptorLimit(t);
 }
 

@@ -23,16 +23,19 @@ import {
   EPROTOTYPE,
   SyscallError,
 } from '../errno.js';
+import { ownCreated } from '../files/created.js';
 import { WRITABLE } from '../files/events.js';
 import { S_IFMT, S_IFSOCK } from '../files/fileStatus.js';
 import { hasProcFd, hostArgument, hostCall, lstatHost, withParent } from '../files/hostAccess.js';
 import {
   AT_FDCWD,
   lookup,
+  parentOf,
   requireExisting,
   requireWritable,
   startDirectory,
 } from '../files/pathResolution.js';
+import { MAY_WRITE, requireAccess, requireCreate, subjectOf } from '../files/permission.js';
 import type { HostPlace } from '../files/place.js';
 import type { ThreadContext } from '../threadContext.js';
 import { awaitHost } from './awaitHost.js';
@@ -149,6 +152,7 @@ function bindPath(t: ThreadContext, socket: number, address: UnixAddress & { kin
   if (exists || unnamed !== undefined) return -EADDRINUSE;
   if (trailingSlash) return -ENOENT;
   requireWritable(place);
+  requireCreate(t, parentOf(t, place));
   const { dev, ino } = makeNode(t, socket, place);
   setName(mem, socket, address.name, thread);
   const key = keyOfInode(dev, ino);
@@ -180,6 +184,7 @@ function makeNode(t: ThreadContext, socket: number, place: HostPlace): { dev: nu
     if (stats === undefined) throw new SyscallError(ENOENT);
     const mode = 0o777 & ~mem.getU32(t.fs + Fs.umask);
     if (hasProcFd) hostCall(() => chmodSync(hostArgument(path), mode));
+    ownCreated(t, path, path.slice(0, path.lastIndexOf('/')), mode, 'file');
     return { dev: Number(stats.dev), ino: Number(stats.ino) };
   });
 }
@@ -204,6 +209,7 @@ export function findUnix(t: ThreadContext, address: UnixAddress, type: number): 
   const start = address.path.startsWith('/') ? '/' : startDirectory(t, AT_FDCWD);
   const place = requireExisting(lookup(t, start, address.path, { follow: true }));
   if (place.kind !== 'host' || place.stats === undefined) throw new SyscallError(ECONNREFUSED);
+  requireAccess(t, subjectOf(t), place, MAY_WRITE);
   if ((Number(place.stats.mode) & S_IFMT) !== S_IFSOCK) throw new SyscallError(ECONNREFUSED);
   const dev = Number(place.stats.dev);
   const ino = Number(place.stats.ino);

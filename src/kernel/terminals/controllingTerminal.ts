@@ -3,7 +3,7 @@ import { Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Tty } from '../../sync/records/tty.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { privileged } from '../capabilities.js';
+import { CAP_SYS_ADMIN, capable } from '../capabilities.js';
 import { EINVAL, EIO, ENOTTY, EPERM, ERESTARTSYS, ESRCH } from '../errno.js';
 import {
   inOrphanedGroup,
@@ -95,7 +95,7 @@ export function setControllingTerminal(
   readable: boolean,
 ): number {
   const { mem, guest, thread } = t;
-  const admin = privileged(t);
+  const admin = capable(t, CAP_SYS_ADMIN);
   return withMutex(mem, MACHINE + Machine.guestsLock, thread, () => {
     const leads = leadsSession(mem, guest);
     const session = mem.getU32(tty + Tty.session);

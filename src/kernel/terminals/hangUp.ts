@@ -3,7 +3,7 @@ import { Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Tty } from '../../sync/records/tty.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { privileged } from '../capabilities.js';
+import { CAP_SYS_TTY_CONFIG, capable } from '../capabilities.js';
 import { EPERM } from '../errno.js';
 import { POLLERR, POLLHUP, READABLE, signalEvents, WRITABLE } from '../files/events.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -29,7 +29,7 @@ export function hangUp(mem: SharedMemory, tty: number, owner: number): void {
 /** vhangup(2): hangs the caller's terminal up, if it has one; −EPERM without privileges. */
 export function hangUpOwn(t: ThreadContext): number {
   const { mem, guest, thread } = t;
-  if (!privileged(t)) return -EPERM;
+  if (!capable(t, CAP_SYS_TTY_CONFIG)) return -EPERM;
   const tty = withMutex(mem, MACHINE + Machine.guestsLock, thread, () => {
     const own = mem.getU32(guest + Guest.terminal);
     if (own !== 0) retainTty(mem, own, thread);

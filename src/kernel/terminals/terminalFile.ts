@@ -7,7 +7,7 @@ import { FILE_TERMINAL, OpenFile } from '../../sync/records/openFile.js';
 import { Tty } from '../../sync/records/tty.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { waitInQueue } from '../../sync/waitQueue.js';
-import { privileged } from '../capabilities.js';
+import { CAP_SYS_ADMIN, capable } from '../capabilities.js';
 import { EAGAIN, EBADF, EBUSY, EIO, ENOTTY, ENXIO, ERESTARTSYS, SyscallError } from '../errno.js';
 import { POLLERR, POLLHUP, READABLE, signalEvents, WRITABLE } from '../files/events.js';
 import type { FileOperations } from '../files/fileOperations.js';
@@ -59,7 +59,7 @@ export function createTerminalFile(
 export function openTerminal(t: ThreadContext, tty: number, flags: number, peer = false): number {
   const { mem, thread } = t;
   const gone = mem.getU32(tty + Tty.console) === 0 && mem.atomicLoad(tty + Tty.masters) === 0;
-  const busy = mem.getU32(tty + Tty.exclusive) !== 0 && !privileged(t);
+  const busy = mem.getU32(tty + Tty.exclusive) !== 0 && !capable(t, CAP_SYS_ADMIN);
   if (gone || busy || (!peer && mem.getU32(tty + Tty.locked) !== 0)) {
     releaseTty(mem, tty, thread);
     throw new SyscallError(busy ? EBUSY : EIO);

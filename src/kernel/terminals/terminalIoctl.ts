@@ -1,7 +1,7 @@
 import { copyIn, copyOut, readI32, writeI32, writeU32 } from '../../memory/userAccess.js';
 import { withMutex } from '../../sync/mutex.js';
 import { Tty } from '../../sync/records/tty.js';
-import { privileged } from '../capabilities.js';
+import { CAP_SYS_ADMIN, capable } from '../capabilities.js';
 import { EINTR, EINVAL, EIO, ENOTTY, EPERM, SyscallError } from '../errno.js';
 import { newDescriptor } from '../files/descriptors.js';
 import { O_ACCMODE, O_WRONLY } from '../files/openFlags.js';
@@ -122,7 +122,7 @@ export function terminalIoctl(
     case TIOCNOTTY:
       return giveUpTerminal(t, tty);
     case TIOCVHANGUP:
-      if (!privileged(t)) return -EPERM;
+      if (!capable(t, CAP_SYS_ADMIN)) return -EPERM;
       hangUp(mem, tty, thread);
       return 0;
     case TIOCPKT:
@@ -279,7 +279,7 @@ function lockIoctl(t: ThreadContext, tty: number, change: boolean, argument: num
     copyOut(t, argument, mem.u8.slice(at, at + TERMIOS1_BYTES));
     return 0;
   }
-  if (!privileged(t)) return -EPERM;
+  if (!capable(t, CAP_SYS_ADMIN)) return -EPERM;
   const locks = new Uint8Array(TERMIOS1_BYTES);
   copyIn(t, argument, locks);
   withMutex(mem, tty + Tty.lock, thread, () => mem.u8.set(locks, at));

@@ -25,6 +25,8 @@ export const Fs = record({
   lock: embedded(Mutex),
   /** Guest path of the working directory: absolute, without symbolic links (Text); lock. */
   cwd: pointer,
+  /** Canonical path of the root directory, seen from the mounts' own root (Text), or 0 for that root (chroot); lock. */
+  root: pointer,
   umask: u32,
   /** The MountTable; constant. */
   mounts: pointer,

@@ -102,11 +102,16 @@ export const Guest = record({
   lostForeground: u32,
   /** Effective, permitted and inheritable capabilities, two words each: kernel/capabilities.ts. Written by the guest alone. */
   capabilities: array(u32, 6),
+  /** The bounding and the ambient set, two words each. Written by the guest alone. */
+  boundingSet: array(u32, 2),
+  ambientSet: array(u32, 2),
+  /** SECBIT_* (PR_SET_SECUREBITS, PR_SET_KEEPCAPS). Written by the guest alone. */
+  secureBits: u32,
   /** FLAVOUR_*: whose system calls it makes; changes in execve, when it has one thread. */
   flavour: u32,
   /** The GuestTree whose limits hold (one reference), or 0; constant. */
   tree: pointer,
-  /** Supplementary groups (setgroups): u32 count, then as many ids; 0: its first group alone. Under threadsLock. */
+  /** Supplementary groups (setgroups): u32 count, then as many ids; 0: group 0 alone. Under threadsLock. */
   groups: pointer,
   /** What personality(2) was told last. Written by the guest alone. */
   personality: u32,

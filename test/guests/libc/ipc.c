@@ -1,6 +1,7 @@
 /* System V semaphores and message queues. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -384,7 +385,7 @@ static void permissions(void) {
   CHECK(line_with("/proc/sysvipc/msg", queue));
   pid_t pid = fork();
   if (pid == 0) {
-    if (setresgid(777, 777, 777) != 0 || setresuid(777, 777, 777) != 0) _exit(geteuid() == 0);
+    if (setgroups(0, NULL) != 0 || setresgid(777, 777, 777) != 0 || setresuid(777, 777, 777) != 0) _exit(geteuid() == 0);
     int right = op(set_id, 0, 1, 0) == -EACCES && op(set_id, 0, 0, 0) == -EACCES &&
                 error(semget(0x99, 1, 0600)) == EACCES && error(semctl(set_id, 0, GETVAL)) == EACCES &&
                 error(semctl(set_id, 0, IPC_RMID)) == EPERM && send_text(queue, 1, "x", 0) == 0 &&
