@@ -84,7 +84,7 @@ export function cloneProcess(t: ThreadContext, args: CloneArguments): number {
   mem.setU32(guest + Guest.exitSignal, siblings ? mem.getU32(t.guest + Guest.exitSignal) : args.exitSignal);
   inheritCpuLimit(t, guest);
   joinFamily(mem, guest, t.guest, t.tid, siblings, thread);
-  startThread(mem, child, thread, t.ring, vfork && t.mayLeave);
+  startThread(mem, child, thread, t.ring, 'process', vfork && t.mayLeave);
   if (vfork) awaitVforkChild(t);
   return pid;
 }

@@ -14,8 +14,10 @@ import type { SharedMemory } from './sharedMemory.js';
  *
  * To wake a parked host takes 20 to 50 µs, and where processors are busy it takes one from somebody else. A parent that waits for its child before that gives its own host away
  * (`parkWithoutHost` in park.ts), which finds the child in the queue; when the child ends, its host goes on with the parent. So a
- * thread may run on one host after another, and neither of the two waits for a worker to wake up. Where that has happened the last
- * times, no host is told of the next thread, provided that one looks into the queue by itself in a moment.
+ * thread may run on one host after another, and neither of the two waits for a worker to wake up, nor does a second worker have to get
+ * warm, which takes V8 some tenths of a second. So where that is likely, because it has happened the last times or a process forks for
+ * the first time, no host is told of the next thread at once, provided that one watches the queue: it takes what it finds there
+ * two times in a row. A host that goes to sleep with its thread, or starts another one, tells first.
  *
  * More hosts than needed are kept: whenever hosts run short of threads plus spares, the coordinator is asked for more.
  * Machine.hostsLock guards everything here and is a leaf.
@@ -31,15 +33,30 @@ const LOOK = -2;
 let self = COORDINATOR;
 /** The host is about to take its next thread: it goes on with what it resumes from now on. */
 let leaving = false;
-/** The thread that this host has put into the queue last and not taken itself. */
-let queued = 0;
-/** How many threads this host has put into the queue and then taken itself, one after another. */
-let ownTaken = 0;
-/** So many of them make it likely that the next one is taken so, too. */
-const LIKELY = 3;
-/** A host that has become idle looks into the queue so often by itself, at such intervals (milliseconds). */
-const WATCHES = 50;
-const WATCH_INTERVAL = 2;
+/** What this host knows of one kind of threads that it starts. */
+interface Experience {
+  /** The thread that this host has put into the queue last and not taken itself. */
+  queued: number;
+  /** How much speaks for it that this host takes the next one itself: it grows with each that it took, and falls faster. */
+  score: number;
+}
+/** From here on it is likely. */
+const LIKELY = 4;
+const HIGHEST_SCORE = 16;
+/** What a thread that another host took says. */
+const TAKEN_AWAY = 3;
+/** The first threads of new processes, whose parents mostly wait for them; other threads. */
+const FIRST_SCORES = { process: 8, thread: 4 } as const;
+const experiences: Readonly<Record<keyof typeof FIRST_SCORES, Experience>> = {
+  process: { queued: 0, score: 0 },
+  thread: { queued: 0, score: 0 },
+};
+const KINDS = ['process', 'thread'] as const;
+/** No host has been told yet of the thread that this host has put into the queue last. */
+let untold = false;
+/** The watching host looks into the queue at such intervals (milliseconds), as long as somebody has relied on it within so many of them. */
+const WATCH_INTERVAL = 3;
+const WATCHES = 33;
 
 /** The thread that this host takes next, before those of the queue; 0: none. */
 let kept = 0;
@@ -48,8 +65,11 @@ let kept = 0;
 export function becomeHost(host: number): void {
   self = host;
   leaving = false;
-  queued = 0;
-  ownTaken = 0;
+  for (const kind of KINDS) {
+    experiences[kind].queued = 0;
+    experiences[kind].score = FIRST_SCORES[kind];
+  }
+  untold = false;
   kept = 0;
 }
 
@@ -111,16 +131,24 @@ export function startThread(
   thread: number,
   owner: number,
   ring: () => void,
+  kind: 'process' | 'thread' = 'thread',
   keep = false,
 ): void {
   lockMutex(mem, MACHINE + Machine.hostsLock, owner);
   let host = 0;
   if (keep && kept === 0) kept = thread;
   else {
-    if (queued !== 0) ownTaken = 0;
-    const tell = ownTaken < LIKELY || mem.getI32(MACHINE + Machine.watchingHosts) === 0;
-    host = enqueueLocked(mem, thread, tell);
-    queued = thread;
+    // It did not wait for the last one.
+    if (untold) host = takeIdleLocked(mem);
+    const experience = experiences[kind];
+    if (experience.queued !== 0) experience.score = Math.max(0, experience.score - TAKEN_AWAY);
+    const tell = experience.score < LIKELY || mem.getI32(MACHINE + Machine.watchingHosts) === 0;
+    if (!tell) mem.setU32(MACHINE + Machine.watchesUsed, mem.getU32(MACHINE + Machine.watchesUsed) + 1);
+    untold = !tell;
+    const other = enqueueLocked(mem, thread, tell);
+    if (other !== 0 && host !== 0) wakeHost(mem, host);
+    if (other !== 0) host = other;
+    experience.queued = thread;
   }
   // A guest that has started a second thread will start more; one that has not needs no spares. A start from the main
   // thread is a new guest's first thread.
@@ -160,9 +188,24 @@ function enqueueLocked(mem: SharedMemory, thread: number, tell: boolean): number
   if (last !== 0) mem.setU32(last + Thread.nextWaiting, thread);
   else mem.atomicStore(MACHINE + Machine.waitingFirst, thread);
   mem.setU32(MACHINE + Machine.waitingLast, thread);
-  const host = tell ? mem.getU32(MACHINE + Machine.idleHosts) : 0;
+  return tell ? takeIdleLocked(mem) : 0;
+}
+
+/** Takes the host that became idle last off the list of idle ones, to be told; 0: there is none. */
+function takeIdleLocked(mem: SharedMemory): number {
+  const host = mem.getU32(MACHINE + Machine.idleHosts);
   if (host !== 0) leaveIdleLocked(mem, host);
   return host;
+}
+
+/** The thread of this host is going to sleep on it: a thread that it has started must not wait for that. */
+export function tellOfStarted(mem: SharedMemory): void {
+  if (!untold) return;
+  untold = false;
+  lockMutex(mem, MACHINE + Machine.hostsLock, self);
+  const host = threadsWaiting(mem) ? takeIdleLocked(mem) : 0;
+  unlockMutex(mem, MACHINE + Machine.hostsLock, self);
+  if (host !== 0) wakeHost(mem, host);
 }
 
 /** Takes a host off the list of idle ones; false when it is not there (it has been told to look, or to leave). */
@@ -183,6 +226,7 @@ function dequeueLocked(mem: SharedMemory): number {
   if (thread === 0) return 0;
   const next = mem.getU32(thread + Thread.nextWaiting);
   mem.atomicStore(MACHINE + Machine.waitingFirst, next);
+  mem.atomicAdd(MACHINE + Machine.threadsTaken, 1);
   if (next === 0) mem.setU32(MACHINE + Machine.waitingLast, 0);
   return thread;
 }
@@ -222,6 +266,7 @@ function countMissingLocked(mem: SharedMemory): number {
  */
 export function nextThread(mem: SharedMemory, host: number, finished: boolean): number {
   leaving = false;
+  untold = false;
   let done = finished;
   for (;;) {
     lockMutex(mem, MACHINE + Machine.hostsLock, host);
@@ -233,10 +278,7 @@ export function nextThread(mem: SharedMemory, host: number, finished: boolean): 
     }
     const thread = kept !== 0 ? kept : dequeueLocked(mem);
     kept = 0;
-    if (thread !== 0 && thread === queued) {
-      queued = 0;
-      ownTaken++;
-    }
+    if (thread !== 0) for (const kind of KINDS) noteOwn(experiences[kind], thread);
     if (thread !== 0) {
       mem.setU32(thread + Thread.host, host);
       Atomics.store(mem.i32, (host + Host.thread) >>> 2, thread);
@@ -247,28 +289,52 @@ export function nextThread(mem: SharedMemory, host: number, finished: boolean): 
     mem.setU32(host + Host.nextIdle, mem.getU32(MACHINE + Machine.idleHosts));
     mem.setU32(MACHINE + Machine.idleHosts, host);
     mem.setI32(MACHINE + Machine.idleHostCount, mem.getI32(MACHINE + Machine.idleHostCount) + 1);
-    mem.setI32(MACHINE + Machine.watchingHosts, mem.getI32(MACHINE + Machine.watchingHosts) + 1);
+    const watches = mem.getI32(MACHINE + Machine.watchingHosts) === 0;
+    if (watches) mem.setI32(MACHINE + Machine.watchingHosts, 1);
     unlockMutex(mem, MACHINE + Machine.hostsLock, host);
-    if (!looksAgain(mem, host)) return 0;
+    if (!looksAgain(mem, host, watches)) return 0;
   }
 }
 
-/** Waits, parked and at first watching the queue, until the host is to look there; false when it is to leave. */
-function looksAgain(mem: SharedMemory, host: number): boolean {
+function noteOwn(experience: Experience, taken: number): void {
+  if (taken !== experience.queued) return;
+  experience.queued = 0;
+  if (experience.score < HIGHEST_SCORE) experience.score++;
+}
+
+/** Waits, parked or watching the queue, until the host is to look there; false when it is to leave. */
+function looksAgain(mem: SharedMemory, host: number, watches: boolean): boolean {
   const index = (host + Host.thread) >>> 2;
-  for (let watches = 0; watches < WATCHES && !threadsWaiting(mem); watches++)
-    if (Atomics.wait(mem.i32, index, 0, WATCH_INTERVAL) !== 'timed-out') break;
-  lockMutex(mem, MACHINE + Machine.hostsLock, host);
-  mem.setI32(MACHINE + Machine.watchingHosts, mem.getI32(MACHINE + Machine.watchingHosts) - 1);
-  // Whoever relied on this host has put its thread there before.
-  const found = threadsWaiting(mem) && leaveIdleLocked(mem, host);
-  unlockMutex(mem, MACHINE + Machine.hostsLock, host);
-  if (found) return true;
+  if (watches && watchQueue(mem, host)) return true;
   for (;;) {
     const word = Atomics.load(mem.i32, index);
     if (word !== 0) return word !== LEAVE;
     Atomics.wait(mem.i32, index, 0);
   }
+}
+
+/** Watches the queue for a thread that nobody takes, or until the host is told something; whether it has found one. */
+function watchQueue(mem: SharedMemory, host: number): boolean {
+  const index = (host + Host.thread) >>> 2;
+  let used = mem.getU32(MACHINE + Machine.watchesUsed);
+  /** Machine.threadsTaken when there was a thread at the last look. */
+  let before = -1;
+  for (let watches = 0; watches < WATCHES; watches++) {
+    if (Atomics.wait(mem.i32, index, 0, WATCH_INTERVAL) !== 'timed-out') break;
+    const now = mem.atomicLoad(MACHINE + Machine.threadsTaken);
+    const waiting = threadsWaiting(mem);
+    if (waiting && now === before) break;
+    before = waiting ? now : -1;
+    const usedNow = mem.getU32(MACHINE + Machine.watchesUsed);
+    if (usedNow !== used) watches = 0;
+    used = usedNow;
+  }
+  lockMutex(mem, MACHINE + Machine.hostsLock, host);
+  mem.setI32(MACHINE + Machine.watchingHosts, 0);
+  // Whoever relied on this host has put its thread there before.
+  const found = threadsWaiting(mem) && leaveIdleLocked(mem, host);
+  unlockMutex(mem, MACHINE + Machine.hostsLock, host);
+  return found;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { resumeThread } from './hosts.js';
+import { resumeThread, tellOfStarted } from './hosts.js';
 import { MACHINE, Machine } from './records/machine.js';
 import { ASLEEP, AWAKE, HOSTLESS, Thread, TIER_INTERPRETER, TIER_WAITING } from './records/thread.js';
 import type { SharedMemory } from './sharedMemory.js';
@@ -35,6 +35,7 @@ export function park(
 ): boolean {
   const timeout = deadline === Infinity ? Infinity : deadline - monotonicNow();
   if (timeout <= 0) return false;
+  tellOfStarted(mem);
   if (soon && unparkedSoon(mem, thread, ticket)) return true;
   // Whoever unparks and does not see this has changed the word before, and the wait ends at once.
   mem.atomicStore(thread + Thread.asleep, ASLEEP);

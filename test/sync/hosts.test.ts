@@ -12,6 +12,7 @@ import {
   reserveHost,
   startThread,
   stillWanted,
+  tellOfStarted,
   threadOfHost,
   threadsWaiting,
   unreserveHost,
@@ -157,7 +158,7 @@ describe('a thread that waits without a host', () => {
   it('leaves its host to the child that it started to take its place', () => {
     const child = newThread();
     reserveHost(mem, thread);
-    startThread(mem, child, thread, ring, true);
+    startThread(mem, child, thread, ring, 'process', true);
     expect(threadsWaiting(mem)).toBe(false);
     parkWithoutHost(mem, thread, parkTicket(mem, thread));
     expect(nextThread(mem, host, false)).toBe(child);
@@ -165,32 +166,65 @@ describe('a thread that waits without a host', () => {
 });
 
 describe('hosts', () => {
-  it('are not told of threads whose creators take them themselves, while one watches', () => {
-    initHosts(mem, 10, 2);
-    const watching = registerHost(mem, 0);
-    const own = registerHost(mem, 1);
-    becomeHost(own);
+  describe('of which one watches', () => {
+    let watching: number;
+    let own: number;
+    beforeEach(() => {
+      initHosts(mem, 10, 2);
+      watching = registerHost(mem, 0);
+      own = registerHost(mem, 1);
+      becomeHost(own);
+      park(watching);
+      mem.setI32(MACHINE + Machine.watchingHosts, 1);
+    });
+    afterEach(() => becomeHost(COORDINATOR));
     const told = () => mem.atomicLoad(watching + Host.thread) !== 0;
-    mem.setI32(MACHINE + Machine.watchingHosts, 1);
-    const start = () => {
+    const start = (kind: 'process' | 'thread') => {
       if (idle() === 0) park(watching);
       mem.atomicStore(watching + Host.thread, 0);
       reserveHost(mem, own);
-      startThread(mem, newThread(), own, ring);
+      startThread(mem, newThread(), own, ring, kind);
     };
-    for (let i = 0; i < 3; i++) {
-      start();
+
+    it('are not told of threads whose creators take them themselves', () => {
+      for (const kind of ['process', 'thread'] as const) {
+        for (let i = 0; i < 3; i++) {
+          start(kind);
+          expect(told()).toBe(false);
+          nextThread(mem, own, false);
+        }
+      }
+    });
+
+    it('are told of them when nobody watches', () => {
+      mem.setI32(MACHINE + Machine.watchingHosts, 0);
+      start('process');
       expect(told()).toBe(true);
-      nextThread(mem, own, i > 0);
-    }
-    start();
-    expect(told()).toBe(false);
-    // Somebody else has taken it: the next one is told of again.
-    nextThread(mem, own, true);
-    start();
-    mem.atomicStore(MACHINE + Machine.waitingFirst, 0);
-    start();
-    expect(told()).toBe(true);
+    });
+
+    it('are told of the next ones when others took the last ones', () => {
+      start('thread');
+      mem.atomicStore(MACHINE + Machine.waitingFirst, 0);
+      mem.setU32(MACHINE + Machine.waitingLast, 0);
+      start('thread');
+      expect(told()).toBe(true);
+      nextThread(mem, own, false);
+      start('process');
+      expect(told()).toBe(false);
+    });
+
+    it('are told when another thread is started, or the creator sleeps', () => {
+      start('process');
+      expect(told()).toBe(false);
+      startThread(mem, newThread(), own, ring, 'process');
+      expect(told()).toBe(true);
+      nextThread(mem, own, false);
+      nextThread(mem, own, false);
+      start('thread');
+      expect(told()).toBe(false);
+      tellOfStarted(mem);
+      expect(told()).toBe(true);
+    });
   });
 
   it('are not wanted any more when a thread has ended meanwhile', () => {

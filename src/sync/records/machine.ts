@@ -136,8 +136,12 @@ export const Machine = record({
   inotify: pointer,
   /** Uts; constant. */
   uts: pointer,
-  /** Idle hosts that look into the queue from time to time without being told; hostsLock. */
+  /** Idle hosts that look into the queue from time to time without being told (one at most); hostsLock. */
   watchingHosts: i32,
+  /** How often somebody has relied on that; hostsLock, read without. */
+  watchesUsed: u32,
+  /** How many threads have been taken out of the queue. Atomic. */
+  threadsTaken: i32,
 });
 
 /** A network of the machine's own: loopback only, no host. */
