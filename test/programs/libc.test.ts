@@ -52,10 +52,6 @@ const programs: [string, string][] = [
   ['language++', 'language.cpp'],
 ];
 
-/** Only root of the host can give a guest's files to other users. */
-const needsRoot = (name: string) => name === 'credentials' && process.getuid?.() !== 0;
-const titleOf = (name: string) => (needsRoot(name) ? `${name} (needs to be run by root)` : name);
-
 const hasCompiler = (source: string) =>
   source.endsWith('.cpp') ? crossCompilerPlus !== undefined : crossCompiler !== undefined;
 
@@ -78,7 +74,7 @@ describe('programs with the C library (needs riscv64-linux-gnu-gcc and g++)', ()
   for (const [name, source] of programs) {
     const expected = readFileSync(join(sources, 'expected', `${name}.txt`), 'latin1');
 
-    it.skipIf(!hasCompiler(source) || needsRoot(name))(`${titleOf(name)}, static`, async () => {
+    it.skipIf(!hasCompiler(source))(`${name}, static`, async () => {
       expect(await runInFolder([], compile(source, ['-static']))).toEqual({ stdout: expected, end: 'well' });
     });
   }
@@ -115,7 +111,7 @@ describe(`programs with musl${noMusl ? ` (${musl.missing})` : ''}`, () => {
   // files.c compares error names, which only glibc has a function for.
   const ofC = programs.filter(([name, file]) => file.endsWith('.c') && name !== 'files');
   for (const [name, source] of ofC) {
-    it.skipIf(noMusl || needsRoot(name))(`${titleOf(name)}, static`, async () => {
+    it.skipIf(noMusl)(`${name}, static`, async () => {
       const { stdout, end } = await runInFolder([], compile(source, [`-specs=${specs}`, '-static']));
       expect(stdout).toMatch(allRight);
       expect(end).toBe('well');

@@ -1,9 +1,20 @@
-import { chmodSync, fchmodSync, fchownSync, fstatSync, lchownSync, lstatSync, statSync } from 'node:fs';
+import {
+  type BigIntStats,
+  chmodSync,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  lchownSync,
+  lstatSync,
+  statSync,
+} from 'node:fs';
 import { Fs } from '../../sync/records/files.js';
 import { Guest } from '../../sync/records/guest.js';
+import { EPERM, SyscallError } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
+import { S_IFDIR, S_IFLNK, S_IFMT } from './fileStatus.js';
 import { hostArgument, hostCall, hostUmaskTakes } from './hostAccess.js';
-import { hostGid, hostUid } from './hostOwners.js';
+import { canGiveAway, hostGid, hostUid, isOwn, ownersOf, rememberOwners } from './hostOwners.js';
 import { allowedMode, isFileRoot } from './permission.js';
 
 /** What is new on the host: whose it is, and its mode. */
@@ -32,25 +43,56 @@ export function ownCreated(
   const own = uid === 0 && gid === 0 && isFileRoot(t);
   if (own && (kind === 'link' || !hostUmaskTakes(mode))) return;
   hostCall(() => {
-    const inherits = (statSync(hostArgument(parent)).mode & S_ISGID) !== 0;
-    const stats = typeof created === 'number' ? fstatSync(created) : lstatSync(hostArgument(created));
-    const group = inherits ? stats.gid : hostGid(gid);
+    const above = statSync(hostArgument(parent), { bigint: true });
+    const inherits = (Number(above.mode) & S_ISGID) !== 0;
+    const stats = statusOf(created);
+    const before = ownersOf(t, stats);
+    const group = inherits ? ownersOf(t, above).gid : gid;
     let bits = mode;
     if (kind === 'directory' && inherits) bits |= S_ISGID;
-    if (kind === 'file' && inherits && (mode & 0o2010) === 0o2010) bits = allowedMode(t, stats.gid, bits);
-    if (hostUid(uid) !== stats.uid || group !== stats.gid) giveAway(created, hostUid(uid), group);
+    if (kind === 'file' && inherits && (mode & 0o2010) === 0o2010) bits = allowedMode(t, group, bits);
+    if (uid !== before.uid || group !== before.gid) giveHostFile(t, created, stats, uid, group);
     if (kind === 'link') return;
     if (typeof created === 'number') fchmodSync(created, bits);
     else chmodSync(hostArgument(created), bits);
   });
 }
 
-/** chown, which only root of the host can do: elsewhere what a guest makes belongs to the user that runs Node. */
-function giveAway(created: string | number, uid: number, gid: number): void {
-  try {
-    if (typeof created === 'number') fchownSync(created, uid, gid);
-    else lchownSync(hostArgument(created), uid, gid);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+function statusOf(file: string | number): BigIntStats {
+  if (typeof file === 'number') return fstatSync(file, { bigint: true });
+  return lstatSync(hostArgument(file), { bigint: true });
+}
+
+/**
+ * chown(2) of a host path (a link itself) or descriptor; −1 leaves an id. A file that is given away loses its set-id bits.
+ * Throws SyscallError EPERM where another user of the host owns it.
+ */
+export function chownHostFile(t: ThreadContext, file: string | number, uid: number, gid: number): void {
+  hostCall(() => giveHostFile(t, file, statusOf(file), uid, gid));
+}
+
+function giveHostFile(
+  t: ThreadContext,
+  file: string | number,
+  stats: BigIntStats,
+  uid: number,
+  gid: number,
+): void {
+  if (canGiveAway) {
+    if (typeof file === 'number') fchownSync(file, hostUid(uid), hostGid(gid));
+    else lchownSync(hostArgument(file), hostUid(uid), hostGid(gid));
+    return;
   }
+  if (!isOwn(stats)) throw new SyscallError(EPERM);
+  const now = ownersOf(t, stats);
+  rememberOwners(t, stats, {
+    uid: (uid | 0) === -1 ? now.uid : uid >>> 0,
+    gid: (gid | 0) === -1 ? now.gid : gid >>> 0,
+  });
+  const mode = Number(stats.mode);
+  const type = mode & S_IFMT;
+  const lost = (mode & 0o4000) | ((mode & 0o2010) === 0o2010 ? 0o2000 : 0);
+  if (lost === 0 || type === S_IFDIR || type === S_IFLNK) return;
+  if (typeof file === 'number') fchmodSync(file, mode & 0o7777 & ~lost);
+  else chmodSync(hostArgument(file), mode & 0o7777 & ~lost);
 }

@@ -188,7 +188,7 @@ const common: FileOperations = {
   },
   status(t, file) {
     const fd = t.mem.getI32(file + OpenFile.hostFd);
-    if (fd >= 0) return statusOfHost(fstatHost(fd));
+    if (fd >= 0) return statusOfHost(t, fstatHost(fd));
     const status = statusOfPlace(t, locate(t, pathOf(t.mem, file)));
     if (status === undefined) throw new SyscallError(ENOENT);
     return status;

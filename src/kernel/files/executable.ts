@@ -1,4 +1,4 @@
-import { fstatSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import type { ProgramFile } from '../../loader/programFile.js';
 import { retainHostFile } from '../../memory/hostFile.js';
 import { readObject } from '../../memory/sharedObject.js';
@@ -9,9 +9,8 @@ import { SharedObject } from '../../sync/records/sharedObject.js';
 import { allocateText } from '../../sync/text.js';
 import { EACCES, ETXTBSY, SyscallError } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
-import type { FileStatus } from './fileStatus.js';
-import { hostCall } from './hostAccess.js';
-import { guestGid, guestUid } from './hostOwners.js';
+import { type FileStatus, statusOfHost } from './fileStatus.js';
+import { fstatHost, hostCall } from './hostAccess.js';
 import { pathOf, releaseOpenFile } from './openFile.js';
 import { O_NOFOLLOW, O_RDONLY } from './openFlags.js';
 import { openPath } from './openPath.js';
@@ -54,13 +53,13 @@ export function openExecutable(
     if (mem.getU32(file + OpenFile.kind) !== FILE_HOST) throw new SyscallError(EACCES);
     const hostFile = mem.getU32(file + OpenFile.hostFile);
     const fd = hostFdOf(mem, file);
-    const stats = hostCall(() => fstatSync(fd));
-    if ((stats.mode & 0o111) === 0) throw new SyscallError(EACCES);
+    const stats = fstatHost(fd);
+    if ((stats.mode & 0o111n) === 0n) throw new SyscallError(EACCES);
     if (!claimExecution(mem, hostFile)) throw new SyscallError(ETXTBSY);
     return {
       path: Buffer.from(pathOf(mem, file), 'latin1').toString('utf8'),
-      status: { mode: stats.mode, uid: guestUid(stats.uid), gid: guestGid(stats.gid) },
-      size: stats.size,
+      status: statusOfHost(t, stats),
+      size: Number(stats.size),
       read: readerOf(fd),
       mapped: { file: hostFile, object: 0, readable: true, writable: false },
       release: () => {

@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { OpenFile } from '../../sync/records/openFile.js';
 import type { ThreadContext } from '../threadContext.js';
-import { guestGid, guestUid } from './hostOwners.js';
+import { ownersOf } from './hostOwners.js';
 
 /** What stat(2) tells, independent of its structs. Times in nanoseconds since 1970. */
 export interface FileStatus {
@@ -41,14 +41,13 @@ export const DEV_ANONYMOUS = 0xen;
 export const DEV_MEMORY = 0x1n;
 
 /** The host's status of a file. */
-export function statusOfHost(stats: BigIntStats): FileStatus {
+export function statusOfHost(t: ThreadContext, stats: BigIntStats): FileStatus {
   return {
     dev: stats.dev,
     ino: stats.ino,
     mode: Number(stats.mode),
     nlink: Number(stats.nlink),
-    uid: guestUid(Number(stats.uid)),
-    gid: guestGid(Number(stats.gid)),
+    ...ownersOf(t, stats),
     rdev: stats.rdev,
     size: Number(stats.size),
     blockSize: Number(stats.blksize),

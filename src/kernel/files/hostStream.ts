@@ -150,7 +150,7 @@ const hostStreamOperations: FileOperations = {
     });
   },
   status(t, file) {
-    const status = statusOfHost(fstatHost(fdOf(t.mem, file)));
+    const status = statusOfHost(t, fstatHost(fdOf(t.mem, file)));
     // It has none of a socket's calls: to a guest it is a pipe. (Node gives its children sockets for pipes.)
     const isSocket = (status.mode & S_IFMT) === S_IFSOCK;
     return isSocket ? { ...status, mode: (status.mode & ~S_IFMT) | S_IFIFO } : status;

@@ -19,7 +19,7 @@ const pathOperations: FileOperations = {
   ioctl: () => -EBADF,
   status(t, file) {
     const fd = t.mem.getI32(file + OpenFile.hostFd);
-    if (fd >= 0) return statusOfHost(fstatHost(fd));
+    if (fd >= 0) return statusOfHost(t, fstatHost(fd));
     const status = statusOfPlace(t, locate(t, pathOf(t.mem, file)));
     if (status === undefined) throw new SyscallError(ENOENT);
     return status;

@@ -28,7 +28,7 @@ import { DEV_ROOT, S_IFDIR, S_IFLNK, S_IFMT } from './fileStatus.js';
 import { acquireFile } from './filesTable.js';
 import { pathFromRoot, rootDirectory, workingDirectory } from './fsRecord.js';
 import { hasProcFd, hostArgument, lstatHost, pathOfDescriptor, readlinkHost } from './hostAccess.js';
-import { guestUid } from './hostOwners.js';
+import { ownersOf } from './hostOwners.js';
 import { inodeOfPath, type MadeNode } from './madeNode.js';
 import { type Mount, type ParsedMounts, parsedMounts } from './mountTable.js';
 import { pathOf, releaseOpenFile } from './openFile.js';
@@ -345,11 +345,12 @@ function mountPath(mounts: ParsedMounts, path: string): string {
 
 /** may_follow_link: in a sticky directory that all may write, only its owner's links and one's own (fs.protected_symlinks). */
 function requireFollowable(t: ThreadContext, directory: Place, link: HostPlace): void {
-  const owner = guestUid(Number(link.stats?.uid ?? 0));
-  if (directory.kind !== 'host' || owner === t.mem.getU32(t.guest + Guest.uids + 12)) return;
+  if (directory.kind !== 'host' || link.stats === undefined) return;
+  const owner = ownersOf(t, link.stats).uid;
+  if (owner === t.mem.getU32(t.guest + Guest.uids + 12)) return;
   const above = directory.stats ?? lstatHost(directory.hostPath);
   if (above === undefined || (Number(above.mode) & 0o1002) !== 0o1002) return;
-  if (guestUid(Number(above.uid)) !== owner) throw new SyscallError(EACCES);
+  if (ownersOf(t, above).uid !== owner) throw new SyscallError(EACCES);
 }
 
 /** The place of a directory that the walk starts from; on the host without looking at it. */

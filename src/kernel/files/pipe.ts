@@ -370,7 +370,7 @@ const pipeOperations: FileOperations = {
   },
   status(t, file) {
     const hostFd = t.mem.getI32(file + OpenFile.hostFd);
-    if (hostFd >= 0) return statusOfHost(fstatHost(hostFd));
+    if (hostFd >= 0) return statusOfHost(t, fstatHost(hostFd));
     return madeStatus({
       dev: DEV_PIPE,
       ino: BigInt(t.mem.getU32(objectOf(t.mem, file) + Pipe.id)),

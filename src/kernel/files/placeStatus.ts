@@ -11,8 +11,8 @@ export function statusOfPlace(t: ThreadContext, place: Place): FileStatus | unde
   switch (place.kind) {
     case 'host':
       if (place.reopened)
-        return statusOfHost(fstatHost(Number(place.hostPath.slice('/proc/self/fd/'.length))));
-      return place.stats === undefined ? undefined : statusOfHost(place.stats);
+        return statusOfHost(t, fstatHost(Number(place.hostPath.slice('/proc/self/fd/'.length))));
+      return place.stats === undefined ? undefined : statusOfHost(t, place.stats);
     case 'made': {
       if (place.node.status !== undefined) return place.node.status(t);
       const [uid, gid] = place.node.owner?.(t) ?? [0, 0];

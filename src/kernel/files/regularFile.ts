@@ -151,7 +151,7 @@ export const regularOperations: FileOperations = {
     });
   },
   status(t, file) {
-    return statusOfHost(fstatHost(hostFdOf(t.mem, file)));
+    return statusOfHost(t, fstatHost(hostFdOf(t.mem, file)));
   },
   truncate(t, file, length) {
     if ((flagsOf(t.mem, file) & O_ACCMODE) === O_RDONLY) return -EINVAL;

@@ -1,13 +1,11 @@
 import {
   accessSync,
   chmodSync,
-  chownSync,
   closeSync,
   constants,
   fstatSync,
   ftruncateSync,
   futimesSync,
-  lchownSync,
   linkSync,
   lutimesSync,
   mkdirSync,
@@ -47,7 +45,7 @@ import {
   EXDEV,
   SyscallError,
 } from '../errno.js';
-import { createdMode, ownCreated } from '../files/created.js';
+import { chownHostFile, createdMode, ownCreated } from '../files/created.js';
 import { pathArgument, withFile, withRealFile } from '../files/descriptors.js';
 import { createFifo } from '../files/fifo.js';
 import { type FileStatus, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from '../files/fileStatus.js';
@@ -67,7 +65,7 @@ import {
   openCreating,
   withParent,
 } from '../files/hostAccess.js';
-import { hostGid, hostUid } from '../files/hostOwners.js';
+import { forgetOwners } from '../files/hostOwners.js';
 import {
   IN_ATTRIB,
   IN_CREATE,
@@ -334,11 +332,6 @@ function chmodDescriptor(t: ThreadContext, fd: number, mode: number): number {
   });
 }
 
-/** User and group ids for the host; −1 leaves one. */
-function ownerIds(user: number, group: number): readonly [number, number] {
-  return [(user | 0) === -1 ? -1 : hostUid(user >>> 0), (group | 0) === -1 ? -1 : hostGid(group >>> 0)];
-}
-
 function chownAt(
   t: ThreadContext,
   dirfd: number,
@@ -358,8 +351,7 @@ function chownAt(
   const changes = (user | 0) !== -1 || (group | 0) !== -1;
   const status = required(statusOfPlace(t, place));
   requireChown(t, status, user, group);
-  const [uid, gid] = ownerIds(user, group);
-  withParent(place, (hostPath) => hostCall(() => lchownSync(hostArgument(hostPath), uid, gid)));
+  withParent(place, (hostPath) => chownHostFile(t, hostPath, user, group));
   if (changes) noteAttributes(t, place);
   return 0;
 }
@@ -370,9 +362,8 @@ function chownDescriptor(t: ThreadContext, fd: number, user: number, group: numb
     if (change !== undefined) return change(t, file, user, group);
     const target = changeable(t, file);
     requireChown(t, operationsOf(t.mem, file).status(t, file), user, group);
-    const [uid, gid] = ownerIds(user, group);
-    if (typeof target === 'number') hostCall(() => chownSync(`/proc/self/fd/${target}`, uid, gid));
-    else withHostNode(target, (node) => chownSync(node, uid, gid));
+    if (typeof target === 'number') chownHostFile(t, target, user, group);
+    else withParent(target, (hostPath) => chownHostFile(t, hostPath, user, group));
     notifyFile(t.mem, file, IN_ATTRIB, t.thread);
     return 0;
   });
@@ -546,6 +537,7 @@ function unlinkat(t: ThreadContext, dirfd: number, path: string, flags: number):
     requireNotMounted(t, found.path);
     requireWritable(found);
     withParent(found, (p) => hostCall(() => rmdirSync(hostArgument(p))));
+    forgetOwners(t, found.stats);
     notifyRemoved(t.mem, found.hostPath, found.stats, true, t.thread);
     return 0;
   }
@@ -557,6 +549,7 @@ function unlinkat(t: ThreadContext, dirfd: number, path: string, flags: number):
   requireNotMounted(t, place.path);
   requireWritable(found);
   withParent(found, (p) => hostCall(() => unlinkSync(hostArgument(p))));
+  if (found.stats?.nlink === 1n) forgetOwners(t, found.stats);
   notifyRemoved(t.mem, found.hostPath, found.stats, false, t.thread);
   return 0;
 }

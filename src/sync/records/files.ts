@@ -67,8 +67,23 @@ export const FilesGlobal = record({
   ttysLock: embedded(Mutex),
   /** First terminal (Tty), the console and pseudo-terminals; ttysLock. */
   ttys: pointer,
+  /** Guards what `givenOwners` leads to. */
+  ownersLock: embedded(Mutex),
+  /** Hash table of GivenOwner (kernel/files/hostOwners), or 0 while no file was given away; atomic, set once. */
+  givenOwners: pointer,
   /** Told of every signal that is sent in the machine: who reads a signalfd looks for signals of his own. */
   signalSource: embedded(EventSource),
+});
+
+/** To whom guests have given a file that is the Node process's on the host; FilesGlobal.ownersLock. */
+export const GivenOwner = record({
+  next: pointer,
+  uid: u32,
+  gid: u32,
+  /** Which file: device, inode, microseconds of its birth. */
+  dev: u64,
+  ino: u64,
+  born: u64,
 });
 
 /** An advisory lock on a range of a file: fcntl (owner: the Files table), open file description or flock (owner: OpenFile). */
