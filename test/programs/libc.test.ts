@@ -48,6 +48,7 @@ const programs: [string, string][] = [
   ['restart', 'restart.c'],
   ['family', 'family.c'],
   ['inetsockets', 'inetsockets.c'],
+  ['urgent', 'urgent.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],
 ];

@@ -1,6 +1,7 @@
 import { lockMutex, unlockMutex } from '../../sync/mutex.js';
 import { Epoll, EpollItem } from '../../sync/records/epoll.js';
 import { EventSource } from '../../sync/records/events.js';
+import { OpenFile } from '../../sync/records/openFile.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { wakeQueue } from '../../sync/waitQueue.js';
 
@@ -33,6 +34,7 @@ export const WRITABLE = POLLOUT | POLLWRNORM;
  */
 export function signalEvents(mem: SharedMemory, source: number, mask: number, owner: number): void {
   wakeQueue(mem, source + EventSource.waiters, owner);
+  if (mem.atomicLoad(source + EventSource.asyncs) !== 0) signalAsync(mem, source, mask, owner);
   if (mem.atomicLoad(source + EventSource.watches) === 0) return;
   lockMutex(mem, source + EventSource.watchLock, owner);
   try {
@@ -80,5 +82,48 @@ export function unwatchSource(mem: SharedMemory, source: number, item: number, o
   let link = source + EventSource.watches;
   while (mem.getU32(link) !== item) link = mem.getU32(link) + EpollItem.nextOfSource;
   mem.atomicStore(link, mem.getU32(item + EpollItem.nextOfSource));
+  unlockMutex(mem, source + EventSource.watchLock, owner);
+}
+
+/** Sends a signal about a source's event; the lock tree's outermost locks are taken. */
+type AsyncSignal = (owner: number) => unknown;
+let asyncHook: (mem: SharedMemory, file: number, mask: number) => AsyncSignal | undefined = () => undefined;
+
+/** Sets who knows what signal an open file with O_ASYNC sends for an event (asyncSignals.ts). */
+export function onAsync(hook: typeof asyncHook): void {
+  asyncHook = hook;
+}
+
+/** Sends the signals of the source's files with O_ASYNC, with no lock held. */
+function signalAsync(mem: SharedMemory, source: number, mask: number, owner: number): void {
+  const signals: AsyncSignal[] = [];
+  lockMutex(mem, source + EventSource.watchLock, owner);
+  for (
+    let file = mem.getU32(source + EventSource.asyncs);
+    file !== 0;
+    file = mem.getU32(file + OpenFile.nextAsync)
+  ) {
+    const signal = asyncHook(mem, file, mask);
+    if (signal !== undefined) signals.push(signal);
+  }
+  unlockMutex(mem, source + EventSource.watchLock, owner);
+  for (const signal of signals) signal(owner);
+}
+
+/** Makes an open file hear of the source's events by signals. */
+export function addAsync(mem: SharedMemory, source: number, file: number, owner: number): void {
+  removeAsync(mem, source, file, owner);
+  lockMutex(mem, source + EventSource.watchLock, owner);
+  mem.setU32(file + OpenFile.nextAsync, mem.getU32(source + EventSource.asyncs));
+  mem.atomicStore(source + EventSource.asyncs, file);
+  unlockMutex(mem, source + EventSource.watchLock, owner);
+}
+
+/** Ends addAsync, if there was one. */
+export function removeAsync(mem: SharedMemory, source: number, file: number, owner: number): void {
+  lockMutex(mem, source + EventSource.watchLock, owner);
+  let link = source + EventSource.asyncs;
+  while (mem.getU32(link) !== 0 && mem.getU32(link) !== file) link = mem.getU32(link) + OpenFile.nextAsync;
+  if (mem.getU32(link) === file) mem.atomicStore(link, mem.getU32(file + OpenFile.nextAsync));
   unlockMutex(mem, source + EventSource.watchLock, owner);
 }

@@ -1,4 +1,5 @@
 /** Loads every kind of open file, so that `operationsOf` finds them: imported by whatever opens or closes files. */
+import './asyncSignals.js';
 import './devices.js';
 import './directory.js';
 import './epoll.js';

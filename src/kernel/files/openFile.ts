@@ -2,9 +2,11 @@ import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { FILE_PATH, OpenFile } from '../../sync/records/openFile.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { allocateText, freeText, textString } from '../../sync/text.js';
+import { removeAsync } from './events.js';
 import { dropLocks } from './fileLocks.js';
 import type { FileOperations } from './fileOperations.js';
 import { uniqueId } from './filesGlobal.js';
+import { O_ASYNC } from './openFlags.js';
 
 /** What a new open file is made of; see the record's fields. */
 export interface OpenFileParts {
@@ -82,6 +84,10 @@ export function releaseOpenFile(mem: SharedMemory, file: number, owner: number):
   if (mem.atomicAdd(file + OpenFile.refs, -1) !== 1) return;
   beforeRelease(mem, file, owner);
   closeHook(mem, file, owner);
+  if (flagsOf(mem, file) & O_ASYNC) {
+    const source = operationsOf(mem, file).eventSource?.(mem, file) ?? 0;
+    if (source !== 0) removeAsync(mem, source, file, owner);
+  }
   dropLocks(mem, file, owner);
   operationsOf(mem, file).release?.(mem, file, owner);
   freeText(mem, mem.getU32(file + OpenFile.path), owner);

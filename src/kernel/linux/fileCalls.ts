@@ -11,9 +11,10 @@ import {
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { LOCK_FLOCK, LOCK_OFD, LOCK_POSIX } from '../../sync/records/files.js';
 import { Guest } from '../../sync/records/guest.js';
-import { FILE_HOST, FILE_MEMORY, FILE_PIPE, OpenFile } from '../../sync/records/openFile.js';
+import { FILE_HOST, FILE_MEMORY, FILE_PIPE, FILE_SOCKET, OpenFile } from '../../sync/records/openFile.js';
 import { Pipe } from '../../sync/records/pipe.js';
 import { F_SEAL_EXEC, F_SEAL_SEAL } from '../../sync/records/sharedObject.js';
+import type { SharedMemory } from '../../sync/sharedMemory.js';
 import {
   E2BIG,
   EAGAIN,
@@ -28,6 +29,7 @@ import {
   EWOULDBLOCK,
   SyscallError,
 } from '../errno.js';
+import { OWNER_PGRP, OWNER_PID, setAsync, setOwnerSignal, setSignalOwner } from '../files/asyncSignals.js';
 import {
   closeDescriptor,
   descriptorLimit,
@@ -195,6 +197,11 @@ const F_SETLK = 6;
 const F_SETLKW = 7;
 const F_SETOWN = 8;
 const F_GETOWN = 9;
+const F_SETSIG = 10;
+const F_GETSIG = 11;
+const F_SETOWN_EX = 15;
+const F_GETOWN_EX = 16;
+const F_GETOWNER_UIDS = 17;
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_OFD_SETLKW = 38;
@@ -220,6 +227,8 @@ function fcntl(t: ThreadContext, fd: number, command: number, argument: number):
         return flagsOf(mem, file) | (isPathOnly(mem, file) ? 0 : O_LARGEFILE);
       case F_SETFL: {
         const kept = flagsOf(mem, file) & ~SETTABLE_FLAGS;
+        if ((kept | argument) & O_ASYNC || flagsOf(mem, file) & O_ASYNC)
+          setAsync(mem, file, (argument & O_ASYNC) !== 0, fd | 0, thread);
         mem.atomicStore(file + OpenFile.flags, kept | (argument & SETTABLE_FLAGS));
         return 0;
       }
@@ -233,10 +242,23 @@ function fcntl(t: ThreadContext, fd: number, command: number, argument: number):
       case F_OFD_SETLKW:
         return changeLock(t, file, argument, LOCK_OFD, command === F_OFD_SETLKW);
       case F_SETOWN:
-        mem.setI32(file + OpenFile.signalOwner, argument | 0);
-        return 0;
+        return setOwner(t, file, argument | 0);
       case F_GETOWN:
-        return mem.getI32(file + OpenFile.signalOwner);
+        return ownerOf(mem, file);
+      case F_SETOWN_EX:
+        return setSignalOwner(t, file, readI32(t, argument), readI32(t, argument + 4));
+      case F_GETOWN_EX:
+        writeI32(t, argument, mem.getU32(file + OpenFile.ownerType));
+        writeI32(t, argument + 4, mem.getI32(file + OpenFile.signalOwner));
+        return 0;
+      case F_SETSIG:
+        return setOwnerSignal(mem, file, argument | 0);
+      case F_GETSIG:
+        return mem.getU32(file + OpenFile.ownerSignal);
+      case F_GETOWNER_UIDS:
+        writeI32(t, argument, mem.getU32(file + OpenFile.ownerUsers));
+        writeI32(t, argument + 4, mem.getU32(file + OpenFile.ownerUsers + 4));
+        return 0;
       case F_GETPIPE_SZ:
         if (mem.getU32(file + OpenFile.kind) !== FILE_PIPE) return -EBADF;
         return mem.getU32(mem.getU32(file + OpenFile.object) + Pipe.capacity);
@@ -251,6 +273,17 @@ function fcntl(t: ThreadContext, fd: number, command: number, argument: number):
         return -EINVAL;
     }
   });
+}
+
+/** F_SETOWN and the sockets' calls that do the same: a process, or minus a process group. */
+function setOwner(t: ThreadContext, file: number, id: number): number {
+  if (id === -0x8000_0000) return -EINVAL;
+  return id < 0 ? setSignalOwner(t, file, OWNER_PGRP, -id) : setSignalOwner(t, file, OWNER_PID, id);
+}
+
+function ownerOf(mem: SharedMemory, file: number): number {
+  const id = mem.getI32(file + OpenFile.signalOwner);
+  return mem.getU32(file + OpenFile.ownerType) === OWNER_PGRP ? -id : id;
 }
 
 /** struct flock: s16 type, s16 whence, s64 start, s64 length, s32 pid; 32 bytes. */
@@ -331,6 +364,11 @@ const FIONCLEX = 0x5450;
 const FIOCLEX = 0x5451;
 const FIOASYNC = 0x5452;
 
+const FIOSETOWN = 0x8901;
+const SIOCSPGRP = 0x8902;
+const FIOGETOWN = 0x8903;
+const SIOCGPGRP = 0x8904;
+
 function setFlag(t: ThreadContext, file: number, flag: number, pointer: number): number {
   const on = readI32(t, pointer) !== 0;
   if (on) t.mem.atomicOr(file + OpenFile.flags, flag);
@@ -348,7 +386,17 @@ function ioctl(t: ThreadContext, fd: number, request: number, argument: number):
       case FIONBIO:
         return setFlag(t, file, O_NONBLOCK, argument);
       case FIOASYNC:
-        return setFlag(t, file, O_ASYNC, argument);
+        setAsync(mem, file, readI32(t, argument) !== 0, fd | 0, thread);
+        return 0;
+      case FIOSETOWN:
+      case SIOCSPGRP:
+        if (mem.getU32(file + OpenFile.kind) !== FILE_SOCKET) return -ENOTTY;
+        return setOwner(t, file, readI32(t, argument));
+      case FIOGETOWN:
+      case SIOCGPGRP:
+        if (mem.getU32(file + OpenFile.kind) !== FILE_SOCKET) return -ENOTTY;
+        writeI32(t, argument, ownerOf(mem, file));
+        return 0;
       case FIONREAD: {
         const available = operationsOf(mem, file).available;
         if (available === undefined) return -ENOTTY;

@@ -11,6 +11,7 @@ import {
   OPTION_PASS_CREDENTIALS,
   OPTION_REUSE_ADDRESS,
   OPTION_REUSE_PORT,
+  OPTION_URGENT_INLINE,
   OPTION_V6_ONLY,
 } from '../sockets/socketNumbers.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -37,6 +38,7 @@ const SO_PASSCRED = 16;
 const SO_PEERCRED = 17;
 const SO_RCVLOWAT = 18;
 const SO_SNDLOWAT = 19;
+const SO_OOBINLINE = 10;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
 const SO_ACCEPTCONN = 30;
@@ -59,6 +61,7 @@ const SWITCHES: Readonly<Record<number, number>> = {
   [SO_REUSEADDR]: OPTION_REUSE_ADDRESS,
   [SO_BROADCAST]: OPTION_BROADCAST,
   [SO_REUSEPORT]: OPTION_REUSE_PORT,
+  [SO_OOBINLINE]: OPTION_URGENT_INLINE,
   [SO_PASSCRED]: OPTION_PASS_CREDENTIALS,
 };
 
@@ -67,7 +70,6 @@ const KEPT: readonly (readonly [level: number, name: number, initial: number])[]
   [SOL_SOCKET, 1, 0], // SO_DEBUG
   [SOL_SOCKET, 5, 0], // SO_DONTROUTE
   [SOL_SOCKET, SO_KEEPALIVE, 0],
-  [SOL_SOCKET, 10, 0], // SO_OOBINLINE
   [SOL_SOCKET, 12, 0], // SO_PRIORITY
   [SOL_SOCKET, 36, 0], // SO_MARK
   [IPPROTO_TCP, 1, 0], // TCP_NODELAY

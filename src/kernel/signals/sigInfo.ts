@@ -14,6 +14,8 @@ export const SI_PID = 16;
 export const SI_UID = 20;
 export const SI_ADDR = 16;
 export const SI_VALUE = 24;
+export const SI_BAND = 16;
+export const SI_FD = 24;
 export const SI_STATUS = 24;
 export const SI_UTIME = 32;
 export const SI_TIMERID = 16;
@@ -54,6 +56,14 @@ export function timerInfo(signal: number, id: number, value: bigint): SigInfo {
 export function queuedInfo(signal: number, code: number, pid: number, uid: number, value: bigint): SigInfo {
   const info = sentInfo(signal, code, pid, uid);
   view(info).setBigUint64(SI_VALUE, value, true);
+  return info;
+}
+
+/** A signal about descriptor `fd` (F_SETSIG): `code` is POLL_*, `band` the events. */
+export function bandInfo(signal: number, code: number, band: number, fd: number): SigInfo {
+  const { info, view } = begin(signal, code);
+  view.setBigInt64(SI_BAND, BigInt(band), true);
+  view.setInt32(SI_FD, fd, true);
   return info;
 }
 

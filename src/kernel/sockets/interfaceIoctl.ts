@@ -5,6 +5,7 @@ import type { ThreadContext } from '../threadContext.js';
 import { isVersion4 } from './inetAddress.js';
 import { type Interface, interfaceFlags, listInterfaces } from './interfaces.js';
 import { AF_INET } from './socketNumbers.js';
+import { atUrgentMark } from './socketQueue.js';
 
 /** What ioctl tells of network interfaces (man 7 netdevice); nothing can be changed. */
 
@@ -62,7 +63,7 @@ export function interfaceIoctl(
       return 0;
     }
     case SIOCATMARK:
-      writeI32(t, argument, 0);
+      writeI32(t, argument, atUrgentMark(t.mem, socket) ? 1 : 0);
       return 0;
     case SIOCGIFCONF:
       return configuration(t, argument);

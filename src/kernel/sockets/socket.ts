@@ -10,12 +10,22 @@ import {
   SOCKET_UNCONNECTED,
   Socket,
   Sockets,
+  URGENT_VALID,
 } from '../../sync/records/socket.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { freeText } from '../../sync/text.js';
 import { type WaitOutcome, waitInQueue } from '../../sync/waitQueue.js';
 import { ECONNRESET, ENOTCONN, ENOTSOCK, SyscallError } from '../errno.js';
-import { POLLERR, POLLHUP, POLLRDHUP, READABLE, signalEvents, WRITABLE } from '../files/events.js';
+import {
+  POLLERR,
+  POLLHUP,
+  POLLPRI,
+  POLLRDBAND,
+  POLLRDHUP,
+  READABLE,
+  signalEvents,
+  WRITABLE,
+} from '../files/events.js';
 import { uniqueId } from '../files/filesGlobal.js';
 import { createOpenFile, releaseOpenFile } from '../files/openFile.js';
 import { O_NONBLOCK, O_RDWR } from '../files/openFlags.js';
@@ -35,7 +45,7 @@ import {
   SOCK_SEQPACKET,
   SOCK_STREAM,
 } from './socketNumbers.js';
-import { type Credentials, discardQueueLocked } from './socketQueue.js';
+import { type Credentials, discardQueueLocked, readableBytes } from './socketQueue.js';
 import { socketsGlobal } from './socketsGlobal.js';
 
 /** The life of a socket: made, connected to another one, shut down, closed. */
@@ -386,7 +396,8 @@ export function pollSocket(mem: SharedMemory, socket: number, owner: number): nu
   const shut = mem.atomicLoad(socket + Socket.shut);
   let bits = 0;
   if (mem.atomicLoad(socket + Socket.error) !== 0) bits |= POLLERR;
-  if (mem.atomicLoad(socket + Socket.used) > 0) bits |= READABLE;
+  if (readableBytes(mem, socket) > 0) bits |= READABLE;
+  if (mem.atomicLoad(socket + Socket.urgent) === URGENT_VALID) bits |= POLLPRI | POLLRDBAND;
   if (shut & SHUT_RECEIVE) bits |= READABLE | POLLRDHUP;
   if (shut === SHUT_BOTH) bits |= POLLHUP;
   if (isConnectionBased(mem, socket)) {

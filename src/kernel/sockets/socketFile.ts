@@ -6,7 +6,7 @@ import { DEV_PIPE, madeStatus, S_IFSOCK } from '../files/fileStatus.js';
 import { registerKind, releaseOpenFile } from '../files/openFile.js';
 import { interfaceIoctl } from './interfaceIoctl.js';
 import { closeSocket, hasPackets, isTcp, pollSocket } from './socket.js';
-import { firstPacketLength } from './socketQueue.js';
+import { bytesBeforeMark, firstPacketLength } from './socketQueue.js';
 import { receiveFrom, sendTo } from './transfer.js';
 
 /** What read, write, poll, ioctl and close do with a socket. */
@@ -22,7 +22,7 @@ const socketOperations: FileOperations = {
   eventSource: (mem, file) => mem.getU32(file + OpenFile.object) + Socket.source,
   available(mem, file) {
     const socket = mem.getU32(file + OpenFile.object);
-    return hasPackets(mem, socket) ? firstPacketLength(mem, socket) : mem.atomicLoad(socket + Socket.used);
+    return hasPackets(mem, socket) ? firstPacketLength(mem, socket) : bytesBeforeMark(mem, socket);
   },
   status: (t, file) =>
     madeStatus({

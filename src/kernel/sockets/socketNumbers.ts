@@ -34,5 +34,7 @@ export const OPTION_REUSE_ADDRESS = 2;
 export const OPTION_REUSE_PORT = 4;
 export const OPTION_V6_ONLY = 8;
 export const OPTION_BROADCAST = 16;
+/** SO_OOBINLINE. */
+export const OPTION_URGENT_INLINE = 64;
 /** A connect that did not wait is under way, or its end has not been asked for. */
 export const OPTION_CONNECT_PENDING = 32;

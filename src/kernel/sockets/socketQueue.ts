@@ -1,8 +1,18 @@
 import { allocateBlock, freeBlock, hasKernelMemory } from '../../sync/heap.js';
 import { lockMutex, unlockMutex } from '../../sync/mutex.js';
 import { OpenFile } from '../../sync/records/openFile.js';
-import { SOCKET_CLOSED, Socket, SocketMark, Sockets } from '../../sync/records/socket.js';
+import {
+  SOCKET_CLOSED,
+  Socket,
+  SocketMark,
+  Sockets,
+  URGENT_NONE,
+  URGENT_READ,
+  URGENT_VALID,
+} from '../../sync/records/socket.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
+import { EINVAL } from '../errno.js';
+import { OPTION_URGENT_INLINE } from './socketNumbers.js';
 import { socketsGlobal } from './socketsGlobal.js';
 
 /**
@@ -173,7 +183,7 @@ export const PUT_FULL = 0;
 
 /**
  * Appends what fits of `bytes` (some, below `limit` in all) to a stream's queue, with `mark` (or 0) belonging to all of
- * them; the mark is the queue's unless the result is PUT_CLOSED or PUT_FULL. Returns how many bytes.
+ * them; the mark is the queue's unless the result is PUT_CLOSED or PUT_FULL. The last byte may be urgent. Returns how many bytes.
  */
 export function putStream(
   mem: SharedMemory,
@@ -182,6 +192,7 @@ export function putStream(
   limit: number,
   mark: number,
   owner: number,
+  urgent = false,
 ): number {
   lockMutex(mem, socket + Socket.lock, owner);
   try {
@@ -203,6 +214,11 @@ export function putStream(
       if (last === 0) mem.setU32(socket + Socket.marksFirst, mark);
       else mem.setU32(last + SocketMark.next, mark);
       mem.setU32(socket + Socket.marksLast, mark);
+    }
+    // Of urgent bytes the last is meant; one that nobody has taken yet is an ordinary one from now on.
+    if (urgent && count === bytes.length) {
+      mem.set64(socket + Socket.urgentAt, mem.getU64(socket + Socket.position) + used + count - 1);
+      mem.atomicStore(socket + Socket.urgent, URGENT_VALID);
     }
     mem.atomicStore(socket + Socket.used, used + count);
     return count;
@@ -263,6 +279,8 @@ export interface Taken {
 /** Descriptors would be taken: the caller must hold Sockets.lock, and call again. */
 export const NEEDS_SOCKETS_LOCK = 'needs Sockets.lock';
 
+const ENDED: Taken = { count: 0, length: 0, tellSenders: false, attached: NOTHING_ATTACHED };
+
 export interface TakeOptions {
   /** Leave everything in (MSG_PEEK). References of descriptors are then new ones. */
   readonly peek: boolean;
@@ -270,21 +288,77 @@ export interface TakeOptions {
   readonly apart: boolean;
   /** Sockets.lock is held. */
   readonly locked: boolean;
+  /** These bytes follow others that the same call has taken: an urgent byte ends it. */
+  readonly more?: boolean;
 }
+
+/**
+ * Where the urgent byte of a stream bars the way: bytes before it, −1 where none does. (In the ordinary stream it is left out, unless
+ * it was asked for there.) Socket.lock is held.
+ */
+function urgentOffset(mem: SharedMemory, socket: number): number {
+  if (mem.atomicLoad(socket + Socket.urgent) === URGENT_NONE) return -1;
+  return mem.getU64(socket + Socket.urgentAt) - mem.getU64(socket + Socket.position);
+}
+
+/** Bytes of a stream that can be read without the urgent one; a look without the lock. */
+export function readableBytes(mem: SharedMemory, socket: number): number {
+  const used = mem.atomicLoad(socket + Socket.used);
+  if (used !== 1 || mem.atomicLoad(socket + Socket.urgent) === URGENT_NONE) return used;
+  if (mem.atomicLoad(socket + Socket.options) & OPTION_URGENT_INLINE) return used;
+  return urgentOffset(mem, socket) === 0 ? 0 : used;
+}
+
+/** Bytes that FIONREAD tells of: those before the urgent one, where that is kept apart (tcp_inq). */
+export function bytesBeforeMark(mem: SharedMemory, socket: number): number {
+  const used = mem.atomicLoad(socket + Socket.used);
+  if (mem.atomicLoad(socket + Socket.options) & OPTION_URGENT_INLINE) return used;
+  const before = urgentOffset(mem, socket);
+  return before < 0 ? used : before;
+}
+
+/** Says whether what is read next comes after the urgent byte's place (SIOCATMARK). */
+export function atUrgentMark(mem: SharedMemory, socket: number): boolean {
+  return urgentOffset(mem, socket) === 0;
+}
+
+/** recv with MSG_OOB: the urgent byte, or −errno (tcp_recv_urg). */
+export function takeUrgent(mem: SharedMemory, socket: number, peek: boolean, owner: number): number {
+  lockMutex(mem, socket + Socket.lock, owner);
+  try {
+    const inline = (mem.atomicLoad(socket + Socket.options) & OPTION_URGENT_INLINE) !== 0;
+    if (inline || mem.atomicLoad(socket + Socket.urgent) !== URGENT_VALID) return -EINVAL;
+    copyFromRing(mem, socket, urgentOffset(mem, socket), oneByte);
+    if (!peek) mem.atomicStore(socket + Socket.urgent, URGENT_READ);
+    return oneByte[0];
+  } finally {
+    unlockMutex(mem, socket + Socket.lock, owner);
+  }
+}
+
+const oneByte = new Uint8Array(1);
 
 /** Takes bytes of a stream, at least one; undefined when there are none. */
 export function takeStream(
   mem: SharedMemory,
   socket: number,
   into: Uint8Array,
-  { peek, apart, locked }: TakeOptions,
+  { peek, apart, locked, more }: TakeOptions,
   owner: number,
 ): Taken | undefined | typeof NEEDS_SOCKETS_LOCK {
   lockMutex(mem, socket + Socket.lock, owner);
   try {
-    const used = mem.getI32(socket + Socket.used);
-    if (used === 0) return undefined;
+    const urgent = urgentOffset(mem, socket);
+    // What the call has taken ends here; a next one goes on behind the mark.
+    if (urgent === 0 && more) return ENDED;
+    const inline = (mem.atomicLoad(socket + Socket.options) & OPTION_URGENT_INLINE) !== 0;
+    const skipped = urgent === 0 && !inline ? 1 : 0;
+    if (skipped === 1 && !peek) passUrgentLocked(mem, socket, owner);
+    const left = peek ? skipped : 0;
+    const used = mem.getI32(socket + Socket.used) - left;
+    if (used <= 0) return undefined;
     let count = Math.min(used, into.length);
+    if (urgent > 0) count = Math.min(count, urgent);
     let attached = NOTHING_ATTACHED;
     let mark = mem.getU32(socket + Socket.marksFirst);
     const position = mark === 0 && !apart ? 0 : mem.getU64(socket + Socket.position);
@@ -304,23 +378,35 @@ export function takeStream(
         break;
       }
     }
-    copyFromRing(mem, socket, 0, count === into.length ? into : into.subarray(0, count));
+    copyFromRing(mem, socket, left, count === into.length ? into : into.subarray(0, count));
     if (peek) return { count, length: count, tellSenders: false, attached };
-    consume(mem, socket, count);
-    const now = mem.getU64(socket + Socket.position) + count;
-    mem.set64(socket + Socket.position, now);
-    for (;;) {
-      const first = mem.getU32(socket + Socket.marksFirst);
-      if (first === 0 || mem.getU64(first + SocketMark.end) > now) break;
-      const next = mem.getU32(first + SocketMark.next);
-      mem.setU32(socket + Socket.marksFirst, next);
-      if (next === 0) mem.setU32(socket + Socket.marksLast, 0);
-      freeMark(mem, first, owner);
-    }
+    consumeStreamLocked(mem, socket, count, owner);
+    if (urgent === 0) mem.atomicStore(socket + Socket.urgent, URGENT_NONE);
     return { count, length: count, tellSenders: tellSenders(mem, socket), attached };
   } finally {
     unlockMutex(mem, socket + Socket.lock, owner);
   }
+}
+
+/** Drops the oldest bytes of a stream, and the marks that belong to none of the others. Socket.lock is held. */
+function consumeStreamLocked(mem: SharedMemory, socket: number, count: number, owner: number): void {
+  consume(mem, socket, count);
+  const now = mem.getU64(socket + Socket.position) + count;
+  mem.set64(socket + Socket.position, now);
+  for (;;) {
+    const first = mem.getU32(socket + Socket.marksFirst);
+    if (first === 0 || mem.getU64(first + SocketMark.end) > now) break;
+    const next = mem.getU32(first + SocketMark.next);
+    mem.setU32(socket + Socket.marksFirst, next);
+    if (next === 0) mem.setU32(socket + Socket.marksLast, 0);
+    freeMark(mem, first, owner);
+  }
+}
+
+/** Leaves the urgent byte, which is the oldest, behind: it can no longer be received. Socket.lock is held. */
+function passUrgentLocked(mem: SharedMemory, socket: number, owner: number): void {
+  mem.atomicStore(socket + Socket.urgent, URGENT_NONE);
+  consumeStreamLocked(mem, socket, 1, owner);
 }
 
 /** Takes one packet, or what fits of it; undefined when there is none. */

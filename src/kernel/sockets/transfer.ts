@@ -5,6 +5,7 @@ import {
   SOCKET_CLOSED,
   SOCKET_CONNECTED,
   SOCKET_CONNECTING,
+  SOCKET_UNCONNECTED,
   Socket,
   Sockets,
 } from '../../sync/records/socket.js';
@@ -20,8 +21,9 @@ import {
   EPERM,
   EPIPE,
 } from '../errno.js';
-import { READABLE, WRITABLE } from '../files/events.js';
-import { flagsOf } from '../files/openFile.js';
+import { signalUrgent } from '../files/asyncSignals.js';
+import { POLLPRI, POLLRDBAND, READABLE, WRITABLE } from '../files/events.js';
+import { flagsOf, releaseOpenFile, retainOpenFile } from '../files/openFile.js';
 import { O_NONBLOCK } from '../files/openFlags.js';
 import { raiseBrokenPipe } from '../files/raise.js';
 import type { ByteVector } from '../files/userVector.js';
@@ -77,9 +79,11 @@ import {
   PUT_FULL,
   putPacket,
   putStream,
+  readableBytes,
   type Taken,
   takePacket,
   takeStream,
+  takeUrgent,
 } from './socketQueue.js';
 import { socketsGlobal } from './socketsGlobal.js';
 import { interruptedResult, timeoutDeadline } from './socketTimeouts.js';
@@ -127,7 +131,7 @@ export function doesNotWait(mem: SharedMemory, file: number, flags: number): boo
 export function sendTo(t: ThreadContext, file: number, from: ByteVector, outgoing: Outgoing): number {
   const { mem } = t;
   const socket = socketOf(mem, file);
-  if (outgoing.flags & MSG_OOB) return -EOPNOTSUPP;
+  if (outgoing.flags & MSG_OOB && (!isStream(mem, socket) || from.length === 0)) return -EOPNOTSUPP;
   const noWait = doesNotWait(mem, file, outgoing.flags);
   if (isStream(mem, socket)) return sendStream(t, socket, from, outgoing, noWait);
   switch (familyOf(mem, socket)) {
@@ -240,11 +244,15 @@ function sendStream(
       address: undefined,
     };
     const limit = sendLimit(mem, socket, peer);
+    // The host's connections have no urgent bytes: Node cannot send them.
+    const inMachine = mem.getU32(peer + Socket.host) === 0;
+    const urgent = inMachine && (flags & MSG_OOB) !== 0 && done + had === from.length;
     const put = putAttached(t, attached, (mark) =>
-      putStream(mem, peer, bounce.subarray(0, had), limit, mark, thread),
+      putStream(mem, peer, bounce.subarray(0, had), limit, mark, thread, urgent),
     );
     if (put > 0) {
       done += put;
+      if (urgent && done === from.length) tellUrgent(mem, peer, thread);
       if (mem.getU32(peer + Socket.host) !== 0) tellHost(mem, peer, thread);
       else signalSocket(mem, peer, READABLE, thread);
       if (done === from.length || (put === had && had < Math.min(BOUNCE, from.length - done + put)))
@@ -272,6 +280,20 @@ function sendStream(
     if (outcome === 'interrupted') return done > 0 ? done : interruptedResult(deadline);
     if (outcome === 'timed-out') return done > 0 ? done : -EAGAIN;
   }
+}
+
+/** SIGURG to whom the open file at the other end names. */
+function tellUrgent(mem: SharedMemory, peer: number, owner: number): void {
+  const global = socketsGlobal(mem, owner);
+  const file = withMutex(mem, global + Sockets.lock, owner, () => {
+    const found = mem.getU32(peer + Socket.file);
+    if (found !== 0) retainOpenFile(mem, found);
+    return found;
+  });
+  if (file === 0) return;
+  signalUrgent(mem, file, owner);
+  releaseOpenFile(mem, file, owner);
+  signalSocket(mem, peer, POLLPRI | POLLRDBAND, owner);
 }
 
 /** Datagrams and sequenced packets of AF_UNIX. */
@@ -383,11 +405,21 @@ function tellSenders(t: ThreadContext, socket: number): void {
 export function receiveFrom(t: ThreadContext, file: number, into: ByteVector, flags: number): Received {
   const { mem } = t;
   const socket = socketOf(mem, file);
-  if (flags & MSG_OOB) return failed(isStream(mem, socket) && isInet(mem, socket) ? EINVAL : EOPNOTSUPP);
+  if (flags & MSG_OOB) return receiveUrgent(t, socket, into, flags);
   const noWait = doesNotWait(mem, file, flags);
   return isStream(mem, socket)
     ? receiveStream(t, socket, into, flags, noWait)
     : receivePacket(t, socket, into, flags, noWait);
+}
+
+/** recv(2) with MSG_OOB: the urgent byte. */
+function receiveUrgent(t: ThreadContext, socket: number, into: ByteVector, flags: number): Received {
+  if (!isStream(t.mem, socket)) return failed(EOPNOTSUPP);
+  if (isInet(t.mem, socket) && stateOf(t.mem, socket) === SOCKET_UNCONNECTED) return failed(ENOTCONN);
+  const byte = takeUrgent(t.mem, socket, (flags & MSG_PEEK) !== 0, t.thread);
+  if (byte < 0) return failed(-byte);
+  const result = into.length === 0 ? 0 : into.copyOut(t, 0, Uint8Array.of(byte));
+  return { result, flags: into.length === 0 ? MSG_OOB | MSG_TRUNC : MSG_OOB, attached: NOTHING_ATTACHED };
 }
 
 /** What a receive answers when the queue is empty and need not be waited for: the end (0), or −errno; undefined: wait. */
@@ -422,9 +454,10 @@ function receiveStream(
       if (done === 0) into.probe(t, 'write');
       const chunk = bounce.subarray(0, Math.min(BOUNCE, into.length - done));
       const taken = takeWithFiles(t, (locked) =>
-        takeStream(mem, socket, chunk, { peek, apart, locked }, thread),
+        takeStream(mem, socket, chunk, { peek, apart, locked, more: done > 0 }, thread),
       );
       if (taken === undefined) break;
+      if (taken.count === 0) return finish(0);
       if (taken.tellSenders) tellSenders(t, socket);
       const copied = into.copyOut(t, done, chunk.subarray(0, taken.count));
       done += copied;
@@ -437,7 +470,7 @@ function receiveStream(
     if (done >= target || into.length === 0) return finish(0);
     const end = endOrError(mem, socket);
     // What came just before the end goes first.
-    if (end !== undefined && mem.atomicLoad(socket + Socket.used) > 0) continue;
+    if (end !== undefined && readableBytes(mem, socket) > 0) continue;
     if (end !== undefined) return finish(end);
     const state = stateOf(mem, socket);
     if (state !== SOCKET_CONNECTED && state !== SOCKET_CONNECTING)
@@ -451,7 +484,7 @@ function receiveStream(
 
 function canReceive(mem: SharedMemory, socket: number): boolean {
   return (
-    mem.atomicLoad(socket + Socket.used) > 0 ||
+    readableBytes(mem, socket) > 0 ||
     isShut(mem, socket, SHUT_RECEIVE) ||
     mem.atomicLoad(socket + Socket.error) !== 0
   );

@@ -13,4 +13,6 @@ export const EventSource = record({
   watchLock: embedded(Mutex),
   /** First EpollItem (linked by EpollItem.nextOfSource); watchLock, read atomically. */
   watches: pointer,
+  /** First OpenFile with O_ASYNC (linked by OpenFile.nextAsync); watchLock, read atomically. */
+  asyncs: pointer,
 });

@@ -1,5 +1,5 @@
 import { Mutex } from '../mutex.js';
-import { embedded, i32, pointer, record, u32, u64 } from '../record.js';
+import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
 
 /**
  * An open file description (Linux: struct file): what descriptors of one or several guests refer to. `fork` and `dup`
@@ -29,8 +29,15 @@ export const OpenFile = record({
   id: u32,
   /** First EpollItem that watches the file (linked by EpollItem.nextOfFile); FilesGlobal.epollLock. */
   epollItems: pointer,
-  /** F_SETOWN's argument. */
+  /** Who gets SIGIO and SIGURG (F_SETOWN): an id, 0 for nobody; F_OWNER_*; F_SETSIG's signal, or 0. */
   signalOwner: i32,
+  ownerType: u32,
+  ownerSignal: u32,
+  /** Real and effective user of who has set them. */
+  ownerUsers: array(u32, 2),
+  /** O_ASYNC: the descriptor that signals name, and the next such file of the same source; EventSource.watchLock. */
+  asyncFd: i32,
+  nextAsync: pointer,
   /** OPEN_* bits; constant after open. */
   attributes: u32,
   /** References that are held by queues of sockets (SCM_RIGHTS); Sockets.lock. */

@@ -44,6 +44,9 @@ export const Socket = record({
   position: u64,
   marksFirst: pointer,
   marksLast: pointer,
+  /** Streams: URGENT_*, and where the urgent byte is, as `position` counts. Atomic; changed under lock. */
+  urgent: i32,
+  urgentAt: u64,
   /** Somebody has found the queue too full: the bytes that were to fit in all; they are told when half of it is free. Atomic. */
   wanted: i32,
 
@@ -118,6 +121,11 @@ export const Socket = record({
   /** Unique number: the inode. Constant. */
   id: u32,
 });
+
+/** There is no urgent byte; there is one that was not received out of band; it was. */
+export const URGENT_NONE = 0;
+export const URGENT_VALID = 1;
+export const URGENT_READ = 2;
 
 export const SOCKET_UNCONNECTED = 0;
 export const SOCKET_CONNECTING = 1;
