@@ -2,7 +2,7 @@ import type { Decoded } from '../isa/instruction.js';
 import type { Local } from '../wasm/index.js';
 import { SIZES } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
-import { Block, type Edge, edgesOf, type RegionInstruction, type Terminator } from './regionGraph.js';
+import { Block, type Edge, edgesOf, mapEdges, type RegionInstruction } from './regionGraph.js';
 import { wordsOfLoop } from './wordRegisters.js';
 
 /**
@@ -187,26 +187,6 @@ function turnLoops(entry: Block): Block {
     if (first === header) first = beginning.get(header)!;
   });
   return first;
-}
-
-function mapEdges(terminator: Terminator, map: (edge: Edge) => Edge): Terminator {
-  switch (terminator.kind) {
-    case 'goto':
-      return { ...terminator, next: map(terminator.next) };
-    case 'call':
-      return { ...terminator, next: map(terminator.next), copies: terminator.copies.map(map) };
-    case 'branch':
-      return { ...terminator, taken: map(terminator.taken), next: map(terminator.next) };
-    case 'return':
-      return { ...terminator, expected: map(terminator.expected) };
-    case 'switch':
-      return { ...terminator, targets: terminator.targets.map(map) };
-    case 'guard':
-      return { ...terminator, holds: map(terminator.holds), fails: map(terminator.fails) };
-    case 'indirect':
-    case 'leave':
-      return terminator;
-  }
 }
 
 interface Loop {

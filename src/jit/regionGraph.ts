@@ -168,7 +168,6 @@ function hasLoop(entry: Block): boolean {
 function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest: 0 | 1): Region | undefined {
   const large = new Set<number>();
   const blocks = new Map<string, Block>();
-  const pages = new Set<number>();
   const callees = new Set<number>();
   const pending: Block[] = [];
   let size = 0;
@@ -263,8 +262,6 @@ function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest
         block.terminator = { kind: 'goto', next: { pc, block: undefined } };
         break;
       }
-      pages.add(Math.floor(pc / 4096));
-      pages.add(Math.floor((pc + decoded.length - 1) / 4096));
       const at = pc;
       block.instructions.push({ pc, decoded });
       size++;
@@ -303,7 +300,8 @@ function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest
       break;
     }
   }
-  return { entry, blocks: [...blocks.values()], size, pages, callees };
+  const made = [...blocks.values()];
+  return { entry, blocks: made, size, pages: pagesOf(made), callees };
 }
 
 /** The blocks that `block` may go to, in the order of its terminator. */
@@ -330,4 +328,36 @@ export function edgesOf(terminator: Terminator): readonly Edge[] {
     case 'leave':
       return [];
   }
+}
+
+/** The terminator with other edges. */
+export function mapEdges(terminator: Terminator, map: (edge: Edge) => Edge): Terminator {
+  switch (terminator.kind) {
+    case 'goto':
+      return { ...terminator, next: map(terminator.next) };
+    case 'call':
+      return { ...terminator, next: map(terminator.next), copies: terminator.copies.map(map) };
+    case 'branch':
+      return { ...terminator, taken: map(terminator.taken), next: map(terminator.next) };
+    case 'return':
+      return { ...terminator, expected: map(terminator.expected) };
+    case 'switch':
+      return { ...terminator, targets: terminator.targets.map(map) };
+    case 'guard':
+      return { ...terminator, holds: map(terminator.holds), fails: map(terminator.fails) };
+    case 'indirect':
+    case 'leave':
+      return terminator;
+  }
+}
+
+/** The pages (guest address >> 12) that the blocks' code stands in. */
+export function pagesOf(blocks: readonly Block[]): Set<number> {
+  const pages = new Set<number>();
+  for (const { instructions } of blocks)
+    for (const { pc, decoded } of instructions) {
+      pages.add(Math.floor(pc / 4096));
+      pages.add(Math.floor((pc + decoded.length - 1) / 4096));
+    }
+  return pages;
 }

@@ -19,6 +19,7 @@ import {
   takeRequests,
   translationOf,
 } from '../sync/translationQueue.js';
+import { innerLoop } from './innerLoop.js';
 import { isCodeOf, type KeptModule, type KeptRegion, keptModule, type ModuleStore } from './keptModules.js';
 import type { RegionOptions, RegionPage } from './regionCompiler.js';
 import { formRegion, type Region } from './regionGraph.js';
@@ -293,8 +294,9 @@ export class Translator {
       return page !== 0 && mem.getU32(page + CodePage.slots + (address % 4096) * 4) !== 0;
     };
     const extensions = mem.getU32(this.codePageOf(place, pc) + CodePage.extensions);
-    const region = formRegion(pc, { fetch, isWarm, load, registers, extensions });
-    if (region === undefined) return undefined;
+    const whole = formRegion(pc, { fetch, isWarm, load, registers, extensions });
+    if (whole === undefined) return undefined;
+    const region = innerLoop(whole);
     return {
       region,
       pages: [...region.pages].map((page) => pages.get(page)!),

@@ -63,6 +63,7 @@ function runBoth(seed: number): { exits: number; regions: number } {
   const translated = new TranslatedMachine({
     threshold: 1 + random.below(4),
     budget: 50 + random.below(2000),
+    innerLoops: random.below(2) === 0,
   });
   prepare(plain, program, seed, at);
   prepare(translated, program, seed, at);

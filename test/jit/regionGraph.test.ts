@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { innerLoop } from '../../src/jit/innerLoop.js';
 import { type Block, formRegion, type Region } from '../../src/jit/regionGraph.js';
 import { assemble } from '../isa/assembler.js';
 
@@ -55,5 +56,58 @@ describe('a region', () => {
     const loop = regionAt(`start:\n ${forward.join('')} j start`, 'start');
     expect(loop.size).toBeGreaterThan(300);
     expect(straight.size).toBeLessThan(300);
+  });
+});
+
+describe('the innermost loop around a hot place', () => {
+  const much = 'nop\n'.repeat(60);
+  const inner = 'inner:\n lw a1, 0(a0)\n middle:\n addi a0, a0, 4\n jal ra, far\n bne a0, a2, inner\n';
+  const nest = `start:\n ${much} outer:\n addi a3, a3, 1\n ${inner} after:\n bne a3, a4, outer\n ${much} j start\n far:\n ${much} ${much} ret`;
+  const starts = ({ blocks, entry }: Region): number[] => blocks.map(({ pc }) => pc - entry.pc);
+
+  it('is a region of its own when the function is much larger', () => {
+    const region = innerLoop(regionAt(nest, 'inner'));
+    expect(region.size).toBe(4);
+    expect(starts(region)).toEqual([0, 12]);
+  });
+
+  it('is found from its middle, too', () => {
+    const region = innerLoop(regionAt(nest, 'middle'));
+    expect(region.size).toBe(4);
+    expect(starts(region).sort((a, b) => a - b)).toEqual([-4, 0, 8]);
+  });
+
+  it('is the one outside where the place is behind the inner one', () => {
+    const region = innerLoop(regionAt(nest, 'after'));
+    // The inner loop's first round is part of the block before it.
+    expect(region.size).toBe(1 + 4 + 3 + 1);
+  });
+
+  it('does not have what comes before, where it is entered at its end', () => {
+    const source = `start:\n ${much} j test\n body:\n addi a0, a0, 4\n test:\n bne a0, a2, body\n ${much} j start`;
+    expect(innerLoop(regionAt(source, 'body')).size).toBe(2);
+  });
+
+  it('calls what it calls, and nothing else', () => {
+    const source = `start:\n jal ra, one\n ${much} loop:\n jal ra, two\n j loop\n one:\n ${much} ret\n two:\n ${much} ret`;
+    const whole = regionAt(source, 'start');
+    const { labels } = assemble(source, BASE);
+    expect([...whole.callees]).toContain(labels.get('one'));
+    expect([...innerLoop(regionAt(source, 'loop')).callees]).toEqual([labels.get('two')]);
+  });
+
+  it('stands in the pages of its code only', () => {
+    const source = `start:\n ${'nop\n'.repeat(300)} j far\n ${'nop\n'.repeat(2000)} far:\n addi a1, a1, -1\n bne a1, a2, far\n j start`;
+    const whole = regionAt(source, 'far');
+    const before = new Set(whole.pages);
+    expect(before.size).toBeGreaterThan(1);
+    expect(innerLoop(whole).pages.size).toBe(1);
+  });
+
+  it('is not taken out where it is most of the region, or there is none', () => {
+    const whole = regionAt(`start:\n ${much} loop:\n ${much} ${much} bne a0, a1, loop\n j start`, 'loop');
+    expect(innerLoop(whole) === whole).toBe(true);
+    const straight = regionAt(`start:\n ${much} loop:\n bne a0, a1, loop\n ret`, 'start');
+    expect(innerLoop(straight) === straight).toBe(true);
   });
 });

@@ -2,6 +2,7 @@ import { OP_REGION } from '../../src/interpreter/handlers.js';
 import { engineImports, instantiateInterpreter } from '../../src/interpreter/instantiate.js';
 import { interpreterBytes } from '../../src/interpreter/interpreter.js';
 import { OPCODE_SHIFT } from '../../src/interpreter/slot.js';
+import { innerLoop } from '../../src/jit/innerLoop.js';
 import type { RegionPage } from '../../src/jit/regionCompiler.js';
 import { formRegion, type Region } from '../../src/jit/regionGraph.js';
 import { compileRegions } from '../../src/jit/regionModule.js';
@@ -19,6 +20,8 @@ export interface TranslatedOptions extends BareOptions {
   readonly threshold?: number;
   /** Instructions after which a loop in a region leaves it; default 1000. */
   readonly budget?: number;
+  /** Whether a place in a small loop of a large region gets that loop alone, as the translator has it; default no. */
+  readonly innerLoops?: boolean;
 }
 
 /** A BareMachine that translates hot places at once, each into a module of its own. */
@@ -30,11 +33,13 @@ export class TranslatedMachine extends BareMachine {
   readonly #table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
   readonly #enter: WebAssembly.ExportValue | undefined;
   readonly #budget: number;
+  readonly #innerLoops: boolean;
 
   constructor(options: TranslatedOptions = {}) {
     super(options);
     const { mem, thread, hostPageShift } = this;
     this.#budget = options.budget ?? 1000;
+    this.#innerLoops = options.innerLoops ?? false;
     modules ??= new Map();
     let module = modules.get(hostPageShift);
     if (!module) {
@@ -62,7 +67,7 @@ export class TranslatedMachine extends BareMachine {
     const { mem } = this;
     const pages = new Map<number, RegionPage>();
     const codePage = (address: number): number => this.codePage(address);
-    const region = formRegion(pc, {
+    const whole = formRegion(pc, {
       fetch: (address) => {
         const page = codePage(address);
         if (page === 0) return undefined;
@@ -78,7 +83,8 @@ export class TranslatedMachine extends BareMachine {
       extensions: mem.getU32(codePage(pc) + CodePage.extensions),
       registers: Array.from({ length: 32 }, (_, r) => mem.getU64(this.thread + Thread.x + r * 8)),
     });
-    if (region === undefined) return false;
+    if (whole === undefined) return false;
+    const region = this.#innerLoops ? innerLoop(whole) : whole;
     const homeEntry = mem.getU32(this.thread + Thread.homeEntry);
     const formed = {
       region,
