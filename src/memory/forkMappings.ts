@@ -12,6 +12,7 @@ import {
 import { Mm } from '../sync/records/mm.js';
 import type { Caller } from './caller.js';
 import { retainFrame } from './frames.js';
+import { hotPaths } from './hotPaths/hotPaths.js';
 import { MIN_PAGE_SHIFT } from './linuxMemory.js';
 import { account, copyAttributes, takeReferences } from './mappings.js';
 import { firstMapping, insertIntoTree } from './mappingTree.js';
@@ -101,6 +102,15 @@ function copyMapping(into: Caller, to: number, from: number): void {
 function copyPages(c: Caller, child: number, mapping: number): void {
   const { mem, mm } = c;
   const scale = mem.getU32(mm + Mm.hostPageShift) - MIN_PAGE_SHIFT;
+  if (scale === 0) {
+    hotPaths(mem).copyPages(
+      mm,
+      child,
+      mem.getU32(mapping + Mapping.start),
+      mem.getU32(mapping + Mapping.end),
+    );
+    return;
+  }
   const per = 1 << scale;
   const from = mem.getU32(mapping + Mapping.start) >>> scale;
   const to = ((mem.getU32(mapping + Mapping.end) - 1) >>> scale) + 1;

@@ -20,6 +20,7 @@ import { releaseHostFile, retainHostFile } from './hostFile.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_WRITE } from './linuxMemory.js';
 import {
   firstEndingAfter,
+  firstMapping,
   insertIntoTree,
   lastMapping,
   mappingAt,
@@ -30,6 +31,7 @@ import {
   accessBits,
   dropWriter,
   finishZap,
+  lockAllPages,
   lockPages,
   lockTwoRanges,
   nextPresent,
@@ -39,7 +41,9 @@ import {
   PTE_WRITE,
   PTE_WRITER,
   pageEntry,
+  pagesInReach,
   setPage,
+  unlockAllPages,
   unlockPages,
   unlockTwoRanges,
   zapPages,
@@ -312,7 +316,7 @@ function isLike(mem: SharedMemory, mapping: number, what: NewMapping): boolean {
 }
 
 /** Releases what the retired mappings held: dirty pages are written back first. No lock but mmapLock is held. */
-function settleRetired(c: Caller): void {
+function settleRetired(c: Caller, mostSpares = MOST_SPARES): void {
   const { mem, mm, thread } = c;
   while (retired !== 0) {
     const mapping = retired;
@@ -324,7 +328,7 @@ function settleRetired(c: Caller): void {
       if (file !== 0) releaseHostFile(mem, thread, file);
       releaseObject(mem, object, thread);
     }
-    if (mem.getU32(mm + Mm.spareMappingCount) < MOST_SPARES) keepRecord(mem, mm, mapping);
+    if (mem.getU32(mm + Mm.spareMappingCount) < mostSpares) keepRecord(mem, mm, mapping);
     else freeBlock(mem, mapping, thread);
   }
 }
@@ -419,6 +423,33 @@ export function unmapRange(c: Caller, start: number, end: number): void {
   finishZap(c);
   if (scale > 0) releaseEdgeFrames(c);
   if (retired !== 0) settleRetired(c);
+}
+
+/**
+ * Unmaps everything of an address space that ends: no thread of it is left, and its record goes with it. Dirty shared pages are
+ * written back.
+ */
+export function unmapAll(c: Caller): void {
+  const { mem, mm, thread } = c;
+  const first = firstMapping(mem, mm);
+  if (first === 0) return;
+  // What finds the address space by an object holds this lock, or a page's.
+  lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  lockAllPages(mem, mm, thread);
+  beginChange(mem, mm);
+  for (let mapping = first; mapping !== 0; mapping = mem.getU32(mapping + Mapping.next)) {
+    if (mem.getU32(mapping + Mapping.object) !== 0) unlinkMapping(mem, mapping);
+    mem.setU32(mapping + Mapping.nextOfObject, retired);
+    retired = mapping;
+  }
+  for (const field of [Mm.mappingsRoot, Mm.mappingCount, Mm.mappedPages, Mm.dataPages, Mm.lockedPages])
+    mem.setU32(mm + field, 0);
+  endChange(mem, mm);
+  zapPages(c, 0, pagesInReach(mem, mm));
+  unlockAllPages(mem, mm, thread);
+  unlockMutex(mem, MACHINE + Machine.filePagesLock, thread);
+  finishZap(c);
+  settleRetired(c, 0);
 }
 
 /** What changes in the attributes of the mappings of a range. */

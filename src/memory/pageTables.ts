@@ -1,5 +1,6 @@
 import { copyMemory } from '../sync/bulkMemory.js';
 import { allocateBlock, freeBlock, freeZeroedBlock, OutOfKernelMemory } from '../sync/heap.js';
+import { checksLockOrder } from '../sync/lockOrder.js';
 import { lockMutex, Mutex, unlockMutex } from '../sync/mutex.js';
 import { FRAME_DIRTY, FRAME_MIXED, FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
@@ -8,6 +9,7 @@ import { quiesceOthers, reloadTables, resumeOthers, stopOthers } from '../sync/s
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { Caller } from './caller.js';
 import { dropFrame, frameAddress, frameDescriptor, settleFreed } from './frames.js';
+import { hotPaths } from './hotPaths/hotPaths.js';
 import { MIN_PAGE_SHIFT, PROT_EXEC, PROT_READ, PROT_WRITE } from './linuxMemory.js';
 
 /**
@@ -144,6 +146,10 @@ export function lockPages(mem: SharedMemory, mm: number, from: number, to: numbe
     lockMutex(mem, lockOf(mm, first), owner);
     return;
   }
+  if (!checksLockOrder) {
+    hotPaths(mem).lockPages(mm, from, to, owner);
+    return;
+  }
   for (let i = 0; i < PAGE_TABLE_LOCKS; i++) {
     if (inSlices(i, first, last)) lockMutex(mem, lockOf(mm, i), owner);
   }
@@ -154,6 +160,10 @@ export function unlockPages(mem: SharedMemory, mm: number, from: number, to: num
   const last = (to - 1) >>> SLICE_SHIFT;
   if (first === last) {
     unlockMutex(mem, lockOf(mm, first), owner);
+    return;
+  }
+  if (!checksLockOrder) {
+    hotPaths(mem).unlockPages(mm, from, to);
     return;
   }
   for (let i = PAGE_TABLE_LOCKS - 1; i >= 0; i--) {
@@ -189,12 +199,15 @@ export function unlockTwoRanges(
   }
 }
 
+/** So many pages have all locks among them. */
+const ALL_LOCKS = PAGE_TABLE_LOCKS << SLICE_SHIFT;
+
 /** Takes every page-table lock of the address space. */
 export function lockAllPages(mem: SharedMemory, mm: number, owner: number): void {
-  for (let i = 0; i < PAGE_TABLE_LOCKS; i++) lockMutex(mem, lockOf(mm, i), owner);
+  lockPages(mem, mm, 0, ALL_LOCKS, owner);
 }
 export function unlockAllPages(mem: SharedMemory, mm: number, owner: number): void {
-  for (let i = PAGE_TABLE_LOCKS - 1; i >= 0; i--) unlockMutex(mem, lockOf(mm, i), owner);
+  unlockPages(mem, mm, 0, ALL_LOCKS, owner);
 }
 
 function inRange(lock: number, from: number, to: number): boolean {
@@ -313,6 +326,22 @@ let takenCount = 0;
 
 /** Empties the entries of [from, to), whose locks are held. `finishZap` must follow, in the same call of ours. */
 export function zapPages(c: Caller, from: number, to: number): void {
+  const { mem, mm } = c;
+  const end = Math.min(to, pagesInReach(mem, mm));
+  const alone = mem.atomicLoad(mm + Mm.threadCount) === 0;
+  if (!alone || mem.getU32(mm + Mm.hostPageShift) !== MIN_PAGE_SHIFT) {
+    takePages(c, from, end);
+    return;
+  }
+  // Nobody could still be using them: they go at once.
+  const hot = hotPaths(mem);
+  for (let page = from; page < end; page++) {
+    page = hot.dropPages(mm, page, end);
+    if (page < end) takePages(c, page, page + 1);
+  }
+}
+
+function takePages(c: Caller, from: number, to: number): void {
   const { mem, mm } = c;
   const exec = 1 << (mem.getU32(mm + Mm.hostPageShift) - MIN_PAGE_SHIFT);
   const counts = mem.getU32(mm + Mm.sliceCounts);

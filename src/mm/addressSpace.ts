@@ -2,16 +2,14 @@ import type { Caller } from '../memory/caller.js';
 import { grantHomeWindow, returnFrames, returnHomeWindow } from '../memory/frames.js';
 import { releaseHostFile } from '../memory/hostFile.js';
 import { MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
-import { freeSpareMappings, unmapRange } from '../memory/mappings.js';
-import { lastMapping } from '../memory/mappingTree.js';
+import { freeSpareMappings, unmapAll } from '../memory/mappings.js';
 import { createTables, destroyTables, initialReach } from '../memory/pageTables.js';
 import { endExecution } from '../memory/writeClaims.js';
 import { releaseTree, retainTree } from '../sync/guestTree.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
-import { LOCK_RANK } from '../sync/lockOrder.js';
+import { checksLockOrder, LOCK_RANK } from '../sync/lockOrder.js';
 import { initMutex, Mutex } from '../sync/mutex.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
-import { Mapping } from '../sync/records/mapping.js';
 import { Mm, PAGE_TABLE_LOCKS } from '../sync/records/mm.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { MAX_MAP_COUNT } from './limits.js';
@@ -56,7 +54,8 @@ export function createMm(mem: SharedMemory, owner: number, options: MmOptions = 
   initMutex(mem, mm + Mm.mmapLock, LOCK_RANK.mmap);
   initMutex(mem, mm + Mm.stopLock, LOCK_RANK.stop);
   initMutex(mem, mm + Mm.threadsLock, LOCK_RANK.mmThreads);
-  for (let i = 0; i < PAGE_TABLE_LOCKS; i++)
+  // A mutex that is all zero is free; only the check of the order wants to know its rank.
+  for (let i = 0; checksLockOrder && i < PAGE_TABLE_LOCKS; i++)
     initMutex(mem, mm + Mm.pageTableLocks + i * Mutex.SIZE, LOCK_RANK.pageTable);
   mem.atomicStore(mm + Mm.refs, 1);
   mem.setU32(mm + Mm.targetPageShift, Math.log2(options.pageSize ?? MIN_PAGE_SIZE));
@@ -109,8 +108,7 @@ export function releaseMm(mem: SharedMemory, mm: number, owner: number): void {
 
 function destroyMm(c: Caller): void {
   const { mem, mm, thread } = c;
-  const last = lastMapping(mem, mm);
-  if (last !== 0) unmapRange(c, 0, mem.getU32(last + Mapping.end));
+  unmapAll(c);
   freeSpareMappings(c, 0);
   destroyTables(mem, mm, thread);
   returnFrames(mem, mm, Infinity);

@@ -6,7 +6,7 @@ import { createTables } from '../memory/pageTables.js';
 import { repeatExecution } from '../memory/writeClaims.js';
 import { retainTree } from '../sync/guestTree.js';
 import { allocateBlock, blockCapacity } from '../sync/heap.js';
-import { LOCK_RANK } from '../sync/lockOrder.js';
+import { checksLockOrder, LOCK_RANK } from '../sync/lockOrder.js';
 import { initMutex, Mutex } from '../sync/mutex.js';
 import { Mm, PAGE_TABLE_LOCKS } from '../sync/records/mm.js';
 import { resumeOthers, stopOthers } from '../sync/safepoint.js';
@@ -55,6 +55,12 @@ const INHERITED_U64 = [
   Mm.limitDataMax,
 ];
 
+/** Where their words stand in the record. */
+const INHERITED_WORDS = [
+  ...INHERITED_U32.map((field) => field >>> 2),
+  ...INHERITED_U64.flatMap((field) => [field >>> 2, (field >>> 2) + 1]),
+];
+
 /**
  * A copy of the caller's address space, copy-on-write, with one reference and no threads: what fork(2) gives the child.
  * The other threads of the parent are stopped meanwhile; no lock is inherited. KERNEL mode; the caller holds no lock
@@ -86,14 +92,12 @@ function createChild(c: Caller): number {
   initMutex(mem, child + Mm.mmapLock, LOCK_RANK.mmap);
   initMutex(mem, child + Mm.stopLock, LOCK_RANK.stop);
   initMutex(mem, child + Mm.threadsLock, LOCK_RANK.mmThreads);
-  for (let i = 0; i < PAGE_TABLE_LOCKS; i++)
+  // A mutex that is all zero is free; only the check of the order wants to know its rank.
+  for (let i = 0; checksLockOrder && i < PAGE_TABLE_LOCKS; i++)
     initMutex(mem, child + Mm.pageTableLocks + i * Mutex.SIZE, LOCK_RANK.pageTable);
   mem.atomicStore(child + Mm.refs, 1);
-  for (const field of INHERITED_U32) mem.setU32(child + field, mem.getU32(mm + field));
-  for (const field of INHERITED_U64) {
-    mem.u32[(child + field) >>> 2] = mem.u32[(mm + field) >>> 2];
-    mem.u32[((child + field) >>> 2) + 1] = mem.u32[((mm + field) >>> 2) + 1];
-  }
+  const { u32 } = mem;
+  for (const word of INHERITED_WORDS) u32[(child >>> 2) + word] = u32[(mm >>> 2) + word];
   const tree = mem.getU32(mm + Mm.memoryTree);
   mem.setU32(child + Mm.memoryTree, tree);
   retainTree(mem, tree);

@@ -42,11 +42,12 @@ function classCapacity(sizeClass: number): number {
 const NEAT = 8192;
 
 function classFor(size: number): number {
-  for (let c = 0; c < HEAP_CLASSES - 8; c++) {
-    const capacity = classCapacity(c);
-    if (capacity >= size) return size > NEAT && capacity > size * 1.125 ? LARGE : c;
-  }
-  return LARGE;
+  if (size <= 32) return 0;
+  // 2^power < size <= 2^(power + 1), and between them lies one class more.
+  const power = 31 - Math.clz32(size - 1);
+  const sizeClass = 2 * (power - 5) + (size <= 1.5 * 2 ** power ? 1 : 2);
+  if (sizeClass >= HEAP_CLASSES - 8) return LARGE;
+  return size > NEAT && classCapacity(sizeClass) > size * 1.125 ? LARGE : sizeClass;
 }
 
 /** Initialises the heap over [from, to). */

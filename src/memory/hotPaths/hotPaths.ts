@@ -16,6 +16,11 @@ export interface HotPaths {
   map(mm: number, thread: number, pages: number, prot: number, flags: number): number;
   unmap(mm: number, thread: number, from: number, to: number): number;
   protect(mm: number, thread: number, from: number, to: number, prot: number): number;
+  /** Pages of any size. */
+  lockPages(mm: number, from: number, to: number, owner: number): void;
+  unlockPages(mm: number, from: number, to: number): void;
+  copyPages(mm: number, child: number, from: number, to: number): void;
+  dropPages(mm: number, from: number, to: number): number;
   fault(mm: number, thread: number, page: number, access: number): number;
 }
 

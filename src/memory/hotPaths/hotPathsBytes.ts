@@ -2,6 +2,7 @@ import { writeMutexCode } from '../../sync/mutexCode.js';
 import { writeQuiesceCode } from '../../sync/safepointCode.js';
 import { ModuleBuilder } from '../../wasm/index.js';
 import { writeFaultCode } from './faultCode.js';
+import { writeForkCode } from './forkCode.js';
 import { writeMapCode } from './mapCode.js';
 import { writeMapLockCode } from './mapLockCode.js';
 import { writePageCode } from './pageCode.js';
@@ -19,7 +20,9 @@ export function hotPathsBytes(): Uint8Array {
   const page = writePageCode(module, mutex);
   const map = writeMapCode({ module, lock, tree, page, quiesce });
   const fault = writeFaultCode(module, mutex, page);
-  for (const [name, code] of Object.entries({ quiesce, ...lock, ...tree, ...map, fault }))
-    module.exportFunction(name, code);
+  const fork = writeForkCode(module, page);
+  const { lockPages, unlockPages } = page;
+  const all = { quiesce, ...lock, ...tree, ...map, fault, ...fork, lockPages, unlockPages };
+  for (const [name, code] of Object.entries(all)) module.exportFunction(name, code);
   return module.toBytes();
 }

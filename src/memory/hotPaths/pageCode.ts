@@ -65,6 +65,10 @@ export const heldByCode = (descriptor: I32): I32 =>
 const extentUsed = (frame: I32): I32 =>
   i32.add(machine(Machine.extentTable), i32.shl(i32.shr_u(frame, i32.const(EXTENT_SHIFT)), i32.const(2)));
 
+/** Counts `change` more used frames in the extent of `frame`; what was counted before. */
+export const extentCount = (frame: I32, change: number): I32 =>
+  i32.atomic_rmw_add(extentUsed(frame), i32.const(change), HOME_SLOTS * 4);
+
 /** Writes the functions into `module`. They are for host pages of 4 KiB. */
 export function writePageCode(module: ModuleBuilder, mutex: MutexCode): PageCode {
   return {
