@@ -34,6 +34,7 @@ const programs: [string, string][] = [
   ['splices', 'splices.c'],
   ['limits', 'limits.c'],
   ['identity', 'identity.c'],
+  ['arguments', 'arguments.c'],
   ['credentials', 'credentials.c'],
   ['smaps', 'smaps.c'],
   ['locks', 'locks.c'],

@@ -17,6 +17,8 @@ import {
   EPOLLWAKEUP,
   POLLERR,
   POLLHUP,
+  POLLIN,
+  POLLOUT,
   READABLE,
   signalEvents,
   unwatchSource,
@@ -41,17 +43,21 @@ export const EPOLL_CTL_DEL = 2;
 export const EPOLL_CTL_MOD = 3;
 /** Bits of `events` that are flags rather than events. */
 const FLAGS = (EPOLLET | EPOLLONESHOT | EPOLLWAKEUP | EPOLLEXCLUSIVE) >>> 0;
+/** What may go along with EPOLLEXCLUSIVE. */
+const EXCLUSIVE_OK = POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 /** Sets within sets within … at most this deep. */
 const MAX_NESTING = 5;
 
 /** An open file on a new, empty set. */
 export function createEpoll(mem: SharedMemory, owner: number): number {
   const epoll = allocateBlock(mem, Epoll.SIZE, owner);
-  return createOpenFile(
+  const file = createOpenFile(
     mem,
     { kind: FILE_EPOLL, flags: O_RDWR, path: 'anon_inode:[eventpoll]', object: epoll },
     owner,
   );
+  mem.setU32(epoll + Epoll.file, file);
+  return file;
 }
 
 /** Says whether the open file is an epoll set. */
@@ -88,6 +94,14 @@ export function controlEpoll(
   if (operations.eventSource === undefined) return -EPERM;
   if (set === file) return -EINVAL;
   if (operation < EPOLL_CTL_ADD || operation > EPOLL_CTL_MOD) return -EINVAL;
+  const exclusive = (interest.events & EPOLLEXCLUSIVE) !== 0;
+  if (exclusive && operation === EPOLL_CTL_MOD) return -EINVAL;
+  if (
+    exclusive &&
+    operation === EPOLL_CTL_ADD &&
+    (isEpoll(mem, file) || (interest.events & ~EXCLUSIVE_OK) !== 0)
+  )
+    return -EINVAL;
   const topology = filesGlobal(mem, thread) + FilesGlobal.epollLock;
   lockMutex(mem, topology, thread);
   try {
@@ -99,9 +113,14 @@ export function controlEpoll(
       item = mem.getU32(item + EpollItem.nextOfFile);
     if (operation === EPOLL_CTL_ADD) {
       if (item !== 0) return -EEXIST;
-      if (isEpoll(mem, file) && nesting(mem, epollOf(mem, file), epoll, 1) > MAX_NESTING) return -ELOOP;
+      if (isEpoll(mem, file)) {
+        const below = nesting(mem, epollOf(mem, file), epoll, 1);
+        if (below + 1 + setsAbove(mem, set) > MAX_NESTING) return -ELOOP;
+      }
       item = addItem(mem, epoll, fd, file, operations, thread);
     } else if (item === 0) return -ENOENT;
+    else if (operation === EPOLL_CTL_MOD && (mem.getU32(item + EpollItem.events) & EPOLLEXCLUSIVE) !== 0)
+      return -EINVAL;
     if (operation === EPOLL_CTL_DEL) {
       removeItem(mem, item, thread);
       return 0;
@@ -138,6 +157,15 @@ function nesting(mem: SharedMemory, epoll: number, forbidden: number, depth: num
       deepest = Math.max(deepest, nesting(mem, epollOf(mem, file), forbidden, depth + 1));
   }
   return deepest;
+}
+
+/** How deep a set lies within others. epollLock is held. */
+function setsAbove(mem: SharedMemory, set: number): number {
+  let most = 0;
+  for (let i = mem.getU32(set + OpenFile.epollItems); i !== 0; i = mem.getU32(i + EpollItem.nextOfFile)) {
+    most = Math.max(most, 1 + setsAbove(mem, mem.getU32(mem.getU32(i + EpollItem.epoll) + Epoll.file)));
+  }
+  return most;
 }
 
 function addItem(

@@ -3,7 +3,7 @@ import { Epoll, EpollItem } from '../../sync/records/epoll.js';
 import { EventSource } from '../../sync/records/events.js';
 import { OpenFile } from '../../sync/records/openFile.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { wakeQueue } from '../../sync/waitQueue.js';
+import { WaitQueue, wakeQueue } from '../../sync/waitQueue.js';
 
 /** poll(2) and epoll(7) event bits (include/uapi/linux/eventpoll.h; the poll bits are the same numbers). */
 export const POLLIN = 0x1;
@@ -37,6 +37,8 @@ export function signalEvents(mem: SharedMemory, source: number, mask: number, ow
   if (mem.atomicLoad(source + EventSource.asyncs) !== 0) signalAsync(mem, source, mask, owner);
   if (mem.atomicLoad(source + EventSource.watches) === 0) return;
   lockMutex(mem, source + EventSource.watchLock, owner);
+  // Of the sets that want to be told alone (EPOLLEXCLUSIVE) one is that has somebody waiting.
+  let told = false;
   try {
     for (
       let item = mem.getU32(source + EventSource.watches);
@@ -46,6 +48,10 @@ export function signalEvents(mem: SharedMemory, source: number, mask: number, ow
       const wanted = mem.getU32(item + EpollItem.events);
       if (wanted === 0 || ((wanted | POLLERR | POLLHUP) & mask) === 0) continue;
       const epoll = mem.getU32(item + EpollItem.epoll);
+      if (wanted & EPOLLEXCLUSIVE) {
+        if (told) continue;
+        told = mem.atomicLoad(epoll + Epoll.source + EventSource.waiters + WaitQueue.first) !== 0;
+      }
       lockMutex(mem, epoll + Epoll.lock, owner);
       appendReadyLocked(mem, epoll, item);
       unlockMutex(mem, epoll + Epoll.lock, owner);

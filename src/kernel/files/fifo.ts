@@ -11,7 +11,7 @@ import { waitInQueue } from '../../sync/waitQueue.js';
 import { ENXIO, EPERM, ERESTARTSYS, SyscallError } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { filesGlobal } from './filesGlobal.js';
-import { withParent } from './hostAccess.js';
+import { ofNode, withParent } from './hostAccess.js';
 import { createOpenFile, releaseOpenFile } from './openFile.js';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_RDWR } from './openFlags.js';
 import { attachPipe, createPipe, dropPipe, holdPipe, sourceOf } from './pipe.js';
@@ -111,8 +111,7 @@ export function openFifo(t: ThreadContext, place: HostPlace, flags: number, host
 /** mknod(2) of a FIFO, by the host's mkfifo program, since Node has no such call. */
 export function createFifo(place: HostPlace, mode: number): void {
   withParent(place, (own) => {
-    // The program has a /proc/self of its own.
-    const path = own.replace(/^\/proc\/self\//, `/proc/${process.pid}/`);
+    const path = ofNode(own);
     const done = spawnSync(
       'mkfifo',
       ['-m', mode.toString(8), '--', Buffer.from(path, 'latin1').toString('utf8')],

@@ -77,6 +77,11 @@ export const hasProcFd = process.platform === 'linux';
 /** O_PATH of Linux; Node has no constant for it. */
 const O_PATH = 0o10000000;
 
+/** A path of the Node process's /proc/self for another program of the host, which has one of its own. */
+export function ofNode(path: string): string {
+  return path.replace(/^\/proc\/self\//, `/proc/${process.pid}/`);
+}
+
 /** Where an open descriptor of the Node process is now (byte string, " (deleted)" appended as Linux does). */
 export function pathOfDescriptor(fd: number): string {
   return readlinkHost(`/proc/self/fd/${fd}`);

@@ -11,6 +11,7 @@ import {
   FILE_PATH,
   FILE_PIPE,
   FILE_TEXT,
+  OPEN_CREATED,
   OPEN_READ_ONLY_MOUNT,
   OpenFile,
 } from '../../sync/records/openFile.js';
@@ -89,7 +90,7 @@ export function openPath(
   if (flags & O_PATH) flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
   const temporary = (flags & O_TMPFILE) === O_TMPFILE;
   if (temporary && (flags & O_ACCMODE) === O_RDONLY) throw new SyscallError(EINVAL);
-  const start = path.startsWith('/') ? '/' : startDirectory(t, dirfd);
+  const start = path.startsWith('/') && !resolve.inRoot ? '/' : startDirectory(t, dirfd);
   const exclusive = (flags & (O_CREAT | O_EXCL)) === (O_CREAT | O_EXCL);
   const resolved = lookup(t, start, path, {
     follow: (flags & O_NOFOLLOW) === 0 && !exclusive,
@@ -178,7 +179,7 @@ function openCut(mem: SharedMemory, file: number, place: HostPlace): void {
 }
 
 /** Makes an open file of a descriptor of the Node process, which it owns from now on. */
-function adoptRegular(t: ThreadContext, fd: number, flags: number, place: HostPlace): number {
+function adoptRegular(t: ThreadContext, fd: number, flags: number, place: HostPlace, attributes = 0): number {
   const { mem, thread } = t;
   let adopted = false;
   try {
@@ -199,7 +200,7 @@ function adoptRegular(t: ThreadContext, fd: number, flags: number, place: HostPl
         flags,
         path: place.path,
         hostFile,
-        attributes: place.mount.readOnly ? OPEN_READ_ONLY_MOUNT : 0,
+        attributes: attributes | (place.mount.readOnly ? OPEN_READ_ONLY_MOUNT : 0),
       },
       thread,
     );
@@ -215,11 +216,12 @@ function createRegular(t: ThreadContext, place: HostPlace, flags: number, mode: 
   const fd = openCreating(place, hostOpenFlags(flags), permissions);
   // The file may have been there by now; then its mode is its own.
   const stats = hostCall(() => fstatSync(fd));
-  if (stats.size === 0 && (stats.mode & ~permissions & 0o777) === 0 && stats.nlink === 1) {
+  const created = stats.size === 0 && (stats.mode & ~permissions & 0o777) === 0 && stats.nlink === 1;
+  if (created) {
     const parent = place.hostPath.slice(0, place.hostPath.lastIndexOf('/'));
     ownCreated(t, fd, parent, permissions, 'file');
   }
-  return adoptRegular(t, fd, flags, place);
+  return adoptRegular(t, fd, flags, place, created ? OPEN_CREATED : 0);
 }
 
 /** O_TMPFILE: a file without a name in the directory at `place`. */

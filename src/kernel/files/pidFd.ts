@@ -16,20 +16,25 @@ import { O_NONBLOCK, O_RDWR } from './openFlags.js';
  * An open file on `guest`. `flags` may hold O_NONBLOCK. Machine.guestsLock is held, or the guest is on no list yet.
  */
 export function createPidFdLocked(mem: SharedMemory, guest: number, flags: number, owner: number): number {
-  let object = mem.getU32(guest + Guest.processId);
-  if (object === 0) {
-    object = allocateBlock(mem, ProcessId.SIZE, owner);
-    mem.setI32(object + ProcessId.refs, 1);
-    mem.setU32(object + ProcessId.pid, mem.getU32(guest + Guest.pid));
-    mem.setI32(object + ProcessId.ended, mem.atomicLoad(guest + Guest.phase) === GUEST_ZOMBIE ? 1 : 0);
-    mem.setU32(guest + Guest.processId, object);
-  }
+  const object = processIdLocked(mem, guest, owner);
   mem.atomicAdd(object + ProcessId.refs, 1);
   return createOpenFile(
     mem,
     { kind: FILE_PROCESS, flags: O_RDWR | (flags & O_NONBLOCK), path: 'anon_inode:[pidfd]', object },
     owner,
   );
+}
+
+/** The guest's ProcessId, made where there was none; the guest has the reference. As createPidFdLocked. */
+export function processIdLocked(mem: SharedMemory, guest: number, owner: number): number {
+  const existing = mem.getU32(guest + Guest.processId);
+  if (existing !== 0) return existing;
+  const object = allocateBlock(mem, ProcessId.SIZE, owner);
+  mem.setI32(object + ProcessId.refs, 1);
+  mem.setU32(object + ProcessId.pid, mem.getU32(guest + Guest.pid));
+  mem.setI32(object + ProcessId.ended, mem.atomicLoad(guest + Guest.phase) === GUEST_ZOMBIE ? 1 : 0);
+  mem.setU32(guest + Guest.processId, object);
+  return object;
 }
 
 /** The ProcessId behind an open file, or 0 when it is no pidfd. */

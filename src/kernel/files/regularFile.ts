@@ -93,7 +93,7 @@ function writeAt(t: ThreadContext, file: number, from: ByteVector, position: num
 }
 
 /** How many of `length` bytes at `position` RLIMIT_FSIZE allows; −EFBIG (and SIGXFSZ) when none. */
-function withinLimit(t: ThreadContext, position: number, length: number): number {
+export function withinLimit(t: ThreadContext, position: number, length: number): number {
   const limit = t.mem.getU64(t.guest + Guest.rlimits + RLIMIT_FSIZE * 16);
   if (position + length <= limit) return length;
   if (position >= limit) {

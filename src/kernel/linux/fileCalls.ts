@@ -11,7 +11,14 @@ import {
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { LOCK_FLOCK, LOCK_OFD, LOCK_POSIX } from '../../sync/records/files.js';
 import { Guest } from '../../sync/records/guest.js';
-import { FILE_HOST, FILE_MEMORY, FILE_PIPE, FILE_SOCKET, OpenFile } from '../../sync/records/openFile.js';
+import {
+  FILE_HOST,
+  FILE_MEMORY,
+  FILE_PIPE,
+  FILE_SOCKET,
+  OPEN_CREATED,
+  OpenFile,
+} from '../../sync/records/openFile.js';
 import { Pipe } from '../../sync/records/pipe.js';
 import { F_SEAL_EXEC, F_SEAL_SEAL } from '../../sync/records/sharedObject.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
@@ -19,6 +26,7 @@ import {
   E2BIG,
   EAGAIN,
   EBADF,
+  EFBIG,
   EINVAL,
   ENODEV,
   ENOTDIR,
@@ -49,6 +57,7 @@ import {
   setLock,
   TO_END,
 } from '../files/fileLocks.js';
+import { S_IFBLK, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../files/fileStatus.js';
 import { getCloseOnExec, listDescriptors, replaceFile, setCloseOnExec } from '../files/filesTable.js';
 import { IN_ACCESS, IN_MODIFY, notifyFile } from '../files/inotify.js';
 import { addSeals, createMemoryFile, getSeals } from '../files/memoryFile.js';
@@ -76,6 +85,7 @@ import {
 } from '../files/openFlags.js';
 import { openPath } from '../files/openPath.js';
 import { attachPipe, createPipe, resizePipe } from '../files/pipe.js';
+import { MAX_OFFSET } from '../files/regularFile.js';
 import { KernelVector } from '../files/userVector.js';
 import type { ThreadContext } from '../threadContext.js';
 import { unshareFiles } from '../unshare.js';
@@ -205,6 +215,7 @@ const F_GETOWNER_UIDS = 17;
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_OFD_SETLKW = 38;
+const F_CREATED_QUERY = 1028;
 const F_DUPFD_CLOEXEC = 1030;
 const F_SETPIPE_SZ = 1031;
 const F_GETPIPE_SZ = 1032;
@@ -259,6 +270,8 @@ function fcntl(t: ThreadContext, fd: number, command: number, argument: number):
         writeI32(t, argument, mem.getU32(file + OpenFile.ownerUsers));
         writeI32(t, argument + 4, mem.getU32(file + OpenFile.ownerUsers + 4));
         return 0;
+      case F_CREATED_QUERY:
+        return (mem.getU32(file + OpenFile.attributes) & OPEN_CREATED) !== 0 ? 1 : 0;
       case F_GETPIPE_SZ:
         if (mem.getU32(file + OpenFile.kind) !== FILE_PIPE) return -EBADF;
         return mem.getU32(mem.getU32(file + OpenFile.object) + Pipe.capacity);
@@ -458,6 +471,16 @@ function ftruncate(t: ThreadContext, fd: number, length: number): number {
   });
 }
 
+/** sync_file_range(2): the whole file is written, which is more than was asked for. */
+function syncFileRange(t: ThreadContext, fd: number, offset: number, length: number, flags: number): number {
+  if ((flags & ~7) !== 0 || offset < 0 || length < 0) return -EINVAL;
+  return withRealFile(t, fd, (file) => {
+    const type = operationsOf(t.mem, file).status(t, file).mode & S_IFMT;
+    if (type !== S_IFREG && type !== S_IFBLK && type !== S_IFDIR && type !== S_IFLNK) return -ESPIPE;
+    return flags === 0 ? 0 : sync(t, fd, true);
+  });
+}
+
 const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
 const FALLOC_FL_ZERO_RANGE = 16;
@@ -471,6 +494,7 @@ function fallocate(t: ThreadContext, fd: number, mode: number, offset: number, l
     const kind = mem.getU32(file + OpenFile.kind);
     if (kind === FILE_PIPE) return -ESPIPE;
     if (kind !== FILE_HOST && kind !== FILE_MEMORY) return -ENODEV;
+    if (offset + length > MAX_OFFSET) return -EFBIG;
     const operations = operationsOf(mem, file);
     if (operations.allocate !== undefined) return operations.allocate(t, file, mode, offset, length);
     const size = operations.status(t, file).size;
@@ -569,9 +593,7 @@ export const fileCalls: SyscallTable = {
   // What guests have written is the host's already; when it reaches the disk is the host's affair.
   [SYS_sync]: syscall('sync', [], () => 0),
   [SYS_syncfs]: syscall('syncfs', ['fd'], (t, fd) => withRealFile(t, fd, () => 0)),
-  [SYS_sync_file_range]: syscall('sync_file_range', ['fd', 'long', 'long', 'hex'], (t, fd) =>
-    sync(t, fd, true),
-  ),
+  [SYS_sync_file_range]: syscall('sync_file_range', ['fd', 'long', 'long', 'hex'], syncFileRange),
   [SYS_fadvise64]: syscall('fadvise64', ['fd', 'long', 'long', 'int'], (t, fd, _offset, _length, advice) =>
     (advice | 0) < 0 || (advice | 0) > 5 ? -EINVAL : advise(t, fd),
   ),

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import {
   accessSync,
   chmodSync,
@@ -48,7 +49,17 @@ import {
 import { chownHostFile, createdMode, ownCreated } from '../files/created.js';
 import { pathArgument, withFile, withRealFile } from '../files/descriptors.js';
 import { createFifo } from '../files/fifo.js';
-import { type FileStatus, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from '../files/fileStatus.js';
+import {
+  type FileStatus,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+} from '../files/fileStatus.js';
 import { fileSystemOf } from '../files/fileSystemStatus.js';
 import {
   pathFromRoot,
@@ -61,6 +72,7 @@ import {
   hasProcFd,
   hostArgument,
   hostCall,
+  ofNode,
   openBeneath,
   openCreating,
   withParent,
@@ -108,7 +120,7 @@ import {
 } from '../files/permission.js';
 import type { HostPlace, Place } from '../files/place.js';
 import { statusOfPlace } from '../files/placeStatus.js';
-import { hostFdOf, loseSetIds } from '../files/regularFile.js';
+import { hostFdOf, loseSetIds, withinLimit } from '../files/regularFile.js';
 import type { ThreadContext } from '../threadContext.js';
 import { packStat, packStatfs, packStatx } from './structsFile.js';
 import { type SyscallTable, syscall } from './syscall.js';
@@ -163,6 +175,8 @@ const AT_EMPTY_PATH = 0x1000;
 const AT_STATX_MASK = 0x6000;
 
 function resolve(t: ThreadContext, dirfd: number, path: string, follow: boolean): Resolved {
+  // Before the descriptor is looked at.
+  if (path === '') throw new SyscallError(ENOENT);
   return lookup(t, path.startsWith('/') ? '/' : startDirectory(t, dirfd | 0), path, { follow });
 }
 
@@ -453,6 +467,8 @@ function mkdirat(t: ThreadContext, dirfd: number, path: string, mode: number): n
 
 function mknodat(t: ThreadContext, dirfd: number, path: string, mode: number): number {
   const type = mode & S_IFMT;
+  if (type === S_IFDIR) return -EPERM;
+  if (![0, S_IFREG, S_IFIFO, S_IFCHR, S_IFBLK, S_IFSOCK].includes(type)) return -EINVAL;
   const place = vacant(t, dirfd, path);
   const permissions = createdMode(t, mode);
   if (type === S_IFIFO) {
@@ -501,14 +517,35 @@ function linkat(
   const to = vacant(t, newDirfd, newPath);
   requireLinkable(t, required(statusOfPlace(t, from)));
   if (typeOf(from) === S_IFDIR) return -EPERM;
-  if (from.kind !== 'host' || from.mount !== to.mount) return -EXDEV;
-  if (from.reopened) return -EOPNOTSUPP;
+  if (from.kind !== 'host' || (from.mount !== to.mount && !from.reopened)) return -EXDEV;
   withParent(from, (source) =>
-    withParent(to, (target) => hostCall(() => linkSync(hostArgument(source), hostArgument(target)))),
+    withParent(to, (target) =>
+      hostCall(() => {
+        if (from.reopened) linkOpened(source, target);
+        else linkSync(hostArgument(source), hostArgument(target));
+      }),
+    ),
   );
   notifyPlace(t.mem, from.hostPath, { mask: IN_ATTRIB, self: true }, t.thread);
   noteCreated(t, to);
   return 0;
+}
+
+/**
+ * Gives what is open as `source`, a link of the host's /proc/self/fd, a name: by the host's ln program, since Node's link follows no
+ * links. That a file with a name lies elsewhere shows as the host's EXDEV.
+ */
+function linkOpened(source: string, target: string): void {
+  const [from, to] = [source, target].map((path) => Buffer.from(ofNode(path), 'latin1').toString('utf8'));
+  const done = spawnSync('ln', ['-L', '-T', '--', from, to], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { LC_ALL: 'C' },
+  });
+  if (done.status === 0) return;
+  const text = done.stderr?.toString() ?? '';
+  throw new SyscallError(
+    text.includes('File exists') ? EEXIST : text.includes('cross-device') ? EXDEV : ENOENT,
+  );
 }
 
 /** Throws EBUSY when something is mounted at or below a path that is to go away. */
@@ -614,7 +651,7 @@ function readlinkat(t: ThreadContext, dirfd: number, path: number, out: number, 
   if ((size | 0) <= 0) return -EINVAL;
   const name = pathArgument(t, path);
   const place =
-    name === ''
+    name === '' && (dirfd | 0) !== AT_FDCWD
       ? withFile(t, dirfd, (file) => locate(t, pathOf(t.mem, file)))
       : existing(t, dirfd, name, false);
   if (typeOf(place) !== S_IFLNK) return name === '' ? -ENOENT : -EINVAL;
@@ -634,6 +671,8 @@ function truncate(t: ThreadContext, path: string, length: number): number {
   requireWritable(place);
   if (typeOf(place) !== S_IFREG) return -EINVAL;
   requireAccess(t, subjectOf(t), place, MAY_WRITE);
+  const allowed = withinLimit(t, length, 0);
+  if (allowed < 0) return allowed;
   const fd = openBeneath(place, constants.O_RDWR);
   let hostFile = 0;
   try {
@@ -660,7 +699,7 @@ function getcwd(t: ThreadContext, out: number, size: number): number {
   const cwd = workingDirectory(t.mem, t.fs, t.thread);
   if (typeOf(locate(t, cwd)) !== S_IFDIR) return -ENOENT;
   const shown = pathFromRoot(rootDirectory(t.mem, t.fs, t.thread), cwd) ?? `(unreachable)${cwd}`;
-  if (shown.length + 1 > size) return -ERANGE;
+  if (size >= 0 && shown.length + 1 > size) return -ERANGE;
   const bytes = Buffer.alloc(shown.length + 1);
   bytes.write(shown, 'latin1');
   copyOut(t, out, bytes);

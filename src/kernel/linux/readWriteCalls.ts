@@ -225,6 +225,7 @@ function splice(
       const access = (file: number): number => flagsOf(mem, file) & O_ACCMODE;
       if (access(from) === O_WRONLY || access(to) === O_RDONLY) return -EBADF;
       if (!isPipe(from) && !isPipe(to)) return -EINVAL;
+      if (operationsOf(mem, from).list !== undefined) return -EINVAL;
       if ((isPipe(from) && inputOffset !== 0) || (isPipe(to) && outputOffset !== 0)) return -ESPIPE;
       if (isPipe(from) && mem.getU32(from + OpenFile.object) === mem.getU32(to + OpenFile.object))
         return -EINVAL;

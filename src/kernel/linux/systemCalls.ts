@@ -359,10 +359,12 @@ function prctl(t: ThreadContext, option: number, a1: number, a2: number, a3: num
     case PR_GET_NO_NEW_PRIVS:
       if (a1 !== 0 || a2 !== 0 || a3 !== 0 || a4 !== 0) return -EINVAL;
       return mem.getU32(t.guest + Guest.noNewPrivileges);
+    // Kept, and of no effect: nothing here is put off.
     case PR_SET_TIMERSLACK:
+      mem.setU32(thread + Thread.timerSlack, a1 > 0 ? Math.min(a1, 0xffff_ffff) : 0);
       return 0;
     case PR_GET_TIMERSLACK:
-      return DEFAULT_TIMERSLACK;
+      return Math.min(mem.getU32(thread + Thread.timerSlack) || DEFAULT_TIMERSLACK, 0x7fff_ffff);
     case PR_GET_TIMING:
     case PR_GET_SECCOMP:
     case PR_GET_THP_DISABLE:

@@ -27,6 +27,7 @@ import {
   EAGAIN,
   EINTR,
   EINVAL,
+  EOPNOTSUPP,
   EPERM,
   ERESTART_RESTARTBLOCK,
   ERESTARTNOHAND,
@@ -161,6 +162,14 @@ function nanosleep(t: ThreadContext, request: number, remaining: number): number
   return sleepFor(t, monotonicNow() + readTimespec(t, request), remaining);
 }
 
+/** Clocks that nobody can sleep by. */
+const SLEEPLESS: ReadonlySet<number> = new Set([
+  CLOCK_THREAD_CPUTIME_ID,
+  CLOCK_MONOTONIC_RAW,
+  CLOCK_REALTIME_COARSE,
+  CLOCK_MONOTONIC_COARSE,
+]);
+
 function clockNanosleep(
   t: ThreadContext,
   clockId: number,
@@ -169,8 +178,8 @@ function clockNanosleep(
   remaining: number,
 ): number {
   const clock = clockId | 0;
+  if (SLEEPLESS.has(clock)) return -EOPNOTSUPP;
   const time = readTimespec(t, request);
-  if (clock === CLOCK_THREAD_CPUTIME_ID) return -EINVAL;
   const now = clockTime(t, clock);
   if (clock === CLOCK_PROCESS_CPUTIME_ID || cpuClockOf(clock) !== undefined) {
     // Other threads must consume the time; look now and then.

@@ -6,6 +6,8 @@ import { EventSource } from './events.js';
 export const Epoll = record({
   /** Guards `items`, `ready` and the items' fields; a leaf. */
   lock: embedded(Mutex),
+  /** Its open file; constant. */
+  file: pointer,
   /** First item (EpollItem.nextOfEpoll); lock and FilesGlobal.epollLock to change. */
   items: pointer,
   /** First and last item of the ready list (EpollItem.nextReady); lock. */

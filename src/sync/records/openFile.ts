@@ -90,6 +90,8 @@ export const FILE_MASTER = 21;
 export const OPEN_BORROWED_FD = 1;
 /** The file's mount is read-only. */
 export const OPEN_READ_ONLY_MOUNT = 2;
+/** open(2) has made the file (F_CREATED_QUERY). */
+export const OPEN_CREATED = 4;
 /** A host stream whose offset is the OpenFile's own since the guest moved it. */
 export const OPEN_OWN_OFFSET = 8;
 /** O_CLOEXEC and the like are not here: they belong to the descriptor. */

@@ -96,6 +96,8 @@ export const Thread = record({
   faultCount: u32,
   /** CPU time consumed, microseconds, as far as it is known. Own thread. */
   cpuMicroseconds: u64,
+  /** PR_SET_TIMERSLACK, nanoseconds; 0: the default. Own thread. */
+  timerSlack: u32,
   /** Next thread that waits for a host; Machine.hostsLock (sync/hosts.ts). */
   nextWaiting: pointer,
 
