@@ -14,6 +14,9 @@ const ENOENT = 2;
 const EXIT_CANNOT_RUN = 126;
 const EXIT_NOT_FOUND = 127;
 
+/** Milliseconds between looks at a program that is being loaded. */
+const LOADING_INTERVAL = 5;
+
 /** Milliseconds that what a program has sent may take to go out when it has ended. */
 const NETWORK_PATIENCE = 5000;
 
@@ -121,11 +124,15 @@ function printLater(guest: GuestProcess, maps: MapsOptions): () => void {
   if (typeof at !== 'object' || !('milliseconds' in at)) return () => {};
   const fd = openOutput(maps);
   let printed = false;
-  const timer = setTimeout(() => {
+  let timer: NodeJS.Timeout;
+  // A program that is not loaded yet has no map: then it is printed as soon as there is one.
+  const print = (): void => {
     const map = guest.memoryMap(format);
-    if (map !== undefined) writeReport(fd, map);
+    if (map === undefined) timer = setTimeout(print, LOADING_INTERVAL);
+    else writeReport(fd, map);
     printed = map !== undefined;
-  }, at.milliseconds);
+  };
+  timer = setTimeout(print, at.milliseconds);
   return () => {
     clearTimeout(timer);
     if (!printed)

@@ -97,8 +97,8 @@ export function createThreadRunner(env: RunnerEnvironment): ThreadRunner {
 function begin(t: ThreadContext): boolean {
   const { mem, thread } = t;
   const start = mem.getU32(thread + Thread.start);
-  if (start === START_EXEC) return startProgram(t);
-  mem.setU32(thread + Thread.start, START_RUN);
+  if (start === START_EXEC && !startProgram(t)) return false;
+  mem.atomicStore(thread + Thread.start, START_RUN);
   if (start === START_VFORK) awaitVforkChild(t);
   else if (start === START_CALL) {
     t.resumed = true;

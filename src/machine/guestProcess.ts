@@ -104,7 +104,10 @@ export class GuestProcess {
     return this.last ?? guestStatistics(this.mem, this.record);
   }
 
-  /** The guest's memory map at this moment, as /proc/PID/maps, its smaps, or QEMU's page_dump; undefined after its end. */
+  /**
+   * The guest's memory map at this moment, as /proc/PID/maps, its smaps, or QEMU's page_dump; undefined until its program is loaded and after
+   * its end.
+   */
   memoryMap(format: MapFormat = 'maps'): string | undefined {
     return this.settled ? undefined : mapOfGuest(this.mem, this.record, COORDINATOR, format);
   }

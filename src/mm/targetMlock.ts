@@ -14,7 +14,7 @@ import { firstEndingAfter, firstMapping } from '../memory/mappingTree.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import { MAPPING_LOCK_ON_FAULT, MAPPING_LOCKED, Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
-import { mayChangeFlags } from './limits.js';
+import { mayChangeFlags, mayLock } from './limits.js';
 import { mmapLock, mmapUnlock } from './mmapLock.js';
 import { pageAlign, targetPageSize, unsigned } from './pageRange.js';
 import { populateMapped } from './populate.js';
@@ -47,7 +47,8 @@ function lockRange(c: Caller, start: number, length: number, set: number): numbe
   const from = unsigned(start - inPage) / MIN_PAGE_SIZE;
   // As 64-bit numbers do, the sum may wrap: to a small length, or to none.
   const size = pageAlign(c, length + inPage);
-  if (size === 0) return 0;
+  // Whoever has too much locked already may not even lock nothing.
+  if (size === 0) return set !== 0 && !mayLock(c, 0) ? -ENOMEM : 0;
   const overflows = from * MIN_PAGE_SIZE + size >= 2 ** 64;
   const to = from + size / MIN_PAGE_SIZE;
   if (overflows && (set === 0 || size <= mem.getU64(mm + Mm.limitMemlock))) return -EINVAL;

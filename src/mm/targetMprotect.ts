@@ -18,6 +18,7 @@ import { firstEndingAfter } from '../memory/mappingTree.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import {
   MAPPING_GROWSDOWN,
+  MAPPING_LOCKED,
   MAPPING_MAY_SHIFT,
   MAPPING_NORESERVE,
   MAPPING_SHARED,
@@ -28,6 +29,7 @@ import { enoughMemory, mayAddMappings } from './limits.js';
 import { mayShareHostPages } from './mmapFrag.js';
 import { haveMmapLock, mmapLock, mmapUnlock } from './mmapLock.js';
 import { isUnaligned, pageAlign, unsigned } from './pageRange.js';
+import { populateMapped } from './populate.js';
 
 /**
  * mprotect(2): 0 or −errno. As in Linux, mappings before a hole or a refusal have changed when it fails. Returns when no
@@ -49,20 +51,30 @@ export function targetMprotect(c: Caller, start: number, length: number, prot: n
   if (grows === 0 && size <= c.mem.getU64(c.mm + Mm.taskSize) && !haveMmapLock(c)) {
     if (hotPaths(c.mem).protect(c.mm, c.thread, page, page + size / MIN_PAGE_SIZE, access)) return 0;
   }
+  const wanting: [from: number, to: number][] = [];
   mmapLock(c);
   try {
-    return protectLocked(c, page, page + size / MIN_PAGE_SIZE, access, grows);
+    return protectLocked(c, page, page + size / MIN_PAGE_SIZE, access, grows, wanting);
   } catch (error) {
     if (error instanceof OutOfKernelMemory) return -ENOMEM;
     throw error;
   } finally {
     mmapUnlock(c);
+    for (const [start, end] of wanting) populateMapped(c, start, end, false);
   }
 }
 
 const change = { prot: 0, setFlags: 0, clearFlags: 0 };
 
-function protectLocked(c: Caller, from: number, to: number, prot: number, grows: number): number {
+/** Adds to `wanting` what has to be in memory from now on: private locked pages that become writable. */
+function protectLocked(
+  c: Caller,
+  from: number,
+  to: number,
+  prot: number,
+  grows: number,
+  wanting: [from: number, to: number][],
+): number {
   const { mem, mm } = c;
   let mapping = firstEndingAfter(mem, mm, from);
   if (mapping === 0) return -ENOMEM;
@@ -105,6 +117,7 @@ function protectLocked(c: Caller, from: number, to: number, prot: number, grows:
         if (!mayExpandData(c, moreData)) error = -ENOMEM;
         if ((flags & MAPPING_NORESERVE) === 0 && !enoughMemory(c, pages)) error = -ENOMEM;
         if (error !== 0) break;
+        if (flags & MAPPING_LOCKED) wanting.push([at, end]);
       }
     }
     at = end;

@@ -13,6 +13,8 @@ import {
   MREMAP_MAYMOVE,
 } from '../memory/linuxMemory.js';
 import {
+  type AttributeChange,
+  changeRange,
   extendMapping,
   isData,
   isMapped,
@@ -25,7 +27,7 @@ import { mappingAt } from '../memory/mappingTree.js';
 import { growReach } from '../memory/pageTables.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
-import { MAPPING_LOCKED, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
+import { MAPPING_LOCK_ON_FAULT, MAPPING_LOCKED, MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { mmapFindVma, NO_PLACE } from './findVma.js';
 import { enoughMemory, mayAddMappings, mayExpand, mayLock } from './limits.js';
@@ -201,8 +203,8 @@ function remapTo(
   return move(c, now, old, moved, target, newLength, (flags & MREMAP_DONTUNMAP) !== 0);
 }
 
-/** Two unmappings and a move cut two mappings each at most; the move wants four records at hand. */
-const RECORDS_TO_MOVE = 8;
+/** Two unmappings and a move cut two mappings each at most; the move wants four records at hand, and unlocking the old place three. */
+const RECORDS_TO_MOVE = 11;
 
 /** Sees to it that the page tables cover what lies below `end`. */
 function reachTo(c: Caller, end: number): boolean {
@@ -212,6 +214,12 @@ function reachTo(c: Caller, end: number): boolean {
 function withinHostPage(c: Caller, address: number): number {
   return address % (1 << c.mem.getU32(MACHINE + Machine.hostPageShift));
 }
+
+const unlocking: AttributeChange = {
+  prot: -1,
+  setFlags: 0,
+  clearFlags: MAPPING_LOCKED | MAPPING_LOCK_ON_FAULT,
+};
 
 const copy: NewMapping = { prot: 0, flags: 0, file: 0, object: 0, offset: 0 };
 
@@ -244,7 +252,13 @@ function move(
     return target;
   }
   if (!reachTo(c, target + oldLength)) return -ENOMEM;
+  const { mem } = c;
+  const unlocks = keepOld && (mem.getU32(mapping + Mapping.flags) & MAPPING_LOCKED) !== 0;
+  const [start, end] = [mem.getU32(mapping + Mapping.start), mem.getU32(mapping + Mapping.end)];
+  if (unlocks) reserveRecords(c, RECORDS_TO_MOVE);
   tbInvalidatePhysRange(c, old, old + oldLength - 1);
   moveRange(c, from, pages, to, newLength / MIN_PAGE_SIZE, keepOld);
+  // All of the old mapping is unlocked, also what has not moved.
+  if (unlocks) changeRange(c, start, end, unlocking);
   return target;
 }

@@ -8,7 +8,7 @@ import { formatMaps, pageDump } from '../mm/pageDump.js';
 import { formatSmaps } from '../mm/smaps.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
-import { Thread } from '../sync/records/thread.js';
+import { START_EXEC, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { writeLog } from './log.js';
 import { formatResult } from './strace.js';
@@ -69,7 +69,10 @@ export function reportMapAfterCall(t: ThreadContext, entry: SyscallEntry, result
   report(t, ` after ${entry.name} = ${formatResult(entry, result)}`);
 }
 
-/** The map of a guest at this moment, for anybody who knows that its record stays; undefined when it has ended. */
+/**
+ * The map of a guest at this moment, for anybody who knows that its record stays; undefined when it has ended or its program is not
+ * loaded yet.
+ */
 export function mapOfGuest(
   mem: SharedMemory,
   guest: number,
@@ -78,8 +81,9 @@ export function mapOfGuest(
 ): string | undefined {
   lockMutex(mem, guest + Guest.threadsLock, owner);
   let thread = mem.getU32(guest + Guest.threads);
-  while (thread !== 0 && mem.getU32(thread + Thread.mm) === 0)
-    thread = mem.getU32(thread + Thread.nextInGuest);
+  const isLoaded = () =>
+    mem.getU32(thread + Thread.mm) !== 0 && mem.atomicLoad(thread + Thread.start) !== START_EXEC;
+  while (thread !== 0 && !isLoaded()) thread = mem.getU32(thread + Thread.nextInGuest);
   const mm = thread === 0 ? 0 : mem.getU32(thread + Thread.mm);
   if (mm !== 0) retainMm(mem, mm);
   unlockMutex(mem, guest + Guest.threadsLock, owner);

@@ -98,6 +98,17 @@ export class Model {
     );
   }
 
+  /** First page of the mapping of `at`, and the one behind its last. */
+  private mappingOf(at: number): [number, number] {
+    let start = at;
+    for (let here = this.pages.get(at)!; ; start--) {
+      const before = this.pages.get(start - 1);
+      if (before === undefined || !this.joined(before, here)) break;
+      here = before;
+    }
+    return [start, start + this.run(start)];
+  }
+
   /** How many pages from `start` on belong to its mapping. */
   private run(start: number): number {
     let n = 0;
@@ -281,11 +292,12 @@ export class Model {
       if (!(flags & 2) && !this.isFree(place, m)) answer = { when: () => false, what: 'a free place' };
       if (flags & 2) this.unmap(place, m);
       if (flags & 4) {
+        // All of the mapping is not locked any more.
+        const [start, end] = this.mappingOf(old);
+        for (let i = start; i < end; i++) this.pages.get(i)!.locked = false;
         for (let i = 0; i < n; i++) {
           const page = this.pages.get(old + i)!;
           if (!page.shared) page.own = page.store === undefined ? 0 : undefined;
-          // What has moved away is not locked any more.
-          page.locked = false;
         }
       } else if (n > 0) this.unmap(old, n);
     } else this.unmap(old, n);

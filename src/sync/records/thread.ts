@@ -76,7 +76,7 @@ export const Thread = record({
   robustList: u64,
   /** Host (worker) that runs the thread, or 0. */
   host: pointer,
-  /** What the host does first: START_*. */
+  /** What the host does first: START_*. Atomic: who looks from outside sees START_EXEC until the program is loaded. */
   start: u32,
   /** Exec request for START_EXEC; kernel/ owns it. */
   execRequest: pointer,

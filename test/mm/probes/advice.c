@@ -139,6 +139,24 @@ static void at_fork(void) {
   show_maps(at, 6);
 }
 
+/* Locked pages come in when they become writable. */
+static void locked_and_protected(void) {
+  char *at = map(8, PROT_NONE, ANON | MAP_LOCKED);
+  mprotect(at + PAGE, 2 * PAGE, RW);
+  resident("locked, made writable", at, 8);
+  mprotect(at + 4 * PAGE, 2 * PAGE, PROT_READ);
+  resident("locked, made readable", at, 8);
+  mprotect(at, 8 * PAGE, RW);
+  resident("locked, all made writable", at, 8);
+  at = map(4, PROT_NONE, ANON);
+  syscall(SYS_mlock2, at, 4 * PAGE, 1);
+  mprotect(at, 4 * PAGE, RW);
+  resident("locked on fault, made writable", at, 4);
+  at = map(4, PROT_NONE, SHARED_ANON | MAP_LOCKED);
+  mprotect(at, 4 * PAGE, RW);
+  resident("shared and locked, made writable", at, 4);
+}
+
 static void locking(void) {
   limit(RLIMIT_MEMLOCK, 8 * PAGE);
   char *at = map(16, RW, ANON);
@@ -246,6 +264,7 @@ int main(void) {
   at_fork();
   residency();
   syncing();
+  locked_and_protected();
   locking();
   return 0;
 }
