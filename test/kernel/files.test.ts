@@ -427,7 +427,8 @@ describe('directories', () => {
         mtime: c.bytes(at, 256).readBigInt64LE(112),
         nanoseconds: c.bytes(at, 256).readUInt32LE(120),
       };
-      expect([Number(mtime), nanoseconds]).toEqual([seconds, microseconds * 1000]);
+      // Where Node keeps nanoseconds a double gives some more.
+      expect([Number(mtime), Math.floor(nanoseconds / 1000)]).toEqual([seconds, microseconds]);
     }
     expect(c.call('fchmodat', AT_FDCWD, '/a', 0o4751)).toBe(0);
     expect(c.stat('/a')).toMatchObject({ mode: 0o104751 });

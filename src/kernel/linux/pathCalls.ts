@@ -386,13 +386,23 @@ function chownDescriptor(t: ThreadContext, fd: number, user: number, group: numb
 const UTIME_NOW = 0x3fffffff;
 const UTIME_OMIT = 0x3ffffffe;
 
+/** What Node keeps of a time, in nanoseconds: microseconds until libuv 1.52. */
+const [uvMajor, uvMinor] = process.versions.uv.split('.').map(Number);
+const TIME_UNIT = uvMajor > 1 || uvMinor >= 52 ? 1 : 1000;
+const double = new Float64Array(1);
+const doubleBits = new BigInt64Array(double.buffer);
+
 /**
- * A time as Node takes it: seconds, of which libuv keeps whole microseconds and drops the rest. The middle of the microsecond
- * that is meant, so that the double's own error does not make it the one before. Of times before 1970 Node knows milliseconds.
+ * A time as Node takes it, which cuts off what a double of seconds has beyond its unit. Doubles of our days lie 240 ns apart: the first
+ * that is not before the time, so that what got its time from another file is never older than that. Negative numbers mean
+ * now for Node; a Date, exact to the millisecond, does not.
  */
 function hostTime(seconds: number, nanoseconds: number): number | Date {
   if (seconds < 0) return new Date(seconds * 1000 + Math.floor(nanoseconds / 1e6));
-  return seconds + (Math.floor(nanoseconds / 1000) + 0.5) / 1e6;
+  const wanted = nanoseconds - (nanoseconds % TIME_UNIT);
+  double[0] = seconds + wanted / 1e9;
+  while ((double[0] - seconds) * 1e9 < wanted) doubleBits[0]++;
+  return double[0];
 }
 
 /** One of utimensat's two times; `unchanged` for UTIME_OMIT. */
@@ -407,7 +417,7 @@ function timeArgument(t: ThreadContext, address: number, unchanged: bigint): num
   return hostTime(readI64(t, address), nanoseconds);
 }
 
-/** utimensat(2). Times are exact to the microsecond only (`hostTime`). */
+/** utimensat(2). Times are not exact to the nanosecond (`hostTime`). */
 function utimensat(t: ThreadContext, dirfd: number, path: number, times: number, flags: number): number {
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
   if (times !== 0 && readI64(t, times + 8) === UTIME_OMIT && readI64(t, times + 24) === UTIME_OMIT) return 0;
