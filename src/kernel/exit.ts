@@ -142,6 +142,8 @@ export function endThread(t: ThreadContext): void {
   add(mem, guest + Guest.cpuMicroseconds, cpu);
   add(mem, guest + Guest.instret, mem.getU64(thread + Thread.instret));
   add(mem, guest + Guest.syscallCount, mem.getU32(thread + Thread.syscallCount));
+  for (const which of [0, 8, 16, 24])
+    add(mem, guest + Guest.io + which, mem.getU64(thread + Thread.io + which));
   add(mem, guest + Guest.faultCount, mem.getU32(thread + Thread.faultCount));
   unlockMutex(mem, guest + Guest.threadsLock, thread);
 

@@ -36,6 +36,7 @@ export const DEV_PROC = 0x15n;
 export const DEV_DEV = 0x5n;
 export const DEV_ROOT = 0x16n;
 export const DEV_PTS = 0x17n;
+export const DEV_NS = 0x4n;
 export const DEV_PIPE = 0xdn;
 export const DEV_ANONYMOUS = 0xen;
 export const DEV_MEMORY = 0x1n;

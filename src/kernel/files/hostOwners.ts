@@ -42,12 +42,12 @@ function toGuest(id: bigint, own: number): number {
 
 /** The host's number of a user of the guest's; −1 stays. */
 export function hostUid(uid: number): number {
-  return (uid | 0) === -1 ? -1 : uid === 0 ? ownUid : uid;
+  return (uid | 0) === -1 ? -1 : uid >>> 0 || ownUid;
 }
 
 /** The host's number of a group of the guest's; −1 stays. */
 export function hostGid(gid: number): number {
-  return (gid | 0) === -1 ? -1 : gid === 0 ? ownGid : gid;
+  return (gid | 0) === -1 ? -1 : gid >>> 0 || ownGid;
 }
 
 /** Says whether a file is the Node process's, so that a guest's root may give it away where the host would not. */

@@ -50,12 +50,16 @@ import { acquireFile, getCloseOnExec, listDescriptors, releaseFiles, retainFiles
 import { releaseFs, retainFs, rootDirectory, workingDirectory } from './fsRecord.js';
 import { fstatHost, hasProcFd } from './hostAccess.js';
 import { type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
+import { namespacesDirectory } from './namespaces.js';
 import { flagsOf, pathOf, releaseOpenFile } from './openFile.js';
 import { currentMappedPath, currentPath } from './pathResolution.js';
 import { renderMountInfo, renderMounts } from './procMounts.js';
 import { netDirectory } from './procNet.js';
 
 /** /proc/PID, of any guest of the machine. */
+
+/** Nanoseconds. */
+export const DEFAULT_TIMERSLACK = 50000;
 
 /** Records of a guest as of one look at the list of guests. */
 interface Process {
@@ -449,6 +453,69 @@ function renderAuxv(t: ThreadContext, pid: number): string {
   return text ?? '';
 }
 
+/** Sums of a process's threads, or the counts of one: rchar, wchar, syscr, syscw. */
+function ioCounts(t: ThreadContext, pid: number, tid: number): number[] {
+  const { mem } = t;
+  const counts = (at: number): number[] => [0, 8, 16, 24].map((field) => mem.getU64(at + field));
+  return (
+    withProcessRecord(t, pid, (guest) => {
+      if (tid !== pid) {
+        const thread = threadByTidLocked(mem, guest, tid);
+        return thread === 0 ? undefined : counts(thread + Thread.io);
+      }
+      const sums = counts(guest + Guest.io);
+      for (
+        let thread = mem.getU32(guest + Guest.threads);
+        thread !== 0;
+        thread = mem.getU32(thread + Thread.nextInGuest)
+      )
+        counts(thread + Thread.io).forEach((count, i) => {
+          sums[i] += count;
+        });
+      return sums;
+    }) ?? [0, 0, 0, 0]
+  );
+}
+
+/** /proc/PID/io. What of it the host's disks see is not known. */
+function renderIo(t: ThreadContext, pid: number, tid: number): string {
+  const [rchar, wchar, syscr, syscw] = ioCounts(t, pid, tid);
+  return `rchar: ${rchar}\nwchar: ${wchar}\nsyscr: ${syscr}\nsyscw: ${syscw}\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n`;
+}
+
+/** /proc/PID/sched, those of its lines that are known. */
+function renderSched(t: ThreadContext, pid: number, tid: number): string {
+  const comm = threadComm(t, pid, tid) ?? '';
+  const facts = withProcessRecord(t, pid, (guest) => {
+    const thread = threadByTidLocked(t.mem, guest, tid);
+    if (thread === 0) return undefined;
+    return {
+      threads: t.mem.getI32(guest + Guest.threadCount),
+      policy: t.mem.getU32(thread + Thread.schedulingPolicy) & 0xffff,
+      priority: t.mem.getU32(thread + Thread.schedulingPriority),
+      niceness: t.mem.getI32(thread + Thread.niceness),
+      cpu: threadCpu(t.mem, thread),
+    };
+  });
+  if (facts === undefined) return '';
+  const line = (name: string, value: string): string => `${name.padEnd(45)}:${value.padStart(21)}\n`;
+  const realtime = facts.policy === 1 || facts.policy === 2;
+  return (
+    `${comm} (${tid}, #threads: ${facts.threads})\n${'-'.repeat(67)}\n` +
+    line('se.sum_exec_runtime', facts.cpu.toFixed(6)) +
+    line('policy', String(facts.policy)) +
+    line('prio', String(realtime ? 99 - facts.priority : 120 + facts.niceness))
+  );
+}
+
+function timerSlack(t: ThreadContext, pid: number, tid: number): number {
+  const own = withProcessRecord(t, pid, (guest) => {
+    const thread = threadByTidLocked(t.mem, guest, tid);
+    return thread === 0 ? 0 : t.mem.getU32(thread + Thread.timerSlack);
+  });
+  return own || DEFAULT_TIMERSLACK;
+}
+
 function threadComm(t: ThreadContext, pid: number, tid: number): string | undefined {
   return withProcessRecord(t, pid, (guest) => {
     const thread = threadByTidLocked(t.mem, guest, tid);
@@ -638,7 +705,12 @@ const taskEntries: Readonly<Record<string, TaskEntry>> = {
   setgroups: taskText(() => 'allow\n'),
   uid_map: taskText(() => ID_MAP),
   gid_map: taskText(() => ID_MAP),
+  projid_map: taskText(() => ID_MAP),
   wchan: taskText(() => '0'),
+  io: taskText((t, { pid, tid }) => renderIo(t, pid, tid), 0o400),
+  sched: taskText((t, { pid, tid }) => renderSched(t, pid, tid)),
+  timerslack_ns: taskText((t, { pid, tid }) => `${timerSlack(t, pid, tid)}\n`, 0o666),
+  ns: ({ path }) => namespacesDirectory(`${path}/ns`),
   exe: taskLink(
     (t, { pid }) => withProcess(t, pid, ({ mem, mm }) => textString(mem, mem.getU32(mm + Mm.exe))) ?? '',
   ),

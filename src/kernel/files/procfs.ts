@@ -178,6 +178,7 @@ const sys = fixedDirectory('/proc/sys', DEV_PROC, {
       version: '#1 SMP',
       pid_max: '4194304',
       'threads-max': '65536',
+      tainted: '0',
       overflowuid: '65534',
       overflowgid: '65534',
       ngroups_max: '65536',

@@ -3,6 +3,7 @@ import { freeText, Text, textLength } from '../../sync/text.js';
 import { EBADF, EINVAL } from '../errno.js';
 import type { FileOperations } from './fileOperations.js';
 import { madeStatus, S_IFREG } from './fileStatus.js';
+import { namespaceStatus } from './namespaces.js';
 import { flagsOf, pathOf, registerKind } from './openFile.js';
 import { O_ACCMODE, O_RDONLY, O_WRONLY } from './openFlags.js';
 import { locate } from './pathResolution.js';
@@ -50,6 +51,8 @@ const textOperations: FileOperations = {
     });
   },
   status(t, file) {
+    const namespace = namespaceStatus(pathOf(t.mem, file));
+    if (namespace !== undefined) return namespace;
     const place = locate(t, pathOf(t.mem, file));
     const status = statusOfPlace(t, place);
     // The process that the file told of is gone.

@@ -2,6 +2,7 @@ import { Guest } from '../../sync/records/guest.js';
 import { Mm } from '../../sync/records/mm.js';
 import { Sighand } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
+import { CAP_SYS_ADMIN, capable } from '../capabilities.js';
 import {
   CLONE_FILES,
   CLONE_FS,
@@ -14,7 +15,8 @@ import {
 import { EBADF, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { withFile } from '../files/descriptors.js';
 import { acquireFile } from '../files/filesTable.js';
-import { releaseOpenFile } from '../files/openFile.js';
+import { namespaceFlag } from '../files/namespaces.js';
+import { pathOf, releaseOpenFile } from '../files/openFile.js';
 import { processIdOf } from '../files/pidFd.js';
 import { undoSemaphores } from '../semaphores.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -27,6 +29,7 @@ import * as SYS from './syscallNumbers.js';
 /** unshare(2), setns(2), kcmp(2). There are no namespaces but the machine's own. */
 
 const CLONE_NEWTIME = 0x80;
+const CLONE_NEWUSER = 0x1000_0000;
 
 function unshare(t: ThreadContext, flagBits: number): number {
   const { mem } = t;
@@ -45,8 +48,19 @@ function unshare(t: ThreadContext, flagBits: number): number {
   return 0;
 }
 
-function setns(t: ThreadContext, fd: number, type: number): number {
-  return withFile(t, fd, (file) => (processIdOf(t.mem, file) !== 0 && (type | 0) !== 0 ? -EPERM : -EINVAL));
+/** setns(2): a process is in all the namespaces there are; entering the user namespace again is an error (userns_install). */
+function setns(t: ThreadContext, fd: number, typeNumber: number): number {
+  const type = typeNumber | 0;
+  const known = CLONE_NEWANY | CLONE_NEWTIME;
+  return withFile(t, fd, (file) => {
+    let flags = namespaceFlag(pathOf(t.mem, file));
+    if (processIdOf(t.mem, file) !== 0) {
+      if (type === 0 || (type & ~known) !== 0) return -EINVAL;
+      flags = type;
+    } else if (flags === 0 || (type !== 0 && type !== flags)) return -EINVAL;
+    if (flags & CLONE_NEWUSER) return -EINVAL;
+    return capable(t, CAP_SYS_ADMIN) ? 0 : -EPERM;
+  });
 }
 
 const KCMP_FILE = 0;

@@ -10,6 +10,7 @@ import {
   FILE_TIMER,
   OpenFile,
 } from '../../sync/records/openFile.js';
+import { Thread } from '../../sync/records/thread.js';
 import { EAGAIN, EBADF, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE, SyscallError } from '../errno.js';
 import { identityOf, withFile, withRealFile } from '../files/descriptors.js';
 import { POLLERR, POLLHUP, POLLIN, POLLOUT } from '../files/events.js';
@@ -42,12 +43,23 @@ import {
 
 /** Moving bytes between files and memory, and between files. */
 
+const READ = 0;
+const WRITTEN = 8;
+
+/** Counts a call that has moved `done` bytes, or failed (/proc/PID/io). */
+function countIo({ mem, thread }: ThreadContext, which: number, done: number): void {
+  const at = thread + Thread.io + which;
+  if (done > 0) mem.set64(at, mem.getU64(at) + done);
+  mem.set64(at + 16, mem.getU64(at + 16) + 1);
+}
+
 function readFile(t: ThreadContext, file: number, into: ByteVector, offset: number | undefined): number {
   const { mem } = t;
   if ((flagsOf(mem, file) & O_ACCMODE) === O_WRONLY) return -EBADF;
   const operations = operationsOf(mem, file);
   if (operations.read === undefined) return -EINVAL;
   const done = operations.read(t, file, into, offset);
+  countIo(t, READ, done);
   if (done > 0) notifyFile(mem, file, IN_ACCESS, t.thread);
   return done;
 }
@@ -58,6 +70,7 @@ function writeFile(t: ThreadContext, file: number, from: ByteVector, offset: num
   if ((flagsOf(mem, file) & O_ACCMODE) === O_RDONLY) return -EBADF;
   if (operations.write === undefined) return -EINVAL;
   const done = operations.write(t, file, from, offset);
+  countIo(t, WRITTEN, done);
   if (done > 0) notifyFile(mem, file, IN_MODIFY, t.thread);
   return done;
 }

@@ -17,6 +17,7 @@ import {
   followUserIds,
 } from '../capabilities.js';
 import { EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
+import { DEFAULT_TIMERSLACK } from '../files/procProcess.js';
 import { groupsOf, NGROUPS_MAX, setGroups } from '../groups.js';
 import { setProcessGroup, startSession } from '../processGroups.js';
 import { fillRandom } from '../random.js';
@@ -313,7 +314,6 @@ const PR_GET_NO_NEW_PRIVS = 39;
 const PR_SET_CHILD_SUBREAPER = 36;
 const PR_GET_CHILD_SUBREAPER = 37;
 const PR_GET_THP_DISABLE = 42;
-const DEFAULT_TIMERSLACK = 50000;
 
 function prctl(t: ThreadContext, option: number, a1: number, a2: number, a3: number, a4: number): number {
   const { mem, thread, mm } = t;

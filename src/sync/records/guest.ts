@@ -55,6 +55,8 @@ export const Guest = record({
   syscallCount: u64,
   faultCount: u64,
   lockWaits: u64,
+  /** Bytes read and written by ended threads, and their calls; threadsLock. */
+  io: array(u64, 4),
 
   /** Index of the embedder's options (strace, uname, …) in the machine's table of guests; constant. */
   optionsText: pointer,

@@ -96,6 +96,8 @@ export const Thread = record({
   faultCount: u32,
   /** CPU time consumed, microseconds, as far as it is known. Own thread. */
   cpuMicroseconds: u64,
+  /** Bytes read and written by calls, and those calls (/proc/PID/io). Own thread. */
+  io: array(u64, 4),
   /** PR_SET_TIMERSLACK, nanoseconds; 0: the default. Own thread. */
   timerSlack: u32,
   /** Next thread that waits for a host; Machine.hostsLock (sync/hosts.ts). */

@@ -532,6 +532,10 @@ int main(int argc, char **argv) {
   EXPECT(symlink("../../anns", "jail/cell/escape"), 0);
   EXPECT(chmod("listed", 0744), 0);
 
+  EXPECT(chown("readable", 0x80000001u, 0xfffffffeu), 0);
+  CHECK(owners("readable", 0x80000001u, 0xfffffffeu));
+  EXPECT(chown("readable", -1, 0), 0);
+  CHECK(owners("readable", 0x80000001u, 0));
   in_child(as_ann);
   EXPECT(chmod("listed", 0755), 0);
   in_child(names);

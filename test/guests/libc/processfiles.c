@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -233,6 +234,61 @@ static void pidfd_lends_descriptors(void) {
   close(ready[1]);
 }
 
+/* --- what tools read --- */
+
+static long field(const char *path, const char *name) {
+  char line[256];
+  long value = -1;
+  FILE *file = fopen(path, "r");
+  if (file == NULL) return -errno;
+  while (fgets(line, sizeof line, file))
+    if (strncmp(line, name, strlen(name)) == 0) value = strtol(line + strlen(name), NULL, 10);
+  fclose(file);
+  return value;
+}
+
+static void io_is_counted(void) {
+  long before = field("/proc/self/io", "wchar: "), calls = field("/proc/self/io", "syscw: ");
+  int pipes[2];
+  char text[100] = "";
+  CHECK(before >= 0 && calls >= 0 && pipe(pipes) == 0);
+  CHECK(write(pipes[1], text, sizeof text) == sizeof text);
+  long read_before = field("/proc/self/io", "rchar: ");
+  CHECK(read(pipes[0], text, sizeof text) == sizeof text);
+  CHECK(field("/proc/self/io", "wchar: ") >= before + 100);
+  CHECK(field("/proc/self/io", "syscw: ") > calls);
+  CHECK(field("/proc/self/io", "rchar: ") >= read_before + 100);
+  close(pipes[0]);
+  close(pipes[1]);
+}
+
+static void namespaces_have_names(void) {
+  static const char *const kinds[] = {"cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "user", "uts"};
+  char path[64], text[64];
+  for (int i = 0; i < 8; i++) {
+    struct stat link, one, parent;
+    sprintf(path, "/proc/self/ns/%s", kinds[i]);
+    ssize_t n = readlink(path, text, sizeof text - 1);
+    CHECK(n > 0 && text[n - 1] == ']');
+    CHECK(lstat(path, &link) == 0 && S_ISLNK(link.st_mode));
+    int fd = open(path, O_RDONLY);
+    CHECK(fd >= 0 && fstat(fd, &one) == 0);
+    text[n > 0 ? n : 0] = 0;
+    CHECK(strtoul(strchr(text, '[') + 1, NULL, 10) == one.st_ino);
+    /* Parent and child are in the same ones. */
+    pid_t pid = fork();
+    if (pid == 0) {
+      sprintf(path, "/proc/%d/ns/%s", getppid(), kinds[i]);
+      _exit(stat(path, &parent) == 0 && parent.st_ino == one.st_ino && parent.st_dev == one.st_dev ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(pid, &status, 0);
+    CHECK(status == 0);
+    CHECK(setns(fd, CLONE_NEWNS | CLONE_NEWUSER) == -1 && errno == EINVAL);
+    close(fd);
+  }
+}
+
 int main(void) {
   signalfd_takes_pending_signals();
   signalfd_wakes_readers_and_epoll();
@@ -240,5 +296,7 @@ int main(void) {
   pidfd_that_does_not_wait();
   pidfd_of_clone();
   pidfd_lends_descriptors();
+  io_is_counted();
+  namespaces_have_names();
   return report("processfiles");
 }
