@@ -5,7 +5,7 @@ import { setStreamDoorbell } from '../src/kernel/files/streamRequests.js';
 import type { HostControl, HostTask } from '../src/machine/hostControl.js';
 import { regionObservers } from '../src/observe/regionObservers.js';
 import { ringDoorbell } from '../src/sync/doorbell.js';
-import { becomeHost, nextThread } from '../src/sync/hosts.js';
+import { becomeHost, nextThread, setHostDoorbell } from '../src/sync/hosts.js';
 import { SharedMemory } from '../src/sync/sharedMemory.js';
 
 /**
@@ -19,6 +19,7 @@ export default async function threadHost(task: HostTask): Promise<void> {
   const control = wrap<HostControl>(task.control as unknown as Endpoint);
   const ring = (): void => ringDoorbell(mem, () => task.doorbell.postMessage(1));
   setStreamDoorbell(ring);
+  setHostDoorbell(mem, ring);
   becomeHost(task.host);
   const runner = createThreadRunner({
     mem,

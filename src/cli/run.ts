@@ -27,6 +27,7 @@ export async function run(options: RunOptions): Promise<void> {
     ...(options.memory !== undefined && { memory: options.memory }),
     ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     ...(options.maxThreads !== undefined && { maxThreads: options.maxThreads }),
+    ...(options.workers !== undefined && { workers: options.workers }),
     verbose: options.verbose || process.env.GUESTHOUSE_DEBUG !== undefined,
     ...(options.jit !== undefined && { jit: options.jit }),
     ...(options.network !== undefined && { network: options.network }),

@@ -23,6 +23,7 @@ export interface RunOptions {
   readonly memory?: number;
   readonly maxProcesses?: number;
   readonly maxThreads?: number;
+  readonly workers?: number;
   readonly pageSize?: number;
   readonly hostPageSize?: number;
   readonly cwd?: string;
@@ -62,6 +63,7 @@ interface Parsed extends MapsOptions {
   reservedVa?: number;
   memory?: number;
   maxProcesses?: number;
+  workers?: number;
   maxThreads?: number;
   pageSize?: number;
   hostPageSize?: number;
@@ -275,6 +277,11 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
         count('--max-threads'),
       )
       .option(
+        '--workers <n>',
+        'how many workers threads get before those that wait give theirs away (default: 4 a processor, at least 16)',
+        count('--workers'),
+      )
+      .option(
         '--page-size <size>',
         'page size the program believes in: 4K, 16K or 64K',
         pageSize('--page-size'),
@@ -356,6 +363,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
             ...(o.memory !== undefined && { memory: o.memory }),
             ...(o.maxProcesses !== undefined && { maxProcesses: o.maxProcesses }),
             ...(o.maxThreads !== undefined && { maxThreads: o.maxThreads }),
+            ...(o.workers !== undefined && { workers: o.workers }),
             ...(o.pageSize !== undefined && { pageSize: o.pageSize }),
             ...(o.hostPageSize !== undefined && { hostPageSize: o.hostPageSize }),
             ...(o.cwd !== undefined && { cwd: o.cwd }),

@@ -13,7 +13,6 @@ import { resolveFault } from '../memory/faults.js';
 import { forgetKeptFiles } from '../memory/keptFiles.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import { prepareToLeave } from '../sync/hosts.js';
-import { parkWithoutHost } from '../sync/park.js';
 import { Guest } from '../sync/records/guest.js';
 import {
   ATTENTION_EXIT,
@@ -42,6 +41,7 @@ import { startProgram } from './exec.js';
 import { endThread, setGuestText } from './exit.js';
 import { awaitVforkChild, storeChildTid } from './fork.js';
 import { freebsdSystemCall } from './freebsd/systemCall.js';
+import { leaveCall, resumeCall } from './leftCall.js';
 import { semihostingCall } from './linux/semihosting.js';
 import { linuxSystemCall } from './linux/systemCall.js';
 import { deliverSignals, forceSignal } from './signals/deliverSignals.js';
@@ -101,21 +101,19 @@ function begin(t: ThreadContext): boolean {
   mem.atomicStore(thread + Thread.start, START_RUN);
   if (start === START_VFORK) awaitVforkChild(t);
   else if (start === START_CALL) {
-    t.resumed = true;
-    linuxSystemCall(t);
-    t.resumed = false;
+    resumeCall(t, linuxSystemCall);
   }
   return true;
 }
 
 /** The thread waits without a host from here on. Its record is not this worker's any more. */
 function leaveHost(t: ThreadContext): void {
-  const { mem, thread, leaving, leaveTicket } = t;
+  const { mem, thread, leaving } = t;
   t.registersReplaced = false;
   mem.setU32(thread + Thread.start, leaving === LEAVE_VFORK ? START_VFORK : START_CALL);
   endCpuTime(t);
   prepareToLeave();
-  parkWithoutHost(mem, thread, leaveTicket);
+  leaveCall(t);
 }
 
 const NEEDS_KERNEL = ATTENTION_SIGNAL | ATTENTION_EXIT;

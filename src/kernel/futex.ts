@@ -1,7 +1,6 @@
 import { atomicUpdateU32, loadU32 } from '../memory/userAccess.js';
-import { threadsWaiting } from '../sync/hosts.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
-import { park, parkTicket } from '../sync/park.js';
+import { parkTicket } from '../sync/park.js';
 import { FUTEX_PLAIN, FutexBucket, FutexWaiter } from '../sync/records/futex.js';
 import { Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
@@ -23,6 +22,7 @@ import {
   withdraw,
 } from './futexQueue.js';
 import type { ThreadContext } from './threadContext.js';
+import { parkInCall } from './waiting.js';
 
 /** futex(2): waiting for a word, and waking. The operations on locks with an owner are in futexPi.ts. */
 
@@ -74,9 +74,7 @@ function awaitWake(t: ThreadContext, waiter: number, since: number, deadline: nu
   for (let ticket = since; ; ) {
     if (mem.atomicLoad(waiter + FutexWaiter.bucket) === 0) return 0;
     if (t.signalPending()) return withdraw(mem, waiter, thread) ? -ERESTARTSYS : 0;
-    // Perhaps it waits for a thread that waits for a host.
-    if (deadline === Infinity && t.mayLeave && threadsWaiting(mem)) throw t.leave(ticket);
-    if (!park(mem, thread, ticket, deadline, true)) return withdraw(mem, waiter, thread) ? -ETIMEDOUT : 0;
+    if (!parkInCall(t, ticket, deadline, true)) return withdraw(mem, waiter, thread) ? -ETIMEDOUT : 0;
     ticket = parkTicket(mem, thread);
   }
 }

@@ -3,6 +3,7 @@ import { initMutex } from '../sync/mutex.js';
 import { monotonicNow } from '../sync/park.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import { initSleepers } from '../sync/sleepers.js';
 import { initFutexes } from './futexQueue.js';
 import { FIRST_TID } from './threadRecords.js';
 import { initTimers } from './timers.js';
@@ -32,4 +33,5 @@ export function initKernel(mem: SharedMemory, owner: number, options: KernelOpti
   initFutexes(mem, owner);
   initTimers(mem, owner);
   initUts(mem, owner);
+  initSleepers(mem);
 }

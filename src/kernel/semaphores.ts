@@ -195,7 +195,7 @@ export function semop(
   const alters = operations.some(({ change }) => change !== 0);
   const undoes = operations.some(({ change, flags }) => change !== 0 && (flags & SEM_UNDO) !== 0);
   const blocked: Blocked = { operation: undefined };
-  let checked = false;
+  let checked = t.resumed;
   const attempt = (set: number): number | undefined => {
     if (!checked) {
       const count = mem.getU32(set + SemaphoreSet.count);
@@ -207,10 +207,9 @@ export function semop(
     if (result === 0 && alters) wakeObject(t, set);
     return result;
   };
-  const note = (set: number, step: 1 | -1): void => {
+  const counter = (set: number): number => {
     const { number, change } = blocked.operation as SemaphoreOperation;
-    const field = semaphoreOf(mem, set, number) + (change === 0 ? Semaphore.zero : Semaphore.growing);
-    mem.setU32(field, mem.getU32(field) + step);
+    return semaphoreOf(mem, set, number) + (change === 0 ? Semaphore.zero : Semaphore.growing);
   };
   return waitForChange(
     t,
@@ -220,7 +219,7 @@ export function semop(
     (set) => freeSet(mem, set, t.thread),
     { removed: -EIDRM, interrupted: -EINTR, late: -EAGAIN },
     deadline,
-    note,
+    counter,
   );
 }
 

@@ -25,6 +25,7 @@ export function makeSystemCall(
   if (low > 0xffff_ffff) u32[pc + 1]++;
   u32[(thread + Thread.syscallCount) >>> 2]++;
   i32[(thread + Thread.syscall) >>> 2] = number;
+  if (!t.resumed) t.callBegan = 0;
 
   const strace = t.options.strace;
   if (entry === undefined) {

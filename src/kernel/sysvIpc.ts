@@ -1,16 +1,19 @@
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { initMutex, withMutex } from '../sync/mutex.js';
-import { park, parkTicket } from '../sync/park.js';
+import { parkTicket } from '../sync/park.js';
 import { Guest } from '../sync/records/guest.js';
 import { MACHINE } from '../sync/records/machine.js';
 import { IpcPermission, IpcTable } from '../sync/records/sysvIpc.js';
+import { Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initWaitQueue, joinQueue, leaveQueue, wakeQueue } from '../sync/waitQueue.js';
 import { CAP_IPC_OWNER, CAP_SYS_ADMIN, capable } from './capabilities.js';
 import { realtimeNow } from './clock.js';
 import { EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM } from './errno.js';
 import { isInGroup } from './groups.js';
-import type { ThreadContext } from './threadContext.js';
+import { keepNode } from './leftCall.js';
+import { STAYS, type ThreadContext } from './threadContext.js';
+import { parkInCall } from './waiting.js';
 
 /** What semaphore sets, message queues and segments have in common: ids, keys, permissions, waiting (Linux: ipc/util.c). */
 
@@ -202,7 +205,7 @@ export function wakeObject(t: ThreadContext, object: number): void {
 
 /**
  * Runs `attempt` with the table locked, again whenever the object changes, until it gives a result; undefined makes it wait.
- * `sleeping(object, 1)` and `(object, -1)` note the waiter. Without a result: `removed` once the object is gone (`free` is called by the last waiter),
+ * `counter(object)` is where the waiter is counted, or 0. Without a result: `removed` once the object is gone (`free` is called by the last waiter),
  * `interrupted` at a signal, `late` at the deadline (monotonic milliseconds).
  */
 export function waitForChange(
@@ -213,11 +216,17 @@ export function waitForChange(
   free: (object: number) => void,
   results: { readonly removed: number; readonly interrupted: number; readonly late: number },
   deadline = Infinity,
-  sleeping: (object: number, step: 1 | -1) => void = () => {},
+  counter: (object: number) => number = () => 0,
 ): number {
   const { mem, thread } = t;
-  let object = 0;
-  let node = 0;
+  // Where the call was left, it counts as waiting, so that the object is there, if only to say that it has been removed.
+  const resumed = t.takeResumed();
+  let object = resumed ? mem.getU32(thread + Thread.waitObject) : 0;
+  let count = resumed ? mem.getU32(thread + Thread.waitCount) : 0;
+  let node = resumed ? joinQueue(mem, object + IpcPermission.waiters, thread) : 0;
+  const add = (word: number, step: 1 | -1): void => {
+    if (word !== 0) mem.setU32(word, mem.getU32(word) + step);
+  };
   /** Looks once: a result, or undefined when the thread is to wait. */
   const look = (expired: boolean): number | undefined =>
     withTable(t, root, (table) => {
@@ -229,7 +238,7 @@ export function waitForChange(
         object = found;
         node = joinQueue(mem, object + IpcPermission.waiters, thread);
       } else {
-        sleeping(object, -1);
+        add(count, -1);
         const gone = mem.getU32(object + IpcPermission.removed) !== 0;
         let result = gone ? results.removed : attempt(object);
         if (result === undefined && t.signalPending()) result = results.interrupted;
@@ -241,19 +250,28 @@ export function waitForChange(
           if (gone && left === 0) free(object);
           return result;
         }
-        mem.setU32(object + IpcPermission.waiting, mem.getU32(object + IpcPermission.waiting) - 1);
+        add(object + IpcPermission.waiting, -1);
       }
-      mem.setU32(object + IpcPermission.waiting, mem.getU32(object + IpcPermission.waiting) + 1);
-      sleeping(object, 1);
+      add(object + IpcPermission.waiting, 1);
+      count = counter(object);
+      add(count, 1);
       return undefined;
     });
   let expired = false;
-  for (;;) {
-    const ticket = parkTicket(mem, thread);
-    const result = look(expired);
-    if (result !== undefined) return result;
-    if (t.signalPending()) continue;
-    expired = !park(mem, thread, ticket, deadline, true);
+  try {
+    for (;;) {
+      const ticket = parkTicket(mem, thread);
+      const result = look(expired);
+      if (result !== undefined) return result;
+      if (t.signalPending()) continue;
+      expired = !parkInCall(t, ticket, deadline, true);
+    }
+  } finally {
+    if (t.leaving !== STAYS) {
+      mem.setU32(thread + Thread.waitObject, object);
+      mem.setU32(thread + Thread.waitCount, count);
+      keepNode(t, node);
+    }
   }
 }
 

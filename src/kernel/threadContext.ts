@@ -1,3 +1,4 @@
+import { monotonicNow } from '../sync/park.js';
 import { FLAVOUR_FREEBSD, Guest } from '../sync/records/guest.js';
 import { ATTENTION_EXIT, ATTENTION_SIGNAL, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
@@ -48,11 +49,20 @@ export class ThreadContext {
   restart = 0;
   /** The frame of a handler or rt_sigreturn has just replaced the registers: the result must not be stored. */
   registersReplaced = false;
-  /** LEAVE_*: the thread gives its host away, waiting since `leaveTicket` (park.ts). */
+  /** LEAVE_*: the thread gives its host away, waiting since `leaveTicket` (park.ts) until `leaveDeadline` at the latest. */
   leaving = STAYS;
   leaveTicket = 0;
-  /** The system call being made is one in which the thread had left its host: it goes on waiting. Taken by the call. */
+  leaveDeadline = Infinity;
+  /** The system call being made is one that the thread had left with its host: leftCall.ts. */
   resumed = false;
+  /** The open files that it had then, by descriptor; a reference each. */
+  readonly keptFiles: { readonly fd: number; readonly file: number }[] = [];
+  /** When the call being made was begun (monotonic milliseconds; 0: it has not asked). */
+  callBegan = 0;
+  /** How many bytes of it are done where it waits. */
+  progress = 0;
+  /** The thread keeps its host, whatever it waits for: the call has done what would be done twice. */
+  private staying = 0;
   /** The number of this system call was reported as unknown; one report a number and guest. */
   readonly reportedUnknown = new Set<number>();
 
@@ -71,6 +81,7 @@ export class ThreadContext {
     this.registersReplaced = false;
     this.leaving = STAYS;
     this.resumed = false;
+    this.staying = 0;
     this.reload();
     const pid = this.mem.getU32(this.guest + Guest.pid);
     if (this.optionsOf !== this.guest || this.optionsPid !== pid) {
@@ -96,17 +107,48 @@ export class ThreadContext {
   /** Whether the thread may give its host away while it waits. Not where its calls are reported, which would be made twice. */
   get mayLeave(): boolean {
     const { options } = this;
-    return this.movable && !this.freebsd && !options.strace && options.mapReport === undefined;
+    return (
+      this.movable &&
+      this.staying === 0 &&
+      !this.freebsd &&
+      !options.strace &&
+      options.mapReport === undefined
+    );
   }
 
   /**
-   * The thread, which waits since `ticket`, is to leave its host: what this returns is to be thrown. The call is made again when
-   * the thread has been unparked, with `resumed` set; nothing that it has done may be done twice.
+   * The thread, which waits since `ticket` until `deadline` at the latest (monotonic milliseconds), is to leave its host: what this
+   * returns is to be thrown. The call is begun again when the thread has been unparked, with `resumed` set; nothing that it
+   * has done may be done twice.
    */
-  leave(ticket: number): LeavesHost {
+  leave(ticket: number, deadline = Infinity): LeavesHost {
     this.leaving = LEAVE_CALL;
     this.leaveTicket = ticket;
+    this.leaveDeadline = deadline;
     return LEAVES_HOST;
+  }
+
+  /** Runs part of a call that cannot be begun again: the thread keeps its host meanwhile. */
+  keepHost<T>(body: () => T): T {
+    this.staying++;
+    try {
+      return body();
+    } finally {
+      this.staying--;
+    }
+  }
+
+  /** The time (monotonic milliseconds) so many milliseconds after the call was begun, for the first time if it is begun again. */
+  deadlineIn(milliseconds: number): number {
+    if (this.callBegan === 0) this.callBegan = monotonicNow();
+    return this.callBegan + milliseconds;
+  }
+
+  /** How many bytes were done where the call was left, for the call that is begun again; otherwise 0. Says so once. */
+  takeProgress(): number {
+    const progress = this.resumed ? this.progress : 0;
+    this.progress = 0;
+    return progress;
   }
 
   /** Whether the call being made goes on waiting; says so once. */

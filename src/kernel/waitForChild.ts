@@ -2,13 +2,13 @@ import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { park, parkTicket } from '../sync/park.js';
 import { GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
-import { Thread } from '../sync/records/thread.js';
 import { joinQueue, leaveQueue } from '../sync/waitQueue.js';
 import { ECHILD, ERESTARTSYS, SyscallError } from './errno.js';
 import { aboutChild, endOf, reapChildLocked, visitChildrenLocked } from './family.js';
+import { keepNode } from './leftCall.js';
 import type { SigInfo } from './signals/sigInfo.js';
 import { CLD_CONTINUED, CLD_STOPPED, SIGCHLD, SIGCONT } from './signals/signalNumbers.js';
-import type { ThreadContext } from './threadContext.js';
+import { STAYS, type ThreadContext } from './threadContext.js';
 
 /** Options of wait4 and waitid. */
 export const WNOHANG = 1;
@@ -52,9 +52,7 @@ export function waitForChild(
   options: number,
 ): ChildReport | undefined {
   const { mem, thread, guest } = t;
-  // The place in the queue of a thread that left its host here.
-  let node = t.takeResumed() ? mem.getU32(thread + Thread.waitNode) : 0;
-  mem.setU32(thread + Thread.waitNode, 0);
+  let node = 0;
   try {
     for (;;) {
       const ticket = parkTicket(mem, thread);
@@ -66,16 +64,15 @@ export function waitForChild(
         node = joinQueue(mem, guest + Guest.childEvents, thread);
         continue;
       }
-      // A descriptor of the process may be closed until the call is made again.
-      if (t.mayLeave && selector.kind !== 'process') {
-        mem.setU32(thread + Thread.waitNode, node);
-        node = 0;
-        throw t.leave(ticket);
-      }
+      // Its host is the child's, as soon as it wants one.
+      if (t.mayLeave) throw t.leave(ticket);
       park(mem, thread, ticket, Infinity, true);
     }
   } finally {
-    if (node !== 0) leaveQueue(mem, node);
+    if (node !== 0) {
+      if (t.leaving === STAYS) leaveQueue(mem, node);
+      else keepNode(t, node);
+    }
   }
 }
 

@@ -1,9 +1,11 @@
 import { fireTimers, nextTimerDeadline } from '../kernel/timers.js';
 import { answerDoorbell } from '../sync/doorbell.js';
+import { queueIsWatched } from '../sync/hosts.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { monotonicNow } from '../sync/park.js';
 import { RequestKind, takeRequest } from '../sync/ring.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import { wakeSleepers } from '../sync/sleepers.js';
 
 /** What the coordinator leaves to the machine. */
 export interface CoordinatorDuties {
@@ -11,6 +13,8 @@ export interface CoordinatorDuties {
   guestEnded(guest: number): void;
   /** `count` more thread hosts are wanted (they are counted already). */
   hostsWanted(count: number): void;
+  /** Threads wait for hosts. */
+  queueWaits(): void;
   /** The kernel's stream record has room or bytes. */
   streamReady(stream: number): void;
   /** The guests have set the console's mode, want to read it, or have output that did not fit. */
@@ -46,7 +50,10 @@ export class Coordinator {
     answerDoorbell(this.mem);
     for (;;) {
       const request = takeRequest(this.mem, COORDINATOR);
-      if (request === undefined) return;
+      if (request === undefined) {
+        if (queueIsWatched(this.mem)) this.duties.queueWaits();
+        return;
+      }
       switch (request.kind) {
         case RequestKind.GuestEnded:
           this.duties.guestEnded(request.a);
@@ -55,7 +62,9 @@ export class Coordinator {
           this.duties.hostsWanted(request.a);
           break;
         case RequestKind.TimersChanged:
-          this.setTimer(nextTimerDeadline(this.mem, COORDINATOR));
+          this.setTimer(
+            Math.min(nextTimerDeadline(this.mem, COORDINATOR), wakeSleepers(this.mem, COORDINATOR)),
+          );
           break;
         case RequestKind.StreamReady:
           this.duties.streamReady(request.a);
@@ -95,7 +104,8 @@ export class Coordinator {
     if (deadline === Infinity || this.closed) return;
     const milliseconds = Math.min(LONGEST_TIMEOUT, Math.max(0, Math.ceil(deadline - monotonicNow())));
     this.timer = setTimeout(() => {
-      this.setTimer(fireTimers(this.mem, COORDINATOR, monotonicNow()));
+      const sleepers = wakeSleepers(this.mem, COORDINATOR);
+      this.setTimer(Math.min(fireTimers(this.mem, COORDINATOR, monotonicNow()), sleepers));
     }, milliseconds);
     this.timer.unref();
   }

@@ -1,4 +1,5 @@
 import { fstatSync, openSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { PassThrough, Readable } from 'node:stream';
 import { DEFAULT_CPU, parseCpuModel } from '../isa/cpuModel.js';
 import { createFilesTable } from '../kernel/files/filesTable.js';
@@ -17,7 +18,7 @@ import { type MachineMemory, machineMemory } from '../observe/memoryUse.js';
 import { observeRegions, type RegionStatistics, regionStatistics } from '../observe/regionProfile.js';
 import type { GuestStatistics } from '../observe/statistics.js';
 import type { TreeLimits } from '../sync/guestTree.js';
-import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
+import { reserveHost, setHostDoorbell, startThread, unreserveHost } from '../sync/hosts.js';
 import { type LockTimes, lockTimes, measureLocks } from '../sync/lockHistogram.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import { Guest } from '../sync/records/guest.js';
@@ -62,6 +63,9 @@ import { HostTerminal } from './terminal.js';
 import { ThreadHosts } from './threadHosts.js';
 
 const DEFAULT_MAX_THREADS = 512;
+/** As many workers for each processor, and no fewer in all: see MachineOptions.workers. */
+const WORKERS_A_PROCESSOR = 4;
+const FEWEST_WORKERS = 16;
 /** What `dumpMaps: true` means. */
 const REPORT_AT_EXIT: MapReport = { at: 'exit', format: 'maps', children: true, header: true };
 const EAGAIN = 11;
@@ -81,6 +85,10 @@ export interface MachineStatistics {
   /** Workers started, and guest threads alive. */
   readonly hosts: number;
   readonly guests: readonly GuestStatistics[];
+}
+
+function defaultWorkers(): number {
+  return Math.max(FEWEST_WORKERS, WORKERS_A_PROCESSOR * availableParallelism());
 }
 
 /** Creates a machine: its memory, its first workers, and the kernel's state. Guests are started with `spawn`. */
@@ -131,6 +139,7 @@ export class Machine {
     this.coordinator = new Coordinator(this.mem, {
       guestEnded: (guest) => this.guestEnded(guest),
       hostsWanted: (count) => this.hosts.addSoon(count),
+      queueWaits: () => this.hosts.watchQueue(),
       streamReady: (stream) => this.pumps.get(stream)?.ready(),
       terminalChanged: () => this.terminal?.changed(),
       terminalWanted: () => this.terminal?.wanted(),
@@ -158,9 +167,11 @@ export class Machine {
       },
       limit,
       Math.min(options.threads ?? 1, limit),
+      Math.min(limit, Math.max(options.threads ?? 1, options.workers ?? defaultWorkers())),
       // Loaded while the first worker starts.
       () => loadInterpreter(options.hostPageSize ?? 4096),
     );
+    setHostDoorbell(this.mem, () => setImmediate(() => this.coordinator.answer()));
     if (watched) this.sampler = new ActivitySampler(this.mem, () => this.hosts.records);
   }
 

@@ -25,6 +25,12 @@ export interface MachineOptions {
   /** How many workers to start at once; default 1. More are started as guests start threads. */
   readonly threads?: number;
   /**
+   * How many workers guest threads get by themselves; when there are more threads, those that wait in system calls give theirs
+   * to others, and more workers are started only for threads that are busy. Default: 4 for each processor, at least 16. A worker
+   * holds some 14 MiB.
+   */
+  readonly workers?: number;
+  /**
    * Translate hot code to WebAssembly: yes, no, or after this many jumps to a place (at most 65535). Default: when guests have
    * been busy in the same places for some 10 ms.
    */

@@ -1,6 +1,17 @@
+import { availableParallelism } from 'node:os';
 import { MessageChannel, type MessagePort, type Transferable, Worker } from 'node:worker_threads';
 import { type Endpoint, expose } from 'comlink';
-import { closeHosts, forgetHost, initHosts, registerHost, stillWanted, threadOfHost } from '../sync/hosts.js';
+import {
+  addHosts,
+  closeHosts,
+  forgetHost,
+  initHosts,
+  registerHost,
+  relieveQueue,
+  stillWanted,
+  threadOfHost,
+} from '../sync/hosts.js';
+import { monotonicNow } from '../sync/monotonicNow.js';
 import { COORDINATOR } from '../sync/mutex.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endTranslation, wakeTranslator } from '../sync/translationQueue.js';
@@ -25,6 +36,10 @@ export interface ThreadHostEvents {
 const CLOSE_TIMEOUT = 2000;
 /** How many milliseconds to wait before a host is started. */
 const PATIENCE = 1;
+/** How many milliseconds lie between two looks at the queue of threads that wait for hosts. */
+const WATCH_INTERVAL = 5;
+/** When it has not moved for so long, threads are busy or wait where they cannot leave their hosts: more are started. */
+const LONGEST_STANDSTILL = 50;
 
 /**
  * The machine's pool of thread hosts. Each is one long-lived Piscina task; threads are handed to it through shared memory
@@ -41,6 +56,10 @@ export class ThreadHosts {
   private closing = false;
   private asked = 0;
   private adding: NodeJS.Timeout | undefined;
+  private watching: NodeJS.Timeout | undefined;
+  /** How many threads had been taken out of the queue when it was looked at last, and when that was another number. */
+  private taken = -1;
+  private movedAt = 0;
   /** Hosts that have started, and the slowest and mean start, for statistics. */
   started = 0;
   startMilliseconds = 0;
@@ -50,11 +69,12 @@ export class ThreadHosts {
     private readonly events: ThreadHostEvents,
     limit: number,
     present: number,
+    ahead: number,
     private readonly interpreter: () => Promise<LoadedInterpreter>,
   ) {
     this.pool = takePool(present);
     this.pool.on('error', (error: Error) => events.onFailure(error, 0));
-    initHosts(mem, limit, present);
+    initHosts(mem, limit, present, ahead);
     this.add(present);
   }
 
@@ -70,6 +90,30 @@ export class ThreadHosts {
       this.asked = 0;
       this.add(stillWanted(this.mem, COORDINATOR, asked));
     }, PATIENCE);
+  }
+
+  /** Threads wait for hosts, and none is idle: looks at the queue until it is empty, and starts hosts where nothing else helps. */
+  watchQueue(): void {
+    if (this.watching !== undefined || this.closing) return;
+    this.movedAt = monotonicNow();
+    this.lookLater();
+  }
+
+  private lookLater(): void {
+    this.watching = setTimeout(() => {
+      this.watching = undefined;
+      const taken = relieveQueue(this.mem);
+      if (taken === undefined) return;
+      const now = monotonicNow();
+      if (taken !== this.taken) this.movedAt = now;
+      this.taken = taken;
+      const starting = this.nextIndex - this.started;
+      if (now - this.movedAt > LONGEST_STANDSTILL && starting < availableParallelism()) {
+        this.add(addHosts(this.mem, availableParallelism() - starting));
+        this.movedAt = now;
+      }
+      this.lookLater();
+    }, WATCH_INTERVAL);
   }
 
   /** Starts `count` more hosts; they are counted already (Machine.hostCount). */
@@ -115,6 +159,7 @@ export class ThreadHosts {
   async close(): Promise<void> {
     this.closing = true;
     clearTimeout(this.adding);
+    clearTimeout(this.watching);
     closeHosts(this.mem, COORDINATOR);
     this.translatorWorker?.ref();
     wakeTranslator(this.mem);

@@ -1,7 +1,7 @@
 import { allocateBlock } from './heap.js';
 import { COORDINATOR, lockMutex, unlockMutex } from './mutex.js';
 import { Host, MACHINE, Machine } from './records/machine.js';
-import { Thread } from './records/thread.js';
+import { ASLEEP, MOVABLE, Thread } from './records/thread.js';
 import { pushRequest, RequestKind } from './ring.js';
 import type { SharedMemory } from './sharedMemory.js';
 
@@ -19,7 +19,11 @@ import type { SharedMemory } from './sharedMemory.js';
  * the first time, no host is told of the next thread at once, provided that one watches the queue: it takes what it finds there
  * two times in a row. A host that goes to sleep with its thread, or starts another one, tells first.
  *
- * More hosts than needed are kept: whenever hosts run short of threads plus spares, the coordinator is asked for more.
+ * More hosts than needed are kept: whenever hosts run short of threads plus spares, the coordinator is asked for more, up to
+ * Machine.hostsAhead. A thread that finds no idle host takes one from a thread that sleeps in a system call: the one that has
+ * slept longest is woken, leaves its call and its host, and waits without one (kernel/waiting.ts). So most threads may wait at little
+ * cost. Only where that does not help, because threads are busy, or sleep where they cannot leave, does the coordinator, which looks
+ * at the queue as long as there is one (`relieveQueue`), start more hosts, a few at a time.
  * Machine.hostsLock guards everything here and is a leaf.
  */
 
@@ -58,8 +62,16 @@ let untold = false;
 const WATCH_INTERVAL = 3;
 const WATCHES = 33;
 
+/** How to ring the coordinator of a machine. */
+const doorbells = new WeakMap<SharedMemory, () => void>();
+
 /** The thread that this host takes next, before those of the queue; 0: none. */
 let kept = 0;
+
+/** Says how this worker (or the main thread) rings the coordinator, also from within what that does. */
+export function setHostDoorbell(mem: SharedMemory, ring: () => void): void {
+  doorbells.set(mem, ring);
+}
 
 /** Makes this worker the host of that record. */
 export function becomeHost(host: number): void {
@@ -89,9 +101,13 @@ export function threadsWaiting(mem: SharedMemory): boolean {
   return mem.atomicLoad(MACHINE + Machine.waitingFirst) !== 0;
 }
 
-/** Sets how many hosts the machine may have; called once by the main thread. `present` are already being started. */
-export function initHosts(mem: SharedMemory, limit: number, present: number): void {
+/**
+ * Sets how many hosts the machine may have, and how many of them ahead of need; called once by the main thread. `present` are
+ * already being started.
+ */
+export function initHosts(mem: SharedMemory, limit: number, present: number, ahead = limit): void {
   mem.setI32(MACHINE + Machine.hostLimit, limit);
+  mem.setI32(MACHINE + Machine.hostsAhead, ahead);
   mem.setI32(MACHINE + Machine.hostCount, present);
 }
 
@@ -102,6 +118,10 @@ export function initHosts(mem: SharedMemory, limit: number, present: number): vo
 export function registerHost(mem: SharedMemory, index: number): number {
   const host = allocateBlock(mem, Host.SIZE, COORDINATOR);
   mem.setU32(host + Host.index, index);
+  lockMutex(mem, MACHINE + Machine.hostsLock, COORDINATOR);
+  mem.setU32(host + Host.nextHost, mem.getU32(MACHINE + Machine.hosts));
+  mem.setU32(MACHINE + Machine.hosts, host);
+  unlockMutex(mem, MACHINE + Machine.hostsLock, COORDINATOR);
   return host;
 }
 
@@ -135,19 +155,18 @@ export function startThread(
   keep = false,
 ): void {
   lockMutex(mem, MACHINE + Machine.hostsLock, owner);
-  let host = 0;
+  let earlier = NOBODY;
+  let told = NOBODY;
   if (keep && kept === 0) kept = thread;
   else {
     // It did not wait for the last one.
-    if (untold) host = takeIdleLocked(mem);
+    if (untold) earlier = findHostLocked(mem);
     const experience = experiences[kind];
     if (experience.queued !== 0) experience.score = Math.max(0, experience.score - TAKEN_AWAY);
     const tell = experience.score < LIKELY || mem.getI32(MACHINE + Machine.watchingHosts) === 0;
     if (!tell) mem.setU32(MACHINE + Machine.watchesUsed, mem.getU32(MACHINE + Machine.watchesUsed) + 1);
     untold = !tell;
-    const other = enqueueLocked(mem, thread, tell);
-    if (other !== 0 && host !== 0) wakeHost(mem, host);
-    if (other !== 0) host = other;
+    told = enqueueLocked(mem, thread, tell);
     experience.queued = thread;
   }
   // A guest that has started a second thread will start more; one that has not needs no spares. A start from the main
@@ -159,7 +178,8 @@ export function startThread(
   }
   const missing = countMissingLocked(mem);
   unlockMutex(mem, MACHINE + Machine.hostsLock, owner);
-  if (host !== 0) wakeHost(mem, host);
+  tellOf(mem, earlier);
+  tellOf(mem, told);
   if (missing > 0) {
     while (!pushRequest(mem, owner, RequestKind.HostsWanted, missing)) ring();
     ring();
@@ -176,26 +196,113 @@ export function resumeThread(mem: SharedMemory, thread: number): void {
     return;
   }
   lockMutex(mem, MACHINE + Machine.hostsLock, self);
-  const host = enqueueLocked(mem, thread, true);
+  const told = enqueueLocked(mem, thread, true);
   unlockMutex(mem, MACHINE + Machine.hostsLock, self);
-  if (host !== 0) wakeHost(mem, host);
+  tellOf(mem, told);
 }
 
-/** Puts a thread into the queue; returns a parked host to be told, if one is to be, or 0. */
-function enqueueLocked(mem: SharedMemory, thread: number, tell: boolean): number {
+/** Who is to be told of a thread in the queue: an idle host, or a sleeping thread that has one, and perhaps the coordinator. */
+interface Told {
+  readonly host: number;
+  readonly sleeper: number;
+  readonly coordinator: boolean;
+}
+const NOBODY: Told = { host: 0, sleeper: 0, coordinator: false };
+
+/** Puts a thread into the queue; says who is to be told (`tellOf`, without the lock), if anybody is. */
+function enqueueLocked(mem: SharedMemory, thread: number, tell: boolean): Told {
   mem.setU32(thread + Thread.nextWaiting, 0);
   const last = mem.getU32(MACHINE + Machine.waitingLast);
   if (last !== 0) mem.setU32(last + Thread.nextWaiting, thread);
   else mem.atomicStore(MACHINE + Machine.waitingFirst, thread);
   mem.setU32(MACHINE + Machine.waitingLast, thread);
-  return tell ? takeIdleLocked(mem) : 0;
+  return tell ? findHostLocked(mem) : NOBODY;
 }
 
-/** Takes the host that became idle last off the list of idle ones, to be told; 0: there is none. */
-function takeIdleLocked(mem: SharedMemory): number {
+/** Who is to be told of a thread in the queue: the host that became idle last, or whoever can give one away. */
+function findHostLocked(mem: SharedMemory): Told {
   const host = mem.getU32(MACHINE + Machine.idleHosts);
-  if (host !== 0) leaveIdleLocked(mem, host);
-  return host;
+  if (host !== 0) {
+    leaveIdleLocked(mem, host);
+    return { host, sleeper: 0, coordinator: false };
+  }
+  const coordinator = mem.getI32(MACHINE + Machine.queueWatched) === 0;
+  mem.setI32(MACHINE + Machine.queueWatched, 1);
+  return { host: 0, sleeper: takeSleeperLocked(mem), coordinator };
+}
+
+function tellOf(mem: SharedMemory, { host, sleeper, coordinator }: Told): void {
+  if (host !== 0) wakeHost(mem, host);
+  if (sleeper !== 0) wakeSleeper(mem, sleeper);
+  if (coordinator) doorbells.get(mem)?.();
+}
+
+/** Wakes a thread that sleeps with a host. If it has gone to wait without one since, it need not hear of this. */
+function wakeSleeper(mem: SharedMemory, thread: number): void {
+  const index = (thread + Thread.parkWord) >>> 2;
+  Atomics.add(mem.i32, index, 1);
+  Atomics.notify(mem.i32, index);
+}
+
+/** The thread that has slept longest of those with a host that they may leave, or 0. It is not found again in this sleep. */
+function takeSleeperLocked(mem: SharedMemory): number {
+  for (;;) {
+    let found = 0;
+    const now = mem.atomicLoad(MACHINE + Machine.sleeps);
+    let longest = -1;
+    for (
+      let host = mem.getU32(MACHINE + Machine.hosts);
+      host !== 0;
+      host = mem.getU32(host + Host.nextHost)
+    ) {
+      const thread = threadOfHost(mem, host);
+      if (thread === 0 || mem.atomicLoad(thread + Thread.asleep) !== MOVABLE) continue;
+      const sleeps = (now - mem.getU32(thread + Thread.sleep)) >>> 0;
+      if (sleeps <= longest) continue;
+      longest = sleeps;
+      found = thread;
+    }
+    if (found === 0) return 0;
+    if (mem.atomicCompareExchange(found + Thread.asleep, MOVABLE, ASLEEP) === MOVABLE) return found;
+  }
+}
+
+/** Whether somebody has found no host and relies on the coordinator to look at the queue. */
+export function queueIsWatched(mem: SharedMemory): boolean {
+  return mem.atomicLoad(MACHINE + Machine.queueWatched) !== 0;
+}
+
+/**
+ * For the coordinator, some milliseconds after its doorbell was rung for it and again as long as this says so: wakes sleeping threads
+ * for those in the queue. Undefined: the queue is empty and need not be looked at any more. Otherwise how many threads have been taken
+ * out of it so far (modulo 2^32), by which the caller sees whether it moves.
+ */
+export function relieveQueue(mem: SharedMemory): number | undefined {
+  const sleepers: number[] = [];
+  lockMutex(mem, MACHINE + Machine.hostsLock, COORDINATOR);
+  const first = mem.getU32(MACHINE + Machine.waitingFirst);
+  if (first === 0) mem.setI32(MACHINE + Machine.queueWatched, 0);
+  else {
+    for (let thread = first; thread !== 0; thread = mem.getU32(thread + Thread.nextWaiting)) {
+      const sleeper = takeSleeperLocked(mem);
+      if (sleeper === 0) break;
+      sleepers.push(sleeper);
+    }
+  }
+  const taken = mem.atomicLoad(MACHINE + Machine.threadsTaken);
+  unlockMutex(mem, MACHINE + Machine.hostsLock, COORDINATOR);
+  for (const sleeper of sleepers) wakeSleeper(mem, sleeper);
+  return first === 0 ? undefined : taken;
+}
+
+/** More hosts for a queue that does not move: how many are to be started, at most `most`; they are counted already. */
+export function addHosts(mem: SharedMemory, most: number): number {
+  lockMutex(mem, MACHINE + Machine.hostsLock, COORDINATOR);
+  const have = mem.getI32(MACHINE + Machine.hostCount);
+  const count = Math.max(0, Math.min(most, mem.getI32(MACHINE + Machine.hostLimit) - have));
+  mem.setI32(MACHINE + Machine.hostCount, have + count);
+  unlockMutex(mem, MACHINE + Machine.hostsLock, COORDINATOR);
+  return count;
 }
 
 /** The thread of this host is going to sleep on it: a thread that it has started must not wait for that. */
@@ -203,9 +310,9 @@ export function tellOfStarted(mem: SharedMemory): void {
   if (!untold) return;
   untold = false;
   lockMutex(mem, MACHINE + Machine.hostsLock, self);
-  const host = threadsWaiting(mem) ? takeIdleLocked(mem) : 0;
+  const told = threadsWaiting(mem) ? findHostLocked(mem) : NOBODY;
   unlockMutex(mem, MACHINE + Machine.hostsLock, self);
-  if (host !== 0) wakeHost(mem, host);
+  tellOf(mem, told);
 }
 
 /** Takes a host off the list of idle ones; false when it is not there (it has been told to look, or to leave). */
@@ -254,6 +361,7 @@ function countMissingLocked(mem: SharedMemory): number {
   const have = mem.getI32(MACHINE + Machine.hostCount);
   const want = Math.min(
     mem.getI32(MACHINE + Machine.hostLimit),
+    mem.getI32(MACHINE + Machine.hostsAhead),
     mem.getI32(MACHINE + Machine.hostsCommitted) + mem.getI32(MACHINE + Machine.spareHosts),
   );
   if (want > have) mem.setI32(MACHINE + Machine.hostCount, want);

@@ -1,7 +1,18 @@
 import { resumeThread, tellOfStarted } from './hosts.js';
+import { monotonicNow } from './monotonicNow.js';
 import { MACHINE, Machine } from './records/machine.js';
-import { ASLEEP, AWAKE, HOSTLESS, Thread, TIER_INTERPRETER, TIER_WAITING } from './records/thread.js';
+import {
+  ASLEEP,
+  AWAKE,
+  HOSTLESS,
+  MOVABLE,
+  Thread,
+  TIER_INTERPRETER,
+  TIER_WAITING,
+} from './records/thread.js';
 import type { SharedMemory } from './sharedMemory.js';
+
+export { monotonicNow };
 
 /**
  * Parking a guest thread. Every blocking system call waits here and nowhere else, so that whatever ends the wait (a
@@ -24,7 +35,8 @@ export function parkTicket(mem: SharedMemory, thread: number): number {
 /**
  * Sleeps until somebody unparks the thread after `ticket` was taken, or until `deadline` (in `monotonicNow()`
  * milliseconds; Infinity for none). Returns false exactly when the deadline has passed. `soon`: another thread may well
- * unpark this one in a moment, so that it pays to look for that before sleeping.
+ * unpark this one in a moment, so that it pays to look for that before sleeping. `movable`: the thread may be woken for nothing,
+ * to give its host away (hosts.ts).
  */
 export function park(
   mem: SharedMemory,
@@ -32,13 +44,15 @@ export function park(
   ticket: number,
   deadline = Infinity,
   soon = false,
+  movable = false,
 ): boolean {
   const timeout = deadline === Infinity ? Infinity : deadline - monotonicNow();
   if (timeout <= 0) return false;
   tellOfStarted(mem);
   if (soon && unparkedSoon(mem, thread, ticket)) return true;
   // Whoever unparks and does not see this has changed the word before, and the wait ends at once.
-  mem.atomicStore(thread + Thread.asleep, ASLEEP);
+  mem.setU32(thread + Thread.sleep, mem.atomicAdd(MACHINE + Machine.sleeps, 1));
+  mem.atomicStore(thread + Thread.asleep, movable ? MOVABLE : ASLEEP);
   mem.atomicAdd(MACHINE + Machine.threadsAsleep, 1);
   mem.setU32(thread + Thread.tier, TIER_WAITING);
   const outcome = Atomics.wait(mem.i32, (thread + Thread.parkWord) >>> 2, ticket, timeout);
@@ -53,8 +67,8 @@ export function unpark(mem: SharedMemory, thread: number): void {
   const index = (thread + Thread.parkWord) >>> 2;
   Atomics.add(mem.i32, index, 1);
   const asleep = mem.atomicLoad(thread + Thread.asleep);
-  if (asleep === ASLEEP) Atomics.notify(mem.i32, index);
-  else if (asleep === HOSTLESS) resume(mem, thread);
+  if (asleep === HOSTLESS) resume(mem, thread);
+  else if (asleep !== AWAKE) Atomics.notify(mem.i32, index);
 }
 
 /**
@@ -111,10 +125,4 @@ function unparkedSoon(mem: SharedMemory, thread: number, ticket: number): boolea
   }
   looks >>= 1;
   return false;
-}
-
-/** CLOCK_MONOTONIC in milliseconds (fractional); the same clock in every worker. */
-export function monotonicNow(): number {
-  const [seconds, nanoseconds] = process.hrtime();
-  return seconds * 1e3 + nanoseconds / 1e6;
 }

@@ -1,6 +1,6 @@
 import { allocateBlock, freeBlock } from './heap.js';
 import { initMutex, lockMutex, Mutex, unlockMutex } from './mutex.js';
-import { park, parkTicket, unpark } from './park.js';
+import { unpark } from './park.js';
 import { embedded, pointer, record } from './record.js';
 import type { SharedMemory } from './sharedMemory.js';
 
@@ -21,6 +21,8 @@ export const WaitNode = record({
   /** Neighbours in the queue; WaitQueue.lock. */
   next: pointer,
   previous: pointer,
+  /** Another node that the same thread keeps while it has no host (Thread.waitNodes). Own thread. */
+  nextKept: pointer,
 });
 
 export function initWaitQueue(mem: SharedMemory, queue: number): void {
@@ -66,32 +68,4 @@ export function wakeQueue(mem: SharedMemory, queue: number, owner: number): void
     unpark(mem, mem.getU32(n + WaitNode.thread));
   }
   unlockMutex(mem, queue + WaitQueue.lock, owner);
-}
-
-export type WaitOutcome = 'ready' | 'interrupted' | 'timed-out';
-
-/**
- * Waits in `queue` until `ready()` holds, `interrupted()` holds, or `deadline` (monotonicNow milliseconds) passes.
- * `ready` runs without any lock of the queue.
- */
-export function waitInQueue(
-  mem: SharedMemory,
-  queue: number,
-  thread: number,
-  ready: () => boolean,
-  interrupted: () => boolean,
-  deadline = Infinity,
-): WaitOutcome {
-  if (ready()) return 'ready';
-  const node = joinQueue(mem, queue, thread);
-  try {
-    for (;;) {
-      const ticket = parkTicket(mem, thread);
-      if (ready()) return 'ready';
-      if (interrupted()) return 'interrupted';
-      if (!park(mem, thread, ticket, deadline, true)) return ready() ? 'ready' : 'timed-out';
-    }
-  } finally {
-    leaveQueue(mem, node);
-  }
 }

@@ -28,16 +28,21 @@ static int threads(void) {
   return 0;
 }
 
-/* Every process makes processes until it cannot, then ends: all at once, as :(){ :|:& };: does. */
+/*
+ * Every process makes processes until it cannot, then ends: all at once, as :(){ :|:& };: does. When one cannot, no other does so
+ * either: each that ends would make room for one more, and those that wait for a processor could use it, for ever.
+ */
 static int processes(void) {
   int open_end[2], answers[2], error = 0, seen;
   if (pipe(open_end) || pipe(answers)) return 1;
+  volatile int *full = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pid_t first = fork();
   if (first == 0) {
     close(open_end[0]);
-    for (int made = 0; made < 100000; made++) {
+    while (!*full) {
       if (fork() >= 0) continue;
       error = errno;
+      *full = 1;
       write(answers[1], &error, sizeof error);
       break;
     }

@@ -39,7 +39,7 @@ import {
   resumeOthers,
   stopOthers,
 } from '../../src/sync/safepoint.js';
-import { initWaitQueue, WaitQueue, waitInQueue } from '../../src/sync/waitQueue.js';
+import { initWaitQueue, WaitQueue } from '../../src/sync/waitQueue.js';
 import { addCaller } from '../memory/machine.js';
 import { runJob } from './workers.js';
 
@@ -187,17 +187,6 @@ describe('wait queue', () => {
     );
     await Promise.all(jobs);
     expect(mem.getU32(tokens)).toBe(0);
-    expect(mem.getU32(queue + WaitQueue.first)).toBe(0);
-  });
-
-  it('ends when interrupted and at the deadline', () => {
-    const mem = machine();
-    const { thread } = addCaller(mem, createMm(mem, COORDINATOR));
-    const queue = allocateBlock(mem, WaitQueue.SIZE, ME);
-    initWaitQueue(mem, queue);
-    const never = () => false;
-    expect(waitInQueue(mem, queue, thread, never, () => true)).toBe('interrupted');
-    expect(waitInQueue(mem, queue, thread, never, never, monotonicNow() + 5)).toBe('timed-out');
     expect(mem.getU32(queue + WaitQueue.first)).toBe(0);
   });
 });

@@ -6,7 +6,8 @@ const from = (name) => import(new URL(name, dist).href);
 const { SharedMemory } = await from('sync/sharedMemory.js');
 const { lockMutex, lockMutexRecursive, unlockMutex } = await from('sync/mutex.js');
 const { enterGuest, leaveGuest } = await from('sync/safepoint.js');
-const { waitInQueue, wakeQueue } = await from('sync/waitQueue.js');
+const { joinQueue, leaveQueue, wakeQueue } = await from('sync/waitQueue.js');
+const { park, parkTicket } = await from('sync/park.js');
 const { allocateBlock, freeBlock } = await from('sync/heap.js');
 const mem = new SharedMemory(memory);
 
@@ -40,8 +41,14 @@ const jobs = {
       return false;
     };
     for (let i = 0; i < rounds; i++) {
-      const outcome = waitInQueue(mem, a, thread, take, () => false, Infinity);
-      if (outcome !== 'ready') throw new Error(outcome);
+      if (take()) continue;
+      const node = joinQueue(mem, a, thread);
+      for (;;) {
+        const ticket = parkTicket(mem, thread);
+        if (take()) break;
+        park(mem, thread, ticket);
+      }
+      leaveQueue(mem, node);
     }
   },
   /** Puts tokens into b, waking queue a. */

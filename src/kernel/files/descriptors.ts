@@ -4,9 +4,10 @@ import { FILE_HOST, OpenFile } from '../../sync/records/openFile.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { EBADF, ENAMETOOLONG, SyscallError } from '../errno.js';
 import { getLimit, RLIMIT_NOFILE } from '../guestRecords.js';
+import { acquireDescriptor, releaseDescriptor } from '../leftCall.js';
 import type { ThreadContext } from '../threadContext.js';
 import { anyLocks, dropLocks } from './fileLocks.js';
-import { acquireFile, installFile, takeDescriptor } from './filesTable.js';
+import { installFile, takeDescriptor } from './filesTable.js';
 import { isPathOnly, operationsOf, releaseOpenFile } from './openFile.js';
 import { O_CLOEXEC } from './openFlags.js';
 import { PATH_MAX } from './pathResolution.js';
@@ -15,12 +16,12 @@ import { PATH_MAX } from './pathResolution.js';
 
 /** Runs `body` on the open file of descriptor `fd`, which stays open meanwhile. Throws SyscallError(EBADF). */
 export function withFile<T>(t: ThreadContext, fd: number, body: (file: number) => T): T {
-  const file = acquireFile(t.mem, t.files, fd | 0, t.thread);
+  const file = acquireDescriptor(t, fd | 0);
   if (file === 0) throw new SyscallError(EBADF);
   try {
     return body(file);
   } finally {
-    releaseOpenFile(t.mem, file, t.thread);
+    releaseDescriptor(t, fd | 0, file);
   }
 }
 

@@ -1,6 +1,6 @@
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
-import { monotonicNow, park, parkTicket } from '../../sync/park.js';
+import { monotonicNow, parkTicket } from '../../sync/park.js';
 import { Epoll, EpollItem } from '../../sync/records/epoll.js';
 import { EventSource } from '../../sync/records/events.js';
 import { FilesGlobal } from '../../sync/records/files.js';
@@ -8,7 +8,9 @@ import { FILE_EPOLL, OpenFile } from '../../sync/records/openFile.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { joinQueue, leaveQueue } from '../../sync/waitQueue.js';
 import { EEXIST, EINTR, EINVAL, ELOOP, ENOENT, EPERM } from '../errno.js';
-import type { ThreadContext } from '../threadContext.js';
+import { keepNode } from '../leftCall.js';
+import { STAYS, type ThreadContext } from '../threadContext.js';
+import { parkInCall } from '../waiting.js';
 import {
   appendReadyLocked,
   EPOLLET,
@@ -315,12 +317,13 @@ export function waitEpoll(
       const { events, next } = collect(mem, epoll, max, thread);
       if (events.length > 0) return events;
       if (t.signalPending()) return -EINTR;
-      if (!park(mem, thread, ticket, Math.min(deadline, next)) && monotonicNow() >= deadline) {
+      if (!parkInCall(t, ticket, Math.min(deadline, next)) && monotonicNow() >= deadline) {
         return collect(mem, epoll, max, thread).events;
       }
     }
   } finally {
-    leaveQueue(mem, node);
+    if (t.leaving === STAYS) leaveQueue(mem, node);
+    else keepNode(t, node);
   }
 }
 

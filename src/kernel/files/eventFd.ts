@@ -4,13 +4,13 @@ import { EventSource } from '../../sync/records/events.js';
 import { FILE_EVENT, OpenFile } from '../../sync/records/openFile.js';
 import { EventFd } from '../../sync/records/pipe.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import { EAGAIN, EINVAL, ERESTARTSYS } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
+import { mustNotWait, waitInQueue } from '../waiting.js';
 import { READABLE, signalEvents, WRITABLE } from './events.js';
 import type { FileOperations } from './fileOperations.js';
 import { anonymousStatus } from './fileStatus.js';
-import { createOpenFile, flagsOf, registerKind } from './openFile.js';
+import { createOpenFile, registerKind } from './openFile.js';
 import { O_NONBLOCK, O_RDWR } from './openFlags.js';
 
 /** The counter never gets beyond this. */
@@ -57,17 +57,11 @@ export function setEventFd(mem: SharedMemory, file: number, value: bigint, owner
 
 /** Runs `attempt` until it does not say −EAGAIN, or gives that back for a non-blocking file. */
 function untilDone(t: ThreadContext, file: number, ready: () => boolean, attempt: () => number): number {
-  const { mem, thread } = t;
+  const { mem } = t;
   for (;;) {
     const result = attempt();
-    if (result !== -EAGAIN || flagsOf(mem, file) & O_NONBLOCK) return result;
-    const outcome = waitInQueue(
-      mem,
-      eventOf(mem, file) + EventFd.source + EventSource.waiters,
-      thread,
-      ready,
-      () => t.signalPending(),
-    );
+    if (result !== -EAGAIN || mustNotWait(t, file)) return result;
+    const outcome = waitInQueue(t, eventOf(mem, file) + EventFd.source + EventSource.waiters, ready);
     if (outcome === 'interrupted') return -ERESTARTSYS;
   }
 }

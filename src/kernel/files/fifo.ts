@@ -7,9 +7,9 @@ import { FilesGlobal } from '../../sync/records/files.js';
 import { FILE_PIPE } from '../../sync/records/openFile.js';
 import { Fifo, Pipe } from '../../sync/records/pipe.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import { ENXIO, EPERM, ERESTARTSYS, SyscallError } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
+import { waitInQueue } from '../waiting.js';
 import { filesGlobal } from './filesGlobal.js';
 import { ofNode, withParent } from './hostAccess.js';
 import { createOpenFile, releaseOpenFile } from './openFile.js';
@@ -93,11 +93,10 @@ export function openFifo(t: ThreadContext, place: HostPlace, flags: number, host
     file = createOpenFile(mem, parts, thread);
     if (met || access === O_RDWR || flags & O_NONBLOCK) return file;
     const outcome = waitInQueue(
-      mem,
+      t,
       sourceOf(pipe) + EventSource.waiters,
-      thread,
       () => mem.atomicLoad(opens) !== before,
-      () => t.signalPending(),
+      { stays: true },
     );
     if (outcome !== 'interrupted') return file;
     releaseOpenFile(mem, file, thread);

@@ -1,10 +1,12 @@
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { withMutex } from '../../sync/mutex.js';
 import { FileLock, FilesGlobal, LOCK_FLOCK, LOCK_OFD, LOCK_POSIX } from '../../sync/records/files.js';
+import { Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { waitInQueue, wakeQueue } from '../../sync/waitQueue.js';
+import { wakeQueue } from '../../sync/waitQueue.js';
 import { EAGAIN, EDEADLK, ERESTARTSYS } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
+import { waitInQueue } from '../waiting.js';
 import { filesGlobal } from './filesGlobal.js';
 
 /**
@@ -169,10 +171,13 @@ export function findConflict(mem: SharedMemory, wanted: LockRequest, owner: numb
 export function setLock(t: ThreadContext, wanted: LockRequest, wait: boolean): number {
   const { mem, thread } = t;
   const global = filesGlobal(mem, thread);
+  // Where the call was left, it is still among those that wait.
+  let request = t.takeResumed() ? mem.getU32(thread + Thread.waitObject) : 0;
   for (;;) {
     let wake = false;
-    let request = 0;
     const done = withMutex(mem, global + FilesGlobal.locksLock, thread, () => {
+      if (request !== 0) unlinkLocked(mem, global + FilesGlobal.wantedLocks, request, thread);
+      request = 0;
       // flock(2) changes a lock by giving it up first: two that both want more than they share do not wait for each other.
       if (wanted.kind === LOCK_FLOCK && wanted.type !== F_UNLCK && !holdsLocked(mem, global, wanted))
         wake = removeLocked(mem, global, wanted, thread);
@@ -191,17 +196,13 @@ export function setLock(t: ThreadContext, wanted: LockRequest, wait: boolean): n
     });
     if (wake) wakeQueue(mem, global + FilesGlobal.lockWaiters, thread);
     if (request === 0) return done;
-    const outcome = waitInQueue(
-      mem,
-      global + FilesGlobal.lockWaiters,
-      thread,
-      () => findConflict(mem, wanted, thread) === undefined,
-      () => t.signalPending(),
-    );
+    mem.setU32(thread + Thread.waitObject, request);
+    const free = (): boolean => findConflict(mem, wanted, thread) === undefined;
+    if (waitInQueue(t, global + FilesGlobal.lockWaiters, free) !== 'interrupted') continue;
     withMutex(mem, global + FilesGlobal.locksLock, thread, () =>
       unlinkLocked(mem, global + FilesGlobal.wantedLocks, request, thread),
     );
-    if (outcome === 'interrupted') return -ERESTARTSYS;
+    return -ERESTARTSYS;
   }
 }
 

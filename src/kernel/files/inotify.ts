@@ -7,9 +7,9 @@ import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { FILE_HOST, FILE_HOST_DIRECTORY, FILE_INOTIFY, OpenFile } from '../../sync/records/openFile.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { allocateText, freeText, textString } from '../../sync/text.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import { EAGAIN, EEXIST, EINVAL, ENOSPC, ERESTARTSYS } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
+import { mustNotWait, waitInQueue } from '../waiting.js';
 import { READABLE, signalEvents } from './events.js';
 import type { FileOperations } from './fileOperations.js';
 import { anonymousStatus } from './fileStatus.js';
@@ -430,17 +430,16 @@ function takeEvents(t: ThreadContext, inotify: number, length: number): Uint8Arr
 
 const inotifyOperations: FileOperations = {
   read(t, file, into) {
-    const { mem, thread } = t;
+    const { mem } = t;
     const inotify = inotifyOf(mem, file);
     const ready = (): boolean => mem.atomicLoad(inotify + Inotify.first) !== 0;
     for (;;) {
       const events = takeEvents(t, inotify, into.length);
       if (typeof events === 'number') return events;
       if (events.length > 0) return into.copyOut(t, 0, events);
-      if (flagsOf(mem, file) & O_NONBLOCK) return -EAGAIN;
+      if (mustNotWait(t, file)) return -EAGAIN;
       const waiters = inotify + Inotify.source + EventSource.waiters;
-      if (waitInQueue(mem, waiters, thread, ready, () => t.signalPending()) === 'interrupted')
-        return -ERESTARTSYS;
+      if (waitInQueue(t, waiters, ready) === 'interrupted') return -ERESTARTSYS;
     }
   },
   poll(mem, file) {

@@ -5,16 +5,16 @@ import { EventSource } from '../../sync/records/events.js';
 import { FILE_PIPE, OpenFile } from '../../sync/records/openFile.js';
 import { Pipe, STREAM_INPUT, Stream } from '../../sync/records/pipe.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import { EAGAIN, EBADF, EBUSY, EINVAL, EPERM, EPIPE, ERESTARTSYS } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
+import { mustNotWait, waitInQueue } from '../waiting.js';
 import { POLLERR, POLLHUP, READABLE, signalEvents, WRITABLE } from './events.js';
 import type { FileOperations } from './fileOperations.js';
 import { DEV_PIPE, madeStatus, S_IFIFO, statusOfHost } from './fileStatus.js';
 import { uniqueId } from './filesGlobal.js';
 import { fstatHost } from './hostAccess.js';
 import { flagsOf, registerKind } from './openFile.js';
-import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY } from './openFlags.js';
+import { O_ACCMODE, O_RDONLY, O_WRONLY } from './openFlags.js';
 import { raiseBrokenPipe } from './raise.js';
 import { askCoordinator } from './streamRequests.js';
 import type { ByteVector } from './userVector.js';
@@ -202,11 +202,9 @@ export function readPipe(t: ThreadContext, pipe: number, into: ByteVector, nonBl
     noteWanted(t, pipe);
     if (nonBlocking) return -EAGAIN;
     const outcome = waitInQueue(
-      mem,
+      t,
       sourceOf(pipe) + EventSource.waiters,
-      thread,
       () => pipeUsed(mem, pipe) > 0 || noWriters(mem, pipe),
-      () => t.signalPending(),
     );
     if (outcome === 'interrupted') return -ERESTARTSYS;
   }
@@ -217,7 +215,7 @@ export function writePipe(t: ThreadContext, pipe: number, from: ByteVector, nonB
   const { mem, thread } = t;
   if (from.length === 0) return 0;
   const atomic = from.length <= PIPE_BUF;
-  let done = 0;
+  let done = t.takeProgress();
   // Bytes of the bounce buffer that are not in the pipe yet are copied again after a wait.
   for (;;) {
     if (noReaders(mem, pipe)) {
@@ -238,11 +236,10 @@ export function writePipe(t: ThreadContext, pipe: number, from: ByteVector, nonB
     if (nonBlocking) return done > 0 ? done : -EAGAIN;
     const needed = atomic ? from.length : 1;
     const outcome = waitInQueue(
-      mem,
+      t,
       sourceOf(pipe) + EventSource.waiters,
-      thread,
       () => mem.getU32(pipe + Pipe.capacity) - pipeUsed(mem, pipe) >= needed || noReaders(mem, pipe),
-      () => t.signalPending(),
+      { progress: done },
     );
     if (outcome === 'interrupted') return done > 0 ? done : -ERESTARTSYS;
   }
@@ -314,7 +311,7 @@ export function teePipe(
     if (nonBlocking) return -EAGAIN;
     const [pipe, ready] = had > 0 ? [to, room] : [from, bytes];
     const waiters = sourceOf(pipe) + EventSource.waiters;
-    const outcome = waitInQueue(mem, waiters, thread, ready, () => t.signalPending());
+    const outcome = waitInQueue(t, waiters, ready);
     if (outcome === 'interrupted') return -ERESTARTSYS;
   }
 }
@@ -352,11 +349,11 @@ function accessOf(mem: SharedMemory, file: number): number {
 const pipeOperations: FileOperations = {
   read(t, file, into) {
     if (accessOf(t.mem, file) === O_WRONLY) return -EBADF;
-    return readPipe(t, objectOf(t.mem, file), into, (flagsOf(t.mem, file) & O_NONBLOCK) !== 0);
+    return readPipe(t, objectOf(t.mem, file), into, mustNotWait(t, file));
   },
   write(t, file, from) {
     if (accessOf(t.mem, file) === O_RDONLY) return -EBADF;
-    return writePipe(t, objectOf(t.mem, file), from, (flagsOf(t.mem, file) & O_NONBLOCK) !== 0);
+    return writePipe(t, objectOf(t.mem, file), from, mustNotWait(t, file));
   },
   poll(mem, file) {
     return pollPipe(mem, objectOf(mem, file), accessOf(mem, file));

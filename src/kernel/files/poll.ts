@@ -1,8 +1,10 @@
-import { monotonicNow, park, parkTicket } from '../../sync/park.js';
+import { monotonicNow, parkTicket } from '../../sync/park.js';
 import { EventSource } from '../../sync/records/events.js';
 import { joinQueue, leaveQueue } from '../../sync/waitQueue.js';
 import { EINTR } from '../errno.js';
-import type { ThreadContext } from '../threadContext.js';
+import { keepNode } from '../leftCall.js';
+import { STAYS, type ThreadContext } from '../threadContext.js';
+import { parkInCall } from '../waiting.js';
 import { POLLERR, POLLHUP, READABLE, WRITABLE } from './events.js';
 import { operationsOf } from './openFile.js';
 
@@ -56,11 +58,14 @@ export function pollFiles(
       const { bits, any, next } = look();
       if (any) return bits;
       if (t.signalPending()) return -EINTR;
-      if (!park(mem, thread, ticket, Math.min(deadline, next)) && monotonicNow() >= deadline) {
+      if (!parkInCall(t, ticket, Math.min(deadline, next)) && monotonicNow() >= deadline) {
         return look().bits;
       }
     }
   } finally {
-    for (const node of nodes) leaveQueue(mem, node);
+    for (const node of nodes) {
+      if (t.leaving === STAYS) leaveQueue(mem, node);
+      else keepNode(t, node);
+    }
   }
 }

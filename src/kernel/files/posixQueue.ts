@@ -8,7 +8,6 @@ import { PosixQueue, PosixQueues } from '../../sync/records/posixQueue.js';
 import { Message } from '../../sync/records/sysvIpc.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { allocateText, freeText, textString } from '../../sync/text.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import { CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SYS_RESOURCE, capable } from '../capabilities.js';
 import {
   EACCES,
@@ -30,6 +29,7 @@ import { sendSignal } from '../signals/pendingSignals.js';
 import { queuedInfo } from '../signals/sigInfo.js';
 import { SI_MESGQ } from '../signals/signalNumbers.js';
 import type { ThreadContext } from '../threadContext.js';
+import { mustNotWait, waitInQueue } from '../waiting.js';
 import { READABLE, signalEvents, WRITABLE } from './events.js';
 import type { FileOperations } from './fileOperations.js';
 import { DEV_ANONYMOUS, madeStatus, S_IFREG } from './fileStatus.js';
@@ -199,9 +199,9 @@ export function queueOf(mem: SharedMemory, file: number): number {
 /** Waits until `ready`; 0, or −errno when it must not or cannot wait any longer. */
 function waitFor(t: ThreadContext, file: number, ready: () => boolean, deadline: number): number {
   const { mem } = t;
-  if (flagsOf(mem, file) & O_NONBLOCK) return -EAGAIN;
+  if (mustNotWait(t, file)) return -EAGAIN;
   const waiters = queueOf(mem, file) + PosixQueue.source + EventSource.waiters;
-  const outcome = waitInQueue(mem, waiters, t.thread, ready, () => t.signalPending(), deadline);
+  const outcome = waitInQueue(t, waiters, ready, { deadline });
   return outcome === 'ready' ? 0 : outcome === 'interrupted' ? -ERESTARTSYS : -ETIMEDOUT;
 }
 
@@ -250,14 +250,15 @@ export function receiveMessage(t: ThreadContext, file: number, deadline: number)
   if ((flagsOf(mem, file) & O_ACCMODE) === O_WRONLY) return -EBADF;
   const count = queue + PosixQueue.count;
   const receivers = queue + PosixQueue.receivers;
-  let waiting = false;
+  // A call that is begun again has been waiting.
+  let waiting = t.resumed;
   for (;;) {
     const message = withMutex(mem, queue + PosixQueue.lock, thread, () => {
       if (waiting) mem.setU32(receivers, mem.getU32(receivers) - 1);
       waiting = false;
       const first = mem.getU32(queue + PosixQueue.first);
       if (first === 0) {
-        waiting = (flagsOf(mem, file) & O_NONBLOCK) === 0;
+        waiting = !mustNotWait(t, file);
         if (waiting) mem.setU32(receivers, mem.getU32(receivers) + 1);
         return 0;
       }

@@ -7,7 +7,6 @@ import { SignalFd } from '../../sync/records/signalFd.js';
 import { Sighand } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import { EAGAIN, EINVAL, ERESTARTSYS } from '../errno.js';
 import {
   pendingLocked,
@@ -19,11 +18,12 @@ import { SIGNALFD_INFO_SIZE, signalFdInfo } from '../signals/signalFdInfo.js';
 import { UNBLOCKABLE_LOW } from '../signals/signalNumbers.js';
 import type { ThreadContext } from '../threadContext.js';
 import { fillTimerInfo } from '../timers.js';
+import { mustNotWait, waitInQueue } from '../waiting.js';
 import { READABLE, signalEvents } from './events.js';
 import type { FileOperations } from './fileOperations.js';
 import { anonymousStatus } from './fileStatus.js';
 import { existingFilesGlobal, filesGlobal } from './filesGlobal.js';
-import { createOpenFile, flagsOf, registerKind } from './openFile.js';
+import { createOpenFile, registerKind } from './openFile.js';
 import { O_NONBLOCK, O_RDWR } from './openFlags.js';
 
 /**
@@ -109,13 +109,9 @@ const signalOperations: FileOperations = {
         done++;
       } else {
         if (done > 0) break;
-        if (flagsOf(mem, file) & O_NONBLOCK) return -EAGAIN;
-        const outcome = waitInQueue(
-          mem,
-          sourceOf(mem) + EventSource.waiters,
-          thread,
-          () => isPending(mem, file, thread),
-          () => t.signalPending(),
+        if (mustNotWait(t, file)) return -EAGAIN;
+        const outcome = waitInQueue(t, sourceOf(mem) + EventSource.waiters, () =>
+          isPending(mem, file, thread),
         );
         if (outcome === 'interrupted') return -ERESTARTSYS;
       }

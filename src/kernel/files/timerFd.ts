@@ -5,12 +5,12 @@ import { EventSource } from '../../sync/records/events.js';
 import { FILE_TIMER, OpenFile } from '../../sync/records/openFile.js';
 import { TimerFd } from '../../sync/records/pipe.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import { EAGAIN, EINVAL, ERESTARTSYS } from '../errno.js';
+import { mustNotWait, waitInQueue } from '../waiting.js';
 import { READABLE, signalEvents } from './events.js';
 import type { FileOperations } from './fileOperations.js';
 import { anonymousStatus } from './fileStatus.js';
-import { createOpenFile, flagsOf, registerKind } from './openFile.js';
+import { createOpenFile, registerKind } from './openFile.js';
 import { O_NONBLOCK, O_RDWR } from './openFlags.js';
 
 /**
@@ -117,15 +117,13 @@ const timerOperations: FileOperations = {
       return expirations > 0;
     };
     while (!attempt()) {
-      if (flagsOf(mem, file) & O_NONBLOCK) return -EAGAIN;
+      if (mustNotWait(t, file)) return -EAGAIN;
       const until = deadlineOf(mem, timer, thread);
       const outcome = waitInQueue(
-        mem,
+        t,
         timer + TimerFd.source + EventSource.waiters,
-        thread,
         () => deadlineOf(mem, timer, thread) !== until,
-        () => t.signalPending(),
-        until,
+        { deadline: until },
       );
       if (outcome === 'interrupted') return -ERESTARTSYS;
     }

@@ -65,7 +65,7 @@ function kevent(
   eventCount: number,
   timeout: number,
 ): number {
-  const deadline = timeout === 0 ? Infinity : deadlineAfter(readTimespec(t, timeout));
+  const deadline = timeout === 0 ? Infinity : deadlineAfter(t, readTimespec(t, timeout));
   const changes = readChanges(t, changesAt, changeCount | 0);
   const room = Math.min(Math.max(eventCount | 0, 0), MOST);
   return withFile(t, fd, (file) => {

@@ -125,12 +125,12 @@ function underMask(t: ThreadContext, set: number, wait: () => number): number {
 
 /** A timeout argument as a deadline: none when the pointer is 0. */
 function deadlineOf(t: ThreadContext, pointer: number, read: typeof readTimespec): number {
-  return pointer === 0 ? Infinity : deadlineAfter(read(t, pointer));
+  return pointer === 0 ? Infinity : deadlineAfter(t, read(t, pointer));
 }
 
 function poll(t: ThreadContext, fds: number, count: number, timeout: number): number {
   const milliseconds = timeout | 0;
-  const deadline = milliseconds < 0 ? Infinity : deadlineAfter(milliseconds);
+  const deadline = milliseconds < 0 ? Infinity : deadlineAfter(t, milliseconds);
   return underMask(t, 0, () => pollDescriptors(t, fds, count >>> 0, deadline));
 }
 

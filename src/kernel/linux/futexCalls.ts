@@ -1,5 +1,4 @@
 import { readI64, readU32, readU64, write64 } from '../../memory/userAccess.js';
-import { monotonicNow } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
 import { Thread } from '../../sync/records/thread.js';
 import { realtimeOffset } from '../clock.js';
@@ -40,7 +39,7 @@ export const RESTART_FUTEX = 2;
 function deadlineOf(t: ThreadContext, timeout: number, op: number, relative = false): number {
   if (timeout === 0) return Infinity;
   const milliseconds = readTimespec(t, timeout);
-  if (relative) return milliseconds + monotonicNow();
+  if (relative) return t.deadlineIn(milliseconds);
   return (op & FUTEX_CLOCK_REALTIME) !== 0 ? milliseconds - realtimeOffset(t.mem) : milliseconds;
 }
 

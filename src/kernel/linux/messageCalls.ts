@@ -180,7 +180,7 @@ export function sendmmsg(
 ): number {
   return withRealFile(t, fd, (file) => {
     socketOf(t.mem, file);
-    return forEachMessage(count >>> 0, (i) => {
+    return forEachMessage(t, count >>> 0, (i) => {
       const message = messages + i * MMSG_SIZE;
       const result = sendMessage(t, file, message, flags | 0);
       if (result >= 0) writeU32(t, message + MMSG_LENGTH, result);
@@ -190,11 +190,13 @@ export function sendmmsg(
 }
 
 /** Runs `one` for each message until one fails: how many did not, or the first one's −errno. */
-function forEachMessage(count: number, one: (index: number) => number): number {
+function forEachMessage(t: ThreadContext, count: number, one: (index: number) => number): number {
   let done = 0;
   for (; done < Math.min(count, MOST_MESSAGES); done++) {
+    const index = done;
     try {
-      const result = one(done);
+      // Of a call that is begun again nothing must be done.
+      const result = done === 0 ? one(0) : t.keepHost(() => one(index));
       if (result < 0) return done > 0 ? done : result;
     } catch (error) {
       if (done > 0) return done;
@@ -219,7 +221,7 @@ export function recvmmsg(
     if (errno !== 0) return -errno;
     let waits = (flags & MSG_DONTWAIT) === 0;
     let late = false;
-    return forEachMessage(count >>> 0, (i) => {
+    return forEachMessage(t, count >>> 0, (i) => {
       // The time is looked at after each message only (man 2 recvmmsg, BUGS).
       if (late) return -EAGAIN;
       const message = messages + i * MMSG_SIZE;

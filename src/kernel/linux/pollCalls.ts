@@ -33,12 +33,11 @@ import {
   POLLWRBAND,
   POLLWRNORM,
 } from '../files/events.js';
-import { acquireFile } from '../files/filesTable.js';
-import { releaseOpenFile } from '../files/openFile.js';
 import { O_CLOEXEC, O_NONBLOCK } from '../files/openFlags.js';
 import { pollFiles } from '../files/poll.js';
 import { createSignalFd, setSignalFdMask } from '../files/signalFd.js';
 import { createTimerFd, getTimerFd, setTimerFd, type TimerSetting, timerFdClock } from '../files/timerFd.js';
+import { acquireDescriptor, releaseDescriptor } from '../leftCall.js';
 import { endTemporaryMask, setTemporaryMask } from '../signals/temporaryMask.js';
 import type { ThreadContext } from '../threadContext.js';
 import { readTimespec, writeTimespec } from './structsTime.js';
@@ -60,8 +59,8 @@ import {
 /** Waiting for files: poll, select, epoll, and what exists to be waited for: eventfd, timerfd, signalfd. */
 
 /** Deadline of a timeout in milliseconds from now; 0 does not wait at all. */
-export function deadlineAfter(milliseconds: number): number {
-  return milliseconds <= 0 ? -Infinity : monotonicNow() + milliseconds;
+export function deadlineAfter(t: ThreadContext, milliseconds: number): number {
+  return milliseconds <= 0 ? -Infinity : t.deadlineIn(milliseconds);
 }
 
 /** Writes back what is left of a timeout, as Linux's poll and select do. */
@@ -96,7 +95,7 @@ function ppoll(
   mask: number,
   maskSize: number,
 ): number {
-  const deadline = timeout === 0 ? Infinity : deadlineAfter(readTimespec(t, timeout));
+  const deadline = timeout === 0 ? Infinity : deadlineAfter(t, readTimespec(t, timeout));
   return underMask(t, mask, maskSize, ERESTARTNOHAND, () => {
     const result = pollDescriptors(t, fds, count, deadline);
     writeRemaining(t, timeout, deadline);
@@ -113,13 +112,12 @@ export function pollDescriptors(t: ThreadContext, fds: number, count: number, de
   const bytes = new Uint8Array(count * 8);
   copyIn(t, fds, bytes);
   const view = new DataView(bytes.buffer);
-  const { mem, thread } = t;
   const requests: { file: number; events: number }[] = [];
   let invalid = 0;
   try {
     for (let i = 0; i < count; i++) {
       const fd = view.getInt32(i * 8, true);
-      const file = fd < 0 ? 0 : acquireFile(mem, t.files, fd, thread);
+      const file = fd < 0 ? 0 : acquireDescriptor(t, fd);
       if (fd >= 0 && file === 0) invalid++;
       requests.push({ file, events: view.getUint16(i * 8 + 4, true) });
     }
@@ -135,7 +133,9 @@ export function pollDescriptors(t: ThreadContext, fds: number, count: number, de
     copyOut(t, fds, bytes);
     return ready;
   } finally {
-    for (const { file } of requests) if (file !== 0) releaseOpenFile(mem, file, thread);
+    requests.forEach(({ file }, i) => {
+      if (file !== 0) releaseDescriptor(t, view.getInt32(i * 8, true), file);
+    });
   }
 }
 
@@ -155,7 +155,7 @@ function pselect6(
   timeout: number,
   maskArgument: number,
 ): number {
-  const deadline = timeout === 0 ? Infinity : deadlineAfter(readTimespec(t, timeout));
+  const deadline = timeout === 0 ? Infinity : deadlineAfter(t, readTimespec(t, timeout));
   const [mask, maskSize] =
     maskArgument === 0 ? [0, 0] : [readI64(t, maskArgument), readI64(t, maskArgument + 8)];
   return underMask(t, mask, maskSize, ERESTARTNOHAND, () => {
@@ -183,14 +183,13 @@ export function selectDescriptors(
     if (pointer !== 0) copyIn(t, pointer, set);
     return set;
   });
-  const { mem, thread } = t;
   const requests: { fd: number; file: number; events: number }[] = [];
   try {
     for (let fd = 0; fd < limit; fd++) {
       let events = 0;
       for (let i = 0; i < 3; i++) if ((sets[i][fd >> 3] >> (fd & 7)) & 1) events |= SELECT_BITS[i];
       if (events === 0) continue;
-      const file = acquireFile(mem, t.files, fd, thread);
+      const file = acquireDescriptor(t, fd);
       if (file === 0) return -EBADF;
       requests.push({ fd, file, events });
     }
@@ -211,7 +210,7 @@ export function selectDescriptors(
     });
     return ready;
   } finally {
-    for (const { file } of requests) releaseOpenFile(mem, file, thread);
+    for (const { fd, file } of requests) releaseDescriptor(t, fd, file);
   }
 }
 
@@ -355,7 +354,7 @@ export const pollCalls: SyscallTable = {
     'epoll_pwait',
     ['fd', 'pointer', 'int', 'int', 'sigset', 'size'],
     (t, fd, events, max, timeout, mask, size) =>
-      epollWait(t, fd, events, max, (timeout | 0) < 0 ? Infinity : deadlineAfter(timeout | 0), mask, size),
+      epollWait(t, fd, events, max, (timeout | 0) < 0 ? Infinity : deadlineAfter(t, timeout | 0), mask, size),
   ),
   [SYS_epoll_pwait2]: syscall(
     'epoll_pwait2',
@@ -366,7 +365,7 @@ export const pollCalls: SyscallTable = {
         fd,
         events,
         max,
-        timeout === 0 ? Infinity : deadlineAfter(readTimespec(t, timeout)),
+        timeout === 0 ? Infinity : deadlineAfter(t, readTimespec(t, timeout)),
         mask,
         size,
       ),

@@ -4,8 +4,6 @@ import { E2BIG, EACCES, EAGAIN, EBADF, EINVAL, ENAMETOOLONG, ENOENT, ESRCH, Sysc
 import { execProgram } from '../exec.js';
 import { withFile } from '../files/descriptors.js';
 import { getCloseOnExec } from '../files/filesTable.js';
-import { flagsOf } from '../files/openFile.js';
-import { O_NONBLOCK } from '../files/openFlags.js';
 import { AT_FDCWD } from '../files/pathResolution.js';
 import { processIdOf } from '../files/pidFd.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -22,6 +20,7 @@ import {
   WSTOPPED,
   waitForChild,
 } from '../waitForChild.js';
+import { mustNotWait } from '../waiting.js';
 import { rusageBytes } from './structsTime.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
@@ -82,7 +81,7 @@ function waitid(
       const process = processIdOf(t.mem, file);
       if (process === 0) return -EBADF;
       // A descriptor that does not wait makes waitid say so, rather than answer that there is nothing.
-      const impatient = (flagsOf(t.mem, file) & O_NONBLOCK) !== 0;
+      const impatient = mustNotWait(t, file);
       const selector: ChildSelector = { kind: 'process', id: process };
       const report = waitForChild(t, selector, impatient ? options | WNOHANG : options);
       if (report === undefined && impatient && (options & WNOHANG) === 0) return -EAGAIN;

@@ -17,10 +17,11 @@ import { POLLERR, POLLHUP, POLLIN, POLLOUT } from '../files/events.js';
 import { S_IFDIR, S_IFMT } from '../files/fileStatus.js';
 import { IN_ACCESS, IN_MODIFY, notifyFile } from '../files/inotify.js';
 import { flagsOf, operationsOf } from '../files/openFile.js';
-import { O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../files/openFlags.js';
+import { O_ACCMODE, O_APPEND, O_RDONLY, O_WRONLY } from '../files/openFlags.js';
 import { readPipe, teePipe, writePipe } from '../files/pipe.js';
 import { type ByteVector, KernelVector, MAX_TRANSFER, UserVector } from '../files/userVector.js';
 import type { ThreadContext } from '../threadContext.js';
+import { mustNotWait } from '../waiting.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import {
   SYS_copy_file_range,
@@ -107,6 +108,18 @@ const CHUNK = 65536;
 
 /** Moves up to `count` bytes from one file to another through a kernel buffer; offsets as in read and write. */
 function transfer(
+  t: ThreadContext,
+  input: number,
+  output: number,
+  count: number,
+  inputOffset: number | undefined,
+  outputOffset: number | undefined,
+): number {
+  // What has been read and not yet written is nowhere else.
+  return t.keepHost(() => transferNow(t, input, output, count, inputOffset, outputOffset));
+}
+
+function transferNow(
   t: ThreadContext,
   input: number,
   output: number,
@@ -271,7 +284,7 @@ function tee(t: ThreadContext, input: number, output: number, count: number, fla
         t.mem.getU32(file + OpenFile.kind) === FILE_PIPE ? t.mem.getU32(file + OpenFile.object) : 0,
       );
       if (pipes.includes(0) || pipes[0] === pipes[1]) return -EINVAL;
-      const nonBlocking = ((flagsOf(t.mem, from) | flagsOf(t.mem, to)) & O_NONBLOCK) !== 0;
+      const nonBlocking = mustNotWait(t, from) || mustNotWait(t, to);
       return teePipe(t, pipes[0], pipes[1], count, nonBlocking || (flags & SPLICE_F_NONBLOCK) !== 0);
     }),
   );

@@ -1,5 +1,4 @@
 import { copyIn, copyOut } from '../../memory/userAccess.js';
-import { monotonicNow } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
 import { IpcPermission, IpcTable, Semaphore, SemaphoreSet } from '../../sync/records/sysvIpc.js';
 import { E2BIG, EACCES, EINVAL, ERANGE, SyscallError } from '../errno.js';
@@ -58,7 +57,7 @@ function semtimedop(
   const count = countNumber >>> 0;
   if (count < 1 || id < 0) return -EINVAL;
   if (count > MOST_OPERATIONS) return -E2BIG;
-  const deadline = timeout === 0 ? Infinity : monotonicNow() + readTimespec(t, timeout);
+  const deadline = timeout === 0 ? Infinity : t.deadlineIn(readTimespec(t, timeout));
   const bytes = new Uint8Array(count * 6);
   copyIn(t, list, bytes);
   const view = new DataView(bytes.buffer);

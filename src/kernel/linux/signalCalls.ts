@@ -1,6 +1,5 @@
 import { copyIn, copyOut, readU32 } from '../../memory/userAccess.js';
 import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
-import { monotonicNow } from '../../sync/park.js';
 import { GUEST_ZOMBIE, Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Sighand, SignalAction, ThreadSignals } from '../../sync/records/signals.js';
@@ -140,7 +139,7 @@ function rtSigtimedwait(t: ThreadContext, set: number, info: number, timeout: nu
   if (size !== SIGSET_SIZE) return -EINVAL;
   const low = readU32(t, set);
   const high = readU32(t, set + 4);
-  const deadline = timeout === 0 ? Infinity : monotonicNow() + readTimespec(t, timeout);
+  const deadline = timeout === 0 ? Infinity : t.deadlineIn(readTimespec(t, timeout));
   const taken = awaitSignal(t, low, high, deadline);
   if (taken === 'interrupted') return -EINTR;
   if (taken === 'late') return -EAGAIN;

@@ -195,7 +195,7 @@ function listen(t: ThreadContext, fd: number, backlog: number): number {
 function accept4(t: ThreadContext, fd: number, address: number, length: number, flags: number): number {
   if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) !== 0) return -EINVAL;
   return withSocket(t, fd, (listener, file) => {
-    const child = acceptSocket(t, listener, doesNotWait(t.mem, file, 0));
+    const child = acceptSocket(t, listener, doesNotWait(t, file, 0));
     const opened = openSocket(t, child, flags & SOCK_NONBLOCK);
     const descriptor = newDescriptor(t, opened, flags & SOCK_CLOEXEC);
     if (address === 0) return descriptor;
@@ -213,7 +213,7 @@ function accept4(t: ThreadContext, fd: number, address: number, length: number, 
 function connect(t: ThreadContext, fd: number, address: number, length: number): number {
   return withSocket(t, fd, (socket, file) => {
     const bytes = readAddress(t, address, length);
-    const noWait = doesNotWait(t.mem, file, 0);
+    const noWait = doesNotWait(t, file, 0);
     switch (familyOf(t.mem, socket)) {
       case AF_UNIX:
         if (familyOfAddress(bytes) === AF_UNSPEC) return disconnectUnix(t, socket);

@@ -1,7 +1,7 @@
 import { copyOut, readI32, readU64Big, write64, writeI32 } from '../../memory/userAccess.js';
 import { mmResidentPeak } from '../../observe/statistics.js';
 import { withMutex } from '../../sync/mutex.js';
-import { monotonicNow, park, parkTicket } from '../../sync/park.js';
+import { monotonicNow, parkTicket } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
 import { Thread } from '../../sync/records/thread.js';
 import { Timer } from '../../sync/records/timers.js';
@@ -35,7 +35,7 @@ import {
 } from '../errno.js';
 import { threadByTidLocked } from '../guestRecords.js';
 import { SIGALRM, SIGPROF, SIGVTALRM } from '../signals/signalNumbers.js';
-import type { ThreadContext } from '../threadContext.js';
+import { STAYS, type ThreadContext } from '../threadContext.js';
 import {
   announceTimers,
   createTimerLocked,
@@ -47,6 +47,7 @@ import {
   timerStateLocked,
   withTimers,
 } from '../timers.js';
+import { parkInCall } from '../waiting.js';
 import { RESTART_FUTEX, restartFutexWait } from './futexCalls.js';
 import { SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, Sigevent } from './structsSignal.js';
 import {
@@ -141,7 +142,7 @@ function sleepUntil(t: ThreadContext, deadline: number): boolean {
     const ticket = parkTicket(mem, thread);
     if (monotonicNow() >= deadline) return true;
     if (t.signalPending()) return false;
-    park(mem, thread, ticket, deadline);
+    parkInCall(t, ticket, deadline);
   }
 }
 
@@ -159,7 +160,7 @@ function sleepFor(t: ThreadContext, deadline: number, remaining: number): number
 }
 
 function nanosleep(t: ThreadContext, request: number, remaining: number): number {
-  return sleepFor(t, monotonicNow() + readTimespec(t, request), remaining);
+  return sleepFor(t, t.deadlineIn(readTimespec(t, request)), remaining);
 }
 
 /** Clocks that nobody can sleep by. */
@@ -184,12 +185,14 @@ function clockNanosleep(
   if (clock === CLOCK_PROCESS_CPUTIME_ID || cpuClockOf(clock) !== undefined) {
     // Other threads must consume the time; look now and then.
     const end = (flags & TIMER_ABSTIME) !== 0 ? time : now + time;
-    for (let left = end - now; left > 0; left = end - clockTime(t, clock)) {
-      if (!sleepUntil(t, monotonicNow() + Math.max(left / 8, 1))) return -ERESTARTNOHAND;
-    }
-    return 0;
+    return t.keepHost(() => {
+      for (let left = end - now; left > 0; left = end - clockTime(t, clock)) {
+        if (!sleepUntil(t, monotonicNow() + Math.max(left / 8, 1))) return -ERESTARTNOHAND;
+      }
+      return 0;
+    });
   }
-  if ((flags & TIMER_ABSTIME) === 0) return sleepFor(t, monotonicNow() + time, remaining);
+  if ((flags & TIMER_ABSTIME) === 0) return sleepFor(t, t.deadlineIn(time), remaining);
   const real = clock === CLOCK_REALTIME || clock === CLOCK_TAI || clock === CLOCK_REALTIME_ALARM;
   const deadline = time - (real ? realtimeOffset(t.mem) : 0);
   return sleepUntil(t, deadline) ? 0 : -ERESTARTNOHAND;
@@ -207,6 +210,16 @@ function restartSyscall(
   const { mem, thread } = t;
   const kind = mem.getU32(thread + Thread.restartKind);
   mem.setU32(thread + Thread.restartKind, 0);
+  try {
+    return restart(t, kind, a0, a1, a2, a5);
+  } finally {
+    // It is begun again.
+    if (t.leaving !== STAYS) mem.setU32(thread + Thread.restartKind, kind);
+  }
+}
+
+function restart(t: ThreadContext, kind: number, a0: number, a1: number, a2: number, a5: number): number {
+  const { mem, thread } = t;
   if (kind === RESTART_FUTEX) return restartFutexWait(t, a0, a1, a2, a5);
   if (kind !== RESTART_SLEEP) return -EINTR;
   const deadline = mem.f64[(thread + Thread.restartDeadline) >>> 3];

@@ -1,9 +1,10 @@
 import { withMutex } from '../../sync/mutex.js';
-import { park, parkTicket } from '../../sync/park.js';
+import { parkTicket } from '../../sync/park.js';
 import { Sighand, ThreadSignals } from '../../sync/records/signals.js';
 import { ERESTARTNOHAND } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { fillTimerInfo } from '../timers.js';
+import { parkInCall } from '../waiting.js';
 import { recalculateAttention, type TakenSignal, takeSignalLocked } from './pendingSignals.js';
 import { UNBLOCKABLE_LOW } from './signalNumbers.js';
 import { replaceMask } from './temporaryMask.js';
@@ -15,7 +16,7 @@ export function suspendUntilSignal(t: ThreadContext, low: number, high: number):
   for (;;) {
     const ticket = parkTicket(mem, thread);
     if (t.signalPending()) return -ERESTARTNOHAND;
-    park(mem, thread, ticket);
+    parkInCall(t, ticket);
   }
 }
 
@@ -47,7 +48,7 @@ export function awaitSignal(
       if (t.signalPending()) {
         taken = take(false);
         if (taken === undefined) return 'interrupted';
-      } else if (!park(mem, thread, ticket, deadline)) {
+      } else if (!parkInCall(t, ticket, deadline)) {
         taken = take(false);
         if (taken === undefined) return 'late';
       } else continue;

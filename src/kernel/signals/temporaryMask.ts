@@ -1,7 +1,7 @@
 import { readU32 } from '../../memory/userAccess.js';
 import { ThreadSignals } from '../../sync/records/signals.js';
 import { EINVAL, SyscallError } from '../errno.js';
-import type { ThreadContext } from '../threadContext.js';
+import { STAYS, type ThreadContext } from '../threadContext.js';
 import { setBlocked } from './pendingSignals.js';
 
 /**
@@ -23,6 +23,8 @@ export function setTemporaryMask(t: ThreadContext, setPointer: number, setSize: 
 /** Blocks exactly (low, high) until the saved mask is put back. */
 export function replaceMask(t: ThreadContext, low: number, high: number): void {
   const { mem, signals } = t;
+  // A call that is begun again has kept its mask.
+  if (t.resumed && mem.getU32(signals + ThreadSignals.restoreSaved) !== 0) return;
   mem.setU32(signals + ThreadSignals.savedLow, mem.getU32(signals + ThreadSignals.blockedLow));
   mem.setU32(signals + ThreadSignals.savedHigh, mem.getU32(signals + ThreadSignals.blockedHigh));
   mem.setU32(signals + ThreadSignals.restoreSaved, 1);
@@ -32,6 +34,8 @@ export function replaceMask(t: ThreadContext, low: number, high: number): void {
 /** Ends the temporary mask: at once, or when a signal interrupted the call, once that signal has its handler. */
 export function endTemporaryMask(t: ThreadContext, interrupted: boolean): void {
   const { mem, signals } = t;
+  // One that is left goes on under it.
+  if (t.leaving !== STAYS) return;
   if (interrupted || mem.getU32(signals + ThreadSignals.restoreSaved) === 0) return;
   mem.setU32(signals + ThreadSignals.restoreSaved, 0);
   setBlocked(

@@ -12,7 +12,7 @@ import { interruptedResult, timeoutDeadline } from './socketTimeouts.js';
 export function acceptSocket(t: ThreadContext, listener: number, noWait: boolean): number {
   const { mem, thread } = t;
   if (!isConnectionBased(mem, listener)) throw new SyscallError(EOPNOTSUPP);
-  const deadline = timeoutDeadline(mem, listener, Socket.receiveTimeout);
+  const deadline = timeoutDeadline(t, listener, Socket.receiveTimeout);
   for (;;) {
     if (stateOf(mem, listener) !== SOCKET_LISTENING) throw new SyscallError(EINVAL);
     const child = takeWaiting(mem, listener, thread);
@@ -24,7 +24,7 @@ export function acceptSocket(t: ThreadContext, listener: number, noWait: boolean
     if (noWait) throw new SyscallError(EAGAIN);
     const ready = (): boolean =>
       mem.atomicLoad(listener + Socket.waiting) > 0 || stateOf(mem, listener) !== SOCKET_LISTENING;
-    const outcome = waitOnSocket(t, listener, ready, deadline);
+    const outcome = waitOnSocket(t, listener, ready, { deadline });
     if (outcome === 'interrupted') throw new SyscallError(-interruptedResult(deadline));
     if (outcome === 'timed-out') throw new SyscallError(EAGAIN);
   }

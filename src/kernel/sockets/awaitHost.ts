@@ -1,7 +1,7 @@
 import { EventSource } from '../../sync/records/events.js';
 import { Socket } from '../../sync/records/socket.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import type { ThreadContext } from '../threadContext.js';
+import { waitInQueue } from '../waiting.js';
 import { askHost, type HostOperation } from './hostRequests.js';
 
 const PENDING = -1;
@@ -12,11 +12,10 @@ export function awaitHost(t: ThreadContext, socket: number, operation: HostOpera
   mem.atomicStore(socket + Socket.hostResult, PENDING);
   askHost(mem, socket, operation, argument, thread);
   waitInQueue(
-    mem,
+    t,
     socket + Socket.source + EventSource.waiters,
-    thread,
     () => mem.atomicLoad(socket + Socket.hostResult) !== PENDING,
-    () => false,
+    { stays: true, uninterruptible: true },
   );
   return mem.atomicLoad(socket + Socket.hostResult);
 }

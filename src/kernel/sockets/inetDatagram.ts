@@ -149,7 +149,7 @@ function sendToHost(
   noWait: boolean,
 ): number {
   const { mem, thread } = t;
-  const deadline = timeoutDeadline(mem, socket, Socket.sendTimeout);
+  const deadline = timeoutDeadline(t, socket, Socket.sendTimeout);
   const address = packInetAddress(AF_INET6, to);
   for (;;) {
     const mark = createMark(mem, { files: [], credentials: undefined, address }, thread);
@@ -163,7 +163,7 @@ function sendToHost(
     if (noWait) return -EAGAIN;
     const room = (): boolean =>
       mem.atomicLoad(hostEnd + Socket.used) + PACKET_HEADER + packet.length <= HOST_QUEUE;
-    const outcome = waitOnSocket(t, socket, room, deadline);
+    const outcome = waitOnSocket(t, socket, room, { deadline });
     if (outcome === 'interrupted') return interruptedResult(deadline);
     if (outcome === 'timed-out') return -EAGAIN;
   }

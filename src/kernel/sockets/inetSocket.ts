@@ -196,7 +196,7 @@ export function connectTcp(t: ThreadContext, socket: number, bytes: Uint8Array, 
   if (familyOfAddress(bytes) === AF_UNSPEC) return disconnectTcp(t, socket);
   const to = destinationOf(parseInetAddress(familyOf(mem, socket), bytes));
   const pending = hasOption(mem, socket, OPTION_CONNECT_PENDING);
-  const deadline = timeoutDeadline(mem, socket, Socket.sendTimeout);
+  const deadline = timeoutDeadline(t, socket, Socket.sendTimeout);
   switch (stateOf(mem, socket)) {
     case SOCKET_CONNECTED:
       if (!pending) return -EISCONN;
@@ -243,7 +243,8 @@ export function connectTcp(t: ThreadContext, socket: number, bytes: Uint8Array, 
 /** Waits for the main thread to have connected a socket. */
 function awaitConnect(t: ThreadContext, socket: number, deadline: number): number {
   const { mem } = t;
-  const outcome = waitOnSocket(t, socket, () => stateOf(mem, socket) !== SOCKET_CONNECTING, deadline);
+  const connected = (): boolean => stateOf(mem, socket) !== SOCKET_CONNECTING;
+  const outcome = waitOnSocket(t, socket, connected, { deadline, stays: true });
   if (outcome === 'interrupted') return interruptedResult(deadline);
   if (outcome === 'timed-out') return -EINPROGRESS;
   mem.atomicAnd(socket + Socket.options, ~OPTION_CONNECT_PENDING);

@@ -14,7 +14,6 @@ import {
 } from '../../sync/records/socket.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { freeText } from '../../sync/text.js';
-import { type WaitOutcome, waitInQueue } from '../../sync/waitQueue.js';
 import { ECONNRESET, ENOTCONN, ENOTSOCK, SyscallError } from '../errno.js';
 import {
   POLLERR,
@@ -30,6 +29,7 @@ import { uniqueId } from '../files/filesGlobal.js';
 import { createOpenFile, releaseOpenFile } from '../files/openFile.js';
 import { O_NONBLOCK, O_RDWR } from '../files/openFlags.js';
 import type { ThreadContext } from '../threadContext.js';
+import { type WaitOptions, type WaitOutcome, waitInQueue } from '../waiting.js';
 import { tellHost } from './hostRequests.js';
 import { unbindLocked } from './names.js';
 import { collectUnreachable } from './rights.js';
@@ -241,15 +241,14 @@ export function mirrored(mem: SharedMemory, socket: number, bits: number): numbe
   return (bits & SHUT_SEND ? SHUT_RECEIVE : 0) | receive;
 }
 
-/** Waits until `ready()` holds, a signal is pending or `deadline` passes. */
+/** Waits until `ready()` holds, a signal is pending or the deadline passes. Unless the call stays, its descriptor is the socket's. */
 export function waitOnSocket(
   t: ThreadContext,
   socket: number,
   ready: () => boolean,
-  deadline = Infinity,
+  options: WaitOptions,
 ): WaitOutcome {
-  const queue = socket + Socket.source + EventSource.waiters;
-  return waitInQueue(t.mem, queue, t.thread, ready, () => t.signalPending(), deadline);
+  return waitInQueue(t, socket + Socket.source + EventSource.waiters, ready, options);
 }
 
 /** shutdown(2) of the directions `bits`. Returns 0 or −errno. */

@@ -23,11 +23,11 @@ import {
 } from '../errno.js';
 import { signalUrgent } from '../files/asyncSignals.js';
 import { POLLPRI, POLLRDBAND, READABLE, WRITABLE } from '../files/events.js';
-import { flagsOf, releaseOpenFile, retainOpenFile } from '../files/openFile.js';
-import { O_NONBLOCK } from '../files/openFlags.js';
+import { releaseOpenFile, retainOpenFile } from '../files/openFile.js';
 import { raiseBrokenPipe } from '../files/raise.js';
 import type { ByteVector } from '../files/userVector.js';
 import type { ThreadContext } from '../threadContext.js';
+import { mustNotWait } from '../waiting.js';
 import { tellHost } from './hostRequests.js';
 import { sendDatagram } from './inetDatagram.js';
 import { sendNetlink } from './netlink.js';
@@ -123,8 +123,8 @@ function failed(errno: number): Received {
   return { result: -errno, flags: 0, attached: NOTHING_ATTACHED };
 }
 
-export function doesNotWait(mem: SharedMemory, file: number, flags: number): boolean {
-  return (flagsOf(mem, file) & O_NONBLOCK) !== 0 || (flags & MSG_DONTWAIT) !== 0;
+export function doesNotWait(t: ThreadContext, file: number, flags: number): boolean {
+  return (flags & MSG_DONTWAIT) !== 0 || mustNotWait(t, file);
 }
 
 /** send(2) and its like. */
@@ -132,7 +132,7 @@ export function sendTo(t: ThreadContext, file: number, from: ByteVector, outgoin
   const { mem } = t;
   const socket = socketOf(mem, file);
   if (outgoing.flags & MSG_OOB && (!isStream(mem, socket) || from.length === 0)) return -EOPNOTSUPP;
-  const noWait = doesNotWait(mem, file, outgoing.flags);
+  const noWait = doesNotWait(t, file, outgoing.flags);
   if (isStream(mem, socket)) return sendStream(t, socket, from, outgoing, noWait);
   switch (familyOf(mem, socket)) {
     case AF_UNIX:
@@ -195,7 +195,7 @@ function putAttached(t: ThreadContext, attached: Attached, put: (mark: number) =
 /** Waits for the end of a connect under way. Returns 0 or −errno. */
 function awaitConnection(t: ThreadContext, socket: number, noWait: boolean, deadline: number): number {
   if (noWait) return -EAGAIN;
-  const outcome = waitOnSocket(t, socket, () => stateOf(t.mem, socket) !== SOCKET_CONNECTING, deadline);
+  const outcome = waitOnSocket(t, socket, () => stateOf(t.mem, socket) !== SOCKET_CONNECTING, { deadline });
   if (outcome === 'interrupted') return interruptedResult(deadline);
   return outcome === 'timed-out' ? -EAGAIN : 0;
 }
@@ -209,13 +209,13 @@ function sendStream(
 ): number {
   const { mem, thread } = t;
   const inet = isInet(mem, socket);
-  const deadline = timeoutDeadline(mem, socket, Socket.sendTimeout);
+  const deadline = timeoutDeadline(t, socket, Socket.sendTimeout);
   if (stateOf(mem, socket) === SOCKET_CONNECTING) {
     const result = awaitConnection(t, socket, noWait, deadline);
     if (result < 0) return result;
   }
   if (to !== undefined && !inet) return stateOf(mem, socket) === SOCKET_CONNECTED ? -EISCONN : -EOPNOTSUPP;
-  let done = 0;
+  let done = t.takeProgress();
   for (;;) {
     const errno = takeError(mem, socket);
     if (errno !== 0) {
@@ -275,7 +275,8 @@ function sendStream(
         isShut(mem, socket, SHUT_SEND) ||
         mem.atomicLoad(socket + Socket.error) !== 0 ||
         stateOf(mem, peer) === SOCKET_CLOSED,
-      deadline,
+      // Descriptors have gone along with the first bytes.
+      { deadline, progress: done, stays: files.length > 0 },
     );
     if (outcome === 'interrupted') return done > 0 ? done : interruptedResult(deadline);
     if (outcome === 'timed-out') return done > 0 ? done : -EAGAIN;
@@ -311,7 +312,7 @@ function sendPacket(
   if (errno !== 0) return -errno;
   if (sequenced && stateOf(mem, socket) !== SOCKET_CONNECTED) return -ENOTCONN;
   const named = to !== undefined && !sequenced;
-  const deadline = timeoutDeadline(mem, socket, Socket.sendTimeout);
+  const deadline = timeoutDeadline(t, socket, Socket.sendTimeout);
   const other = named ? findUnix(t, parseUnixAddress(to), SOCK_DGRAM) : acquirePeer(mem, socket, thread);
   if (other === 0) return -ENOTCONN;
   try {
@@ -352,7 +353,7 @@ function sendPacket(
           mem.atomicLoad(other + Socket.packets) < most) ||
         stateOf(mem, other) === SOCKET_CLOSED ||
         isShut(mem, other, SHUT_RECEIVE);
-      const outcome = waitOnSocket(t, other, room, deadline);
+      const outcome = waitOnSocket(t, other, room, { deadline, stays: true });
       if (outcome === 'interrupted') return interruptedResult(deadline);
       if (outcome === 'timed-out') return -EAGAIN;
     }
@@ -406,7 +407,7 @@ export function receiveFrom(t: ThreadContext, file: number, into: ByteVector, fl
   const { mem } = t;
   const socket = socketOf(mem, file);
   if (flags & MSG_OOB) return receiveUrgent(t, socket, into, flags);
-  const noWait = doesNotWait(mem, file, flags);
+  const noWait = doesNotWait(t, file, flags);
   return isStream(mem, socket)
     ? receiveStream(t, socket, into, flags, noWait)
     : receivePacket(t, socket, into, flags, noWait);
@@ -440,12 +441,12 @@ function receiveStream(
   noWait: boolean,
 ): Received {
   const { mem, thread } = t;
-  const deadline = timeoutDeadline(mem, socket, Socket.receiveTimeout);
+  const deadline = timeoutDeadline(t, socket, Socket.receiveTimeout);
   const peek = (flags & MSG_PEEK) !== 0;
   const apart = hasOption(mem, socket, OPTION_PASS_CREDENTIALS);
   const lowWater = Math.max(1, Math.min(mem.getU32(socket + Socket.lowWater), into.length));
   const target = flags & MSG_WAITALL ? into.length : lowWater;
-  let done = 0;
+  let done = t.takeProgress();
   let attached = NOTHING_ATTACHED;
   const finish = (result: number): Received => ({ result: done > 0 ? done : result, flags: 0, attached });
   for (;;) {
@@ -476,7 +477,7 @@ function receiveStream(
     if (state !== SOCKET_CONNECTED && state !== SOCKET_CONNECTING)
       return finish(isInet(mem, socket) ? -ENOTCONN : -EINVAL);
     if (noWait) return finish(-EAGAIN);
-    const outcome = waitOnSocket(t, socket, () => canReceive(mem, socket), deadline);
+    const outcome = waitOnSocket(t, socket, () => canReceive(mem, socket), { deadline, progress: done });
     if (outcome === 'interrupted') return finish(interruptedResult(deadline));
     if (outcome === 'timed-out') return finish(-EAGAIN);
   }
@@ -498,8 +499,9 @@ function receivePacket(
   noWait: boolean,
 ): Received {
   const { mem, thread } = t;
-  if (isConnectionBased(mem, socket) && stateOf(mem, socket) !== SOCKET_CONNECTED) return failed(ENOTCONN);
-  const deadline = timeoutDeadline(mem, socket, Socket.receiveTimeout);
+  if (!t.resumed && isConnectionBased(mem, socket) && stateOf(mem, socket) !== SOCKET_CONNECTED)
+    return failed(ENOTCONN);
+  const deadline = timeoutDeadline(t, socket, Socket.receiveTimeout);
   const peek = (flags & MSG_PEEK) !== 0;
   for (;;) {
     const room = Math.min(into.length, Math.max(BOUNCE, mem.atomicLoad(socket + Socket.used)));
@@ -518,7 +520,7 @@ function receivePacket(
     if (end !== undefined && mem.atomicLoad(socket + Socket.used) > 0) continue;
     if (end !== undefined) return { result: end, flags: 0, attached: NOTHING_ATTACHED };
     if (noWait) return failed(EAGAIN);
-    const outcome = waitOnSocket(t, socket, () => canReceive(mem, socket), deadline);
+    const outcome = waitOnSocket(t, socket, () => canReceive(mem, socket), { deadline });
     if (outcome === 'interrupted') return { ...failed(0), result: interruptedResult(deadline) };
     if (outcome === 'timed-out') return failed(EAGAIN);
   }

@@ -269,7 +269,7 @@ export function maySend(mem: SharedMemory, from: number, to: number): boolean {
 
 function connectStream(t: ThreadContext, socket: number, address: UnixAddress, noWait: boolean): number {
   const { mem, thread } = t;
-  const deadline = timeoutDeadline(mem, socket, Socket.sendTimeout);
+  const deadline = timeoutDeadline(t, socket, Socket.sendTimeout);
   for (;;) {
     const listener = findUnix(t, address, mem.getU32(socket + Socket.type));
     try {
@@ -277,7 +277,7 @@ function connectStream(t: ThreadContext, socket: number, address: UnixAddress, n
       if (!hasBacklog(mem, listener)) {
         if (noWait) return -EAGAIN;
         const room = (): boolean => hasBacklog(mem, listener) || stateOf(mem, listener) !== SOCKET_LISTENING;
-        const outcome = waitOnSocket(t, listener, room, deadline);
+        const outcome = waitOnSocket(t, listener, room, { deadline, stays: true });
         if (outcome === 'interrupted') return interruptedResult(deadline);
         if (outcome === 'timed-out') return -EAGAIN;
         continue;

@@ -5,11 +5,11 @@ import { EventSource } from '../../sync/records/events.js';
 import { HOST_COOKED, HOST_RAW, HOST_TRANSPARENT, OUTPUT_BYTES, Tty } from '../../sync/records/tty.js';
 import { pushRequest, RequestKind } from '../../sync/ring.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import { EAGAIN, EINTR, errnoOfHostCode } from '../errno.js';
 import { signalEvents, WRITABLE } from '../files/events.js';
 import { ringCoordinator } from '../files/streamRequests.js';
 import type { ThreadContext } from '../threadContext.js';
+import { waitInQueue } from '../waiting.js';
 import { flushEchoLocked } from './lineOutput.js';
 import { Outcome } from './outcome.js';
 import { ONLCR, OPOST, outputFlags, treatsAsInitial } from './termios.js';
@@ -43,14 +43,10 @@ export function followSettings(t: ThreadContext, tty: number): void {
   };
   if (settled()) return;
   ask(mem, RequestKind.TerminalChanged, tty, thread);
-  waitInQueue(
-    mem,
-    tty + Tty.source + EventSource.waiters,
-    thread,
-    settled,
-    () => t.signalPending(),
-    monotonicNow() + LONGEST_CHANGE,
-  );
+  waitInQueue(t, tty + Tty.source + EventSource.waiters, settled, {
+    deadline: monotonicNow() + LONGEST_CHANGE,
+    stays: true,
+  });
 }
 
 /** The host's terminal is in mode HOST_* from now on. Main thread. */

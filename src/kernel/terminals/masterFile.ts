@@ -4,14 +4,14 @@ import { Guest } from '../../sync/records/guest.js';
 import { FILE_MASTER, OpenFile } from '../../sync/records/openFile.js';
 import { Tty } from '../../sync/records/tty.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import { EAGAIN, EBADF, EIO, ENOSPC, ERESTARTSYS, SyscallError } from '../errno.js';
 import { POLLHUP, POLLPRI, READABLE, WRITABLE } from '../files/events.js';
 import type { FileOperations } from '../files/fileOperations.js';
 import { createOpenFile, flagsOf, registerKind } from '../files/openFile.js';
-import { O_ACCMODE, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../files/openFlags.js';
+import { O_ACCMODE, O_NOCTTY, O_RDONLY, O_WRONLY } from '../files/openFlags.js';
 import type { ByteVector } from '../files/userVector.js';
 import type { ThreadContext } from '../threadContext.js';
+import { mustNotWait, waitInQueue } from '../waiting.js';
 import { hangUp } from './hangUp.js';
 import { arrivalRoom, arriveLocked } from './lineInput.js';
 import { takeOutputLocked } from './lineOutput.js';
@@ -77,13 +77,11 @@ function read(t: ThreadContext, file: number, into: ByteVector): number {
     const taken = take(mem, tty, chunk.subarray(0, Math.min(CHUNK, into.length)), thread);
     if (taken > 0) return into.copyOut(t, 0, chunk.subarray(0, taken));
     if (mem.getU32(tty + Tty.slavesGone) !== 0) return -EIO;
-    if (flags & O_NONBLOCK) return -EAGAIN;
+    if (mustNotWait(t, file)) return -EAGAIN;
     const outcome = waitInQueue(
-      mem,
+      t,
       tty + Tty.masterSource + EventSource.waiters,
-      thread,
       () => canRead(mem, tty) || mem.getU32(tty + Tty.slavesGone) !== 0,
-      () => t.signalPending(),
     );
     if (outcome === 'interrupted') return -ERESTARTSYS;
   }
@@ -94,7 +92,7 @@ function write(t: ThreadContext, file: number, from: ByteVector): number {
   const flags = flagsOf(mem, file);
   if ((flags & O_ACCMODE) === O_RDONLY) return -EBADF;
   const tty = ttyOf(mem, file);
-  let done = 0;
+  let done = t.takeProgress();
   while (done < from.length) {
     const had = from.copyIn(t, done, chunk.subarray(0, Math.min(CHUNK, from.length - done)));
     if (had === 0) break;
@@ -103,13 +101,12 @@ function write(t: ThreadContext, file: number, from: ByteVector): number {
     );
     done += taken;
     if (taken === had) continue;
-    if (flags & O_NONBLOCK) return done > 0 ? done : -EAGAIN;
+    if (mustNotWait(t, file)) return done > 0 ? done : -EAGAIN;
     const outcome = waitInQueue(
-      mem,
+      t,
       tty + Tty.masterSource + EventSource.waiters,
-      thread,
       () => arrivalRoom(mem, tty) > 0,
-      () => t.signalPending(),
+      { progress: done },
     );
     if (outcome === 'interrupted') return done > 0 ? done : -ERESTARTSYS;
   }

@@ -2,11 +2,11 @@ import { withMutex } from '../../sync/mutex.js';
 import { EventSource } from '../../sync/records/events.js';
 import { TERMIOS_BYTES, Tty } from '../../sync/records/tty.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import { ERESTARTSYS } from '../errno.js';
 import { READABLE, WRITABLE } from '../files/events.js';
 import { SIGTTOU } from '../signals/signalNumbers.js';
 import type { ThreadContext } from '../threadContext.js';
+import { waitInQueue } from '../waiting.js';
 import { followSettings } from './console.js';
 import { checkForeground } from './controllingTerminal.js';
 import { flushInputLocked } from './lineInput.js';
@@ -96,14 +96,13 @@ function hasUsualFlow(mem: SharedMemory, tty: number): boolean {
 
 /** Waits until the host's terminal has all output: tcdrain(3). A pseudo-terminal's has arrived at once. False: a signal came first. */
 export function awaitDrained(t: ThreadContext, tty: number): boolean {
-  const { mem, thread } = t;
+  const { mem } = t;
   if (mem.getU32(tty + Tty.console) === 0) return true;
   const outcome = waitInQueue(
-    mem,
+    t,
     tty + Tty.source + EventSource.waiters,
-    thread,
     () => mem.atomicLoad(tty + Tty.outputUsed) === 0,
-    () => t.signalPending(),
+    { stays: true },
   );
   return outcome === 'ready';
 }

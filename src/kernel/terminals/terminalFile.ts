@@ -6,7 +6,6 @@ import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { FILE_TERMINAL, OpenFile } from '../../sync/records/openFile.js';
 import { Tty } from '../../sync/records/tty.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { waitInQueue } from '../../sync/waitQueue.js';
 import { CAP_SYS_ADMIN, capable } from '../capabilities.js';
 import { EAGAIN, EBADF, EBUSY, EIO, ENOTTY, ENXIO, ERESTARTSYS, SyscallError } from '../errno.js';
 import { POLLERR, POLLHUP, READABLE, signalEvents, WRITABLE } from '../files/events.js';
@@ -16,6 +15,7 @@ import { O_ACCMODE, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../files/op
 import type { ByteVector } from '../files/userVector.js';
 import { SIGTTIN, SIGTTOU } from '../signals/signalNumbers.js';
 import type { ThreadContext } from '../threadContext.js';
+import { mustNotWait, waitInQueue } from '../waiting.js';
 import { askForInput } from './console.js';
 import { checkForeground, takeOpenedTerminal } from './controllingTerminal.js';
 import { outputRoom, writeOutputLocked } from './lineOutput.js';
@@ -99,12 +99,14 @@ function read(t: ThreadContext, file: number, into: ByteVector): number {
   const flags = flagsOf(mem, file);
   if ((flags & O_ACCMODE) === O_WRONLY) return -EBADF;
   const tty = ttyOf(mem, file);
-  if (isHungUp(mem, file)) return 0;
-  const allowed = checkForeground(t, tty, SIGTTIN);
-  if (allowed !== 0 || into.length === 0) return allowed;
+  if (!t.resumed) {
+    if (isHungUp(mem, file)) return 0;
+    const allowed = checkForeground(t, tty, SIGTTIN);
+    if (allowed !== 0 || into.length === 0) return allowed;
+  }
   into.probe(t, 'write');
   const { minimum, first, between } = patienceOf(mem, tty);
-  let deadline = first === 0 ? -Infinity : monotonicNow() + first;
+  let deadline = first === 0 ? -Infinity : t.deadlineIn(first);
   let done = 0;
   for (;;) {
     const taken = withTty(mem, tty, thread, (outcome) =>
@@ -127,15 +129,13 @@ function read(t: ThreadContext, file: number, into: ByteVector): number {
     }
     if (isHungUp(mem, file)) return done > 0 || mem.getU32(tty + Tty.console) !== 0 ? done : -EIO;
     if (deadline === -Infinity) return done;
-    if (flags & O_NONBLOCK) return done > 0 ? done : -EAGAIN;
+    if (mustNotWait(t, file)) return done > 0 ? done : -EAGAIN;
     askForInput(mem, tty, thread);
     const outcome = waitInQueue(
-      mem,
+      t,
       tty + Tty.source + EventSource.waiters,
-      thread,
       () => inputAvailable(mem, tty, false) || isHungUp(mem, file),
-      () => t.signalPending(),
-      deadline,
+      { deadline, stays: done > 0 },
     );
     if (outcome === 'timed-out') return done;
     if (outcome === 'interrupted') return done > 0 ? done : -ERESTARTSYS;
@@ -147,12 +147,12 @@ function write(t: ThreadContext, file: number, from: ByteVector): number {
   const flags = flagsOf(mem, file);
   if ((flags & O_ACCMODE) === O_RDONLY) return -EBADF;
   const tty = ttyOf(mem, file);
-  if (isHungUp(mem, file)) return -EIO;
-  if ((localFlags(mem, tty) & TOSTOP) !== 0) {
+  if (!t.resumed && isHungUp(mem, file)) return -EIO;
+  if (!t.resumed && (localFlags(mem, tty) & TOSTOP) !== 0) {
     const allowed = checkForeground(t, tty, SIGTTOU);
     if (allowed !== 0) return allowed;
   }
-  let done = 0;
+  let done = t.takeProgress();
   while (done < from.length) {
     const had = from.copyIn(t, done, chunk.subarray(0, Math.min(CHUNK, from.length - done)));
     if (had === 0) break;
@@ -164,13 +164,12 @@ function write(t: ThreadContext, file: number, from: ByteVector): number {
     done += taken;
     if (taken === had) continue;
     if (isHungUp(mem, file)) return done > 0 ? done : -EIO;
-    if (flags & O_NONBLOCK) return done > 0 ? done : -EAGAIN;
+    if (mustNotWait(t, file)) return done > 0 ? done : -EAGAIN;
     const outcome = waitInQueue(
-      mem,
+      t,
       tty + Tty.source + EventSource.waiters,
-      thread,
       () => canWrite(mem, tty) || isHungUp(mem, file),
-      () => t.signalPending(),
+      { progress: done },
     );
     if (outcome === 'interrupted') return done > 0 ? done : -ERESTARTSYS;
   }

@@ -1,5 +1,5 @@
 import { Mutex } from '../mutex.js';
-import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
+import { array, embedded, f64, i32, pointer, record, u32, u64 } from '../record.js';
 
 /** Where the Machine record stands in the machine's memory. Page 0 is never used, so that address 0 means "none". */
 export const MACHINE = 4096;
@@ -142,6 +142,22 @@ export const Machine = record({
   watchesUsed: u32,
   /** How many threads have been taken out of the queue. Atomic. */
   threadsTaken: i32,
+
+  // --- threads without a host that are to be woken at a time: sync/sleepers.ts; sleepersLock ---
+  sleepersLock: embedded(Mutex),
+  sleepers: pointer,
+  /** The earliest time that the coordinator knows of (monotonic milliseconds). */
+  sleepersAnnounced: f64,
+
+  // --- more of the thread hosts: sync/hosts.ts ---
+  /** All hosts, linked by Host.nextHost; hostsLock. */
+  hosts: pointer,
+  /** As many hosts are started ahead of need; constant. */
+  hostsAhead: i32,
+  /** 1 while the coordinator looks now and then whether the queue moves; hostsLock. */
+  queueWatched: i32,
+  /** Counts the sleeps in `park`. Atomic. */
+  sleeps: i32,
 });
 
 /** A network of the machine's own: loopback only, no host. */
@@ -157,6 +173,7 @@ export const Host = record({
   thread: i32,
   /** Index of the worker; constant. */
   index: u32,
-  /** Next idle host; Machine.hostsLock. */
+  /** Next idle host, and next of all; Machine.hostsLock. */
   nextIdle: pointer,
+  nextHost: pointer,
 });

@@ -146,14 +146,36 @@ export const Thread = record({
   niceness: i32,
   /** Processors 0 to 63 it may run on; all 0: every one. */
   affinity: array(u32, 2),
-  /** ASLEEP while the thread may be asleep in `park`, HOSTLESS while it waits without a host, else AWAKE. Atomic. */
+  /** ASLEEP or MOVABLE while the thread may be asleep in `park`, HOSTLESS while it waits without a host, else AWAKE. Atomic. */
   asleep: i32,
   /** FUTEXES_*: whether the thread may still own locks that others wait for (kernel/futexPi.ts). Atomic. */
   futexState: i32,
   /** CPU time that it has used in hosts it has left, milliseconds. Own thread. */
   cpuSpent: f64,
-  /** The place in a wait queue that a thread without a host keeps, or 0. Own thread. */
-  waitNode: pointer,
+
+  // --- a system call that the thread has left with its host: kernel/leftCall.ts. Own thread, until it is unparked ---
+  /** First of the places in wait queues that it keeps (WaitNode.nextKept), and of the open files (KeptFile), or 0. */
+  waitNodes: pointer,
+  keptFiles: pointer,
+  /** What else the call waits at, and a count that it has raised for that; the call says what they are. */
+  waitObject: pointer,
+  waitCount: pointer,
+  /** When the call was begun (monotonic milliseconds; 0: it has not asked), and how many bytes of it are done. */
+  callBegan: f64,
+  callProgress: u32,
+  /** When it is to be woken (monotonic milliseconds), and its neighbours in the list of such threads; sync/sleepers.ts. */
+  wakeTime: f64,
+  nextSleeper: pointer,
+  previousSleeper: pointer,
+  /** Which sleep of the machine the thread's last one is (Machine.sleeps). Own thread. */
+  sleep: u32,
+});
+
+/** An open file that a thread without a host keeps, a reference each, and the descriptor by which its call knows it. */
+export const KeptFile = record({
+  next: pointer,
+  file: pointer,
+  fd: i32,
 });
 
 /** The thread runs; it gives its locks up (exit, exec); it has done so. */
@@ -195,6 +217,8 @@ export const START_VFORK = 3;
 export const AWAKE = 0;
 export const ASLEEP = 1;
 export const HOSTLESS = 2;
+/** Asleep, and woken for nothing it gives its host away, if a thread waits for one. */
+export const MOVABLE = 3;
 
 /** Why the engine returned. The pc is at the instruction concerned (not past it) unless said. */
 export const EXIT_ECALL = 1;
