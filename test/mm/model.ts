@@ -20,7 +20,9 @@ export interface ModelPage {
   own: number | undefined;
   locked: boolean;
   /** What fork makes of it. */
-  inherit: 'copy' | 'none' | 'zero';
+  /** The two are independent in Linux, and FreeBSD has at most one of them. */
+  dontFork: boolean;
+  wipeOnFork: boolean;
 }
 
 export const SEGV_MAPERR = (11 << 8) | 1;
@@ -93,7 +95,8 @@ export class Model {
       a.shared === b.shared &&
       a.store === b.store &&
       a.locked === b.locked &&
-      a.inherit === b.inherit &&
+      a.dontFork === b.dontFork &&
+      a.wipeOnFork === b.wipeOnFork &&
       (a.store === undefined || a.index + 1 === b.index)
     );
   }
@@ -218,7 +221,8 @@ export class Model {
       index: onFile ? call.index + i : i,
       own: store === undefined ? 0 : undefined,
       locked: false,
-      inherit: 'copy',
+      dontFork: false,
+      wipeOnFork: false,
     }));
     if (!mayOverlap && !wasFree) return { when: () => false, what: 'a free place' };
     if (call.how !== 'hint') return want;
@@ -256,9 +260,10 @@ export class Model {
       default: {
         const result = this.each(at, n, true, (page) => {
           if (advice === 18 && !freebsd && page.store !== undefined) return EINVAL;
-          if (advice === 10) page.inherit = 'none';
-          else if (advice === 18) page.inherit = 'zero';
-          // Linux keeps the two in bits of their own.
+          if (advice === 10) page.dontFork = true;
+          else if (advice === 18) page.wipeOnFork = true;
+          if (freebsd && advice === 10) page.wipeOnFork = false;
+          if (freebsd && advice === 18) page.dontFork = false;
           return 0;
         });
         return freebsd ? 0 : result;
@@ -278,6 +283,18 @@ export class Model {
     const { at: old, n, flags } = call;
     const m = flags & 4 ? n : call.m;
     const expected = this.expectRemap(old, n, m, flags, call.to);
+    if (
+      n === 0 &&
+      flags & 2 &&
+      typeof expected === 'number' &&
+      expected > 0 &&
+      call.to <= old &&
+      old < call.to + m
+    ) {
+      // What was to be mapped a second time has gone with the old contents of the target.
+      this.unmap(call.to, m);
+      return EFAULT;
+    }
     if (got < 0 || (typeof expected === 'number' && expected < 0)) return expected;
     const place = this.place(got);
     if (place === old && n >= m) {
@@ -340,9 +357,9 @@ export class Model {
   fork(): Model {
     const child = new Model(this.options);
     for (const [at, page] of this.pages) {
-      if (page.inherit === 'none') continue;
+      if (page.dontFork) continue;
       const copy = { ...page, locked: false };
-      if (page.inherit === 'zero') Object.assign(copy, { store: undefined, shared: false, own: 0 });
+      if (page.wipeOnFork) Object.assign(copy, { store: undefined, shared: false, own: 0 });
       child.pages.set(at, copy);
     }
     return child;
