@@ -96,6 +96,7 @@ export function copyGuestRecord(mem: SharedMemory, owner: number, parent: number
     uncountProcess(mem, tree);
     throw error;
   }
+  mem.setU32(guest + Guest.family, mem.getU32(parent + Guest.family));
   mem.setU32(guest + Guest.tree, tree);
   retainTree(mem, tree);
   initMutex(mem, guest + Guest.threadsLock);

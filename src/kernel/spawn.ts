@@ -1,7 +1,7 @@
 import { createMm, type MmOptions } from '../mm/addressSpace.js';
 import { countProcess, countThread, createTree, type TreeLimits } from '../sync/guestTree.js';
 import { Mutex, tryLockMutex, unlockMutex } from '../sync/mutex.js';
-import { GUEST_RUNNING, Guest } from '../sync/records/guest.js';
+import { GUEST_RUNNING, GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { START_EXEC, Thread } from '../sync/records/thread.js';
 import { addThread } from '../sync/safepoint.js';
@@ -11,6 +11,7 @@ import { endGuest } from './exit.js';
 import { defaultGuestOptions, type GuestOptions, writeGuestOptions } from './guestOptions.js';
 import { createGuestRecord, freeGuestRecord, joinGuest, visitGuests } from './guestRecords.js';
 import { placementOf } from './placement.js';
+import { visitGuestsLocked } from './processGroups.js';
 import { sendSignal } from './signals/pendingSignals.js';
 import { sentInfo } from './signals/sigInfo.js';
 import { SI_USER, SIGKILL } from './signals/signalNumbers.js';
@@ -49,6 +50,7 @@ export function spawnGuest(mem: SharedMemory, owner: number, request: SpawnReque
     ...request.mm,
   });
   const guest = createGuestRecord(mem, owner, pid, options.stackSize, request.user ?? 0, request.group ?? 0);
+  mem.setU32(guest + Guest.family, mem.atomicAdd(MACHINE + Machine.lastFamily, 1) + 1);
   mem.setU32(guest + Guest.tree, tree);
   countProcess(mem, tree);
   countThread(mem, tree);
@@ -86,19 +88,49 @@ export function killGroup(mem: SharedMemory, group: number, signal: number, owne
 }
 
 /**
- * terminateGuest for every guest of the machine, those that guests have made included. Whoever failed may hold the list's
- * lock for ever, so it is not waited for long; false when it could not be had.
+ * Runs `body` with the list of guests locked. Whoever failed may hold the lock for ever, so it is not waited for long; false
+ * when it could not be had.
  */
-export function terminateAllGuests(mem: SharedMemory, owner: number): boolean {
+function withGuestList(mem: SharedMemory, owner: number, body: () => void): boolean {
   const lock = MACHINE + Machine.guestsLock;
   for (let tries = 0; !tryLockMutex(mem, lock, owner); tries++) {
     if (tries === 100) return false;
     Atomics.wait(mem.i32, (lock + Mutex.state) >>> 2, mem.atomicLoad(lock + Mutex.state), 1);
   }
-  for (let g = mem.getU32(MACHINE + Machine.guests); g !== 0; g = mem.getU32(g + Guest.nextGuest))
-    if (mem.atomicLoad(g + Guest.phase) === GUEST_RUNNING) terminateGuest(mem, g, owner);
-  unlockMutex(mem, lock, owner);
+  try {
+    body();
+  } finally {
+    unlockMutex(mem, lock, owner);
+  }
   return true;
+}
+
+/** terminateGuest for every guest of the machine, those that guests have made included; false when their list could not be had. */
+export function terminateAllGuests(mem: SharedMemory, owner: number): boolean {
+  return withGuestList(mem, owner, () => {
+    visitGuestsLocked(mem, (guest) => {
+      if (mem.atomicLoad(guest + Guest.phase) === GUEST_RUNNING) terminateGuest(mem, guest, owner);
+      return false;
+    });
+  });
+}
+
+/**
+ * SIGKILL to every guest of a family (Guest.family) that has not ended yet. Says how many those were; one that forks at this moment
+ * may have left a child, so whoever wants none has to ask again.
+ */
+export function killFamily(mem: SharedMemory, family: number, owner: number): number {
+  let alive = 0;
+  const looked = withGuestList(mem, owner, () => {
+    visitGuestsLocked(mem, (guest) => {
+      if (mem.getU32(guest + Guest.family) !== family) return false;
+      if (mem.atomicLoad(guest + Guest.phase) === GUEST_ZOMBIE) return false;
+      alive++;
+      killGuest(mem, guest, SIGKILL, owner);
+      return false;
+    });
+  });
+  return looked ? alive : 1;
 }
 
 /** Frees the record of a guest whose end has been reported (RequestKind.GuestEnded) and read. */

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { MapFormat } from '../kernel/guestOptions.js';
 import { signalName, signalNumber } from '../kernel/signals/signalNumbers.js';
-import { killGroup, killGuest, terminateGuest } from '../kernel/spawn.js';
+import { killFamily, killGroup, killGuest, terminateGuest } from '../kernel/spawn.js';
 import { explainInstructions } from '../observe/crashInstruction.js';
 import { mapOfGuest } from '../observe/mapReport.js';
 import { type GuestStatistics, guestStatistics, NOTHING_USED } from '../observe/statistics.js';
@@ -33,6 +33,7 @@ export class GuestProcess {
    */
   readonly exited: Promise<ExitStatus>;
 
+  private readonly family: number;
   private resolve!: (status: ExitStatus) => void;
   private reject!: (error: Error) => void;
   private settled = false;
@@ -48,7 +49,10 @@ export class GuestProcess {
     /** One of its standard streams is the console. */
     readonly onConsole: boolean,
     pipes: GuestPipes,
+    /** The machine is being closed, or is. */
+    private readonly isClosing: () => boolean,
   ) {
+    this.family = mem.getU32(record + Guest.family);
     this.pid = mem.getU32(record + Guest.pid);
     this.stdin = pipes.stdin;
     this.stdout = pipes.stdout;
@@ -77,6 +81,15 @@ export class GuestProcess {
     if (this.settled) return false;
     killGroup(this.mem, this.mem.getU32(this.record + Guest.pgid), number, COORDINATOR);
     return true;
+  }
+
+  /**
+   * Ends the guest and all processes that it or its descendants have started, those included whose parents are gone, as SIGKILL does.
+   * Resolves when none of them runs any more; also after the guest's own end, when it may have left some behind.
+   */
+  async killTree(): Promise<void> {
+    while (!this.isClosing() && killFamily(this.mem, this.family, COORDINATOR) > 0)
+      await new Promise((resolve) => setTimeout(resolve, 2));
   }
 
   /** Calls `listener` whenever a signal has stopped the guest, which goes on with SIGCONT. */

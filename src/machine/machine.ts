@@ -242,11 +242,9 @@ export class Machine {
       terminal.retain();
       giveConsole(mem, record, terminal.tty);
     }
-    const guest = new GuestProcess(mem, record, pumps, terminal !== undefined, {
-      stdin: input.pipe,
-      stdout: output.pipe,
-      stderr: errors.pipe,
-    });
+    const pipes = { stdin: input.pipe, stdout: output.pipe, stderr: errors.pipe };
+    const closing = (): boolean => this.closing !== undefined;
+    const guest = new GuestProcess(mem, record, pumps, terminal !== undefined, pipes, closing);
     this.guests.set(record, guest);
     startThread(mem, mem.getU32(record + Guest.threads), COORDINATOR, () => this.coordinator.answer());
     return guest;

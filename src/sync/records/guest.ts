@@ -111,6 +111,8 @@ export const Guest = record({
   secureBits: u32,
   /** FLAVOUR_*: whose system calls it makes; changes in execve, when it has one thread. */
   flavour: u32,
+  /** Which spawned guest it descends from: a number that no other such family of the machine has; constant. */
+  family: u32,
   /** The GuestTree whose limits hold (one reference), or 0; constant. */
   tree: pointer,
   /** Supplementary groups (setgroups): u32 count, then as many ids; 0: group 0 alone. Under threadsLock. */

@@ -51,6 +51,8 @@ export const Machine = record({
   guestCount: i32,
   /** Last process/thread id given out; guestsLock. */
   lastTid: u32,
+  /** Last Guest.family given out. Atomic. */
+  lastFamily: i32,
   maxTids: u32,
 
   // --- thread hosts: machine/ ---
