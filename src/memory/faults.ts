@@ -18,6 +18,7 @@ import {
 } from './caller.js';
 import { LOAD_BEYOND_END, LOAD_NO_FRAME, loadFilePage, NOT_AT_HOME, toTargetPage } from './filePages.js';
 import { installFragments, survey, surveyPage } from './fragments.js';
+import { findCodePage } from './frameCode.js';
 import { allocateFrame, frameAddress, frameDescriptor, frameRefs, NO_FRAME, retainFrame } from './frames.js';
 import { growStack } from './growStack.js';
 import { releaseHostFile, retainHostFile } from './hostFile.js';
@@ -160,7 +161,7 @@ function objectIndex(shift: number, page: number): number {
  */
 function pagesAtHome(shift: number, page: number): { first: number; end: number } {
   if ((seen.flags & MAPPING_SHARED) === 0 && (seen.prot & PROT_WRITE) !== 0) return NOT_AT_HOME;
-  const scale = 2 ** (shift - MIN_PAGE_SHIFT);
+  const scale = 1 << (shift - MIN_PAGE_SHIFT);
   const distance = objectIndex(shift, page) - page;
   return { first: Math.ceil(seen.start / scale) + distance, end: Math.floor(seen.end / scale) + distance };
 }
@@ -219,6 +220,7 @@ function installObjectPage(c: Caller, page: number, access: number): FaultOutcom
   }
   if (frame === NO_FRAME) return isFile ? NEEDS_FILE_PAGE : FAULT_NO_MEMORY;
   setPage(mem, mm, page, frame, accessBits(granted) | PTE_OBJECT);
+  enterKnownCode(c, page, frame);
   countPage(mem, mm, 1, 0);
   if (access === ACCESS_WRITE) return makeWritable(c, page, pageEntry(mem, mm, page));
   if (isFile) installAround(c, page, index);
@@ -244,10 +246,24 @@ function installAround(c: Caller, page: number, index: number): void {
     if (frame === NO_FRAME) continue;
     retainFrame(mem, frame);
     setPage(mem, mm, p, frame, bits);
+    enterKnownCode(c, p, frame);
     count++;
   }
   unlockMutex(mem, object + SharedObject.lock, thread);
   if (count > 0) countPage(mem, mm, count, 0);
+}
+
+/**
+ * Enters what has been decoded of an object's page, which has just been installed, so that no fetch has to fault for it. Where
+ * the page may be written through the mapping, this is left to the fetch (codePages.ts).
+ */
+function enterKnownCode(c: Caller, page: number, frame: number): void {
+  if ((granted & PROT_EXEC) === 0 || (seen.flags & MAPPING_SHARED) !== 0) return;
+  const { mem, mm } = c;
+  if (mem.getU32(MACHINE + Machine.hostPageShift) !== MIN_PAGE_SHIFT) return;
+  const extensions = mem.getU32(mm + Mm.extensions);
+  const code = findCodePage(mem, frameDescriptor(mem, frame), frameAddress(mem, frame), extensions);
+  if (code !== 0) mem.atomicStore(mem.getU32(mm + Mm.codeTable) + page * 4, code);
 }
 
 /** Gives write access to a present page of a writable mapping: at once, after dropping its code, or by copying it. */

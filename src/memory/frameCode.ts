@@ -12,6 +12,25 @@ import type { SharedMemory } from '../sync/sharedMemory.js';
  */
 
 /**
+ * The frame's CodePage for the 4 KiB at machine address `source`, on a processor with `extensions`, or 0. The caller holds
+ * Machine.framesLock, or has a reference to the frame, which is an object's: its CodePages stay until the last one has gone.
+ */
+export function findCodePage(
+  mem: SharedMemory,
+  descriptor: number,
+  source: number,
+  extensions: number,
+): number {
+  let page = mem.atomicLoad(descriptor + FrameDescriptor.code) >>> 0;
+  while (
+    page !== 0 &&
+    (mem.getU32(page + CodePage.source) !== source || mem.getU32(page + CodePage.extensions) !== extensions)
+  )
+    page = mem.getU32(page + CodePage.next);
+  return page;
+}
+
+/**
  * The frame's CodePage for the 4 KiB at machine address `source`, on a processor with `extensions` (isa/extensions.ts); made, with
  * empty slots, when there is none.
  */
@@ -24,12 +43,7 @@ export function codePageOf(
 ): number {
   lockMutex(mem, MACHINE + Machine.framesLock, owner);
   try {
-    let page = mem.getU32(descriptor + FrameDescriptor.code);
-    while (
-      page !== 0 &&
-      (mem.getU32(page + CodePage.source) !== source || mem.getU32(page + CodePage.extensions) !== extensions)
-    )
-      page = mem.getU32(page + CodePage.next);
+    let page = findCodePage(mem, descriptor, source, extensions);
     if (page === 0) {
       page = allocateBlock(mem, CodePage.SIZE, owner);
       mem.setU32(page + CodePage.source, source);

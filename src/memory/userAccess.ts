@@ -136,8 +136,7 @@ export function readCString(c: Caller, va: number, max: number): Uint8Array | un
     const address = enterAt(c, va + done, ACCESS_READ);
     const page = 1 << mem.getU32(MACHINE + Machine.hostPageShift);
     const n = Math.min(max - done, page - (address & (page - 1)));
-    let end = address;
-    while (end < address + n && mem.u8[end] !== 0) end++;
+    const end = endOfString(mem, address, address + n);
     const piece = mem.u8.slice(address, end);
     leave(c);
     if (head === undefined) head = piece;
@@ -151,6 +150,19 @@ export function readCString(c: Caller, va: number, max: number): Uint8Array | un
     done += n;
   }
   return undefined;
+}
+
+/** The first zero byte of [from, to), or `to`. */
+function endOfString({ u8, u32 }: SharedMemory, from: number, to: number): number {
+  let at = from;
+  for (; (at & 3) !== 0 && at < to; at++) if (u8[at] === 0) return at;
+  // Four bytes at a time, until one of them is zero.
+  for (; at + 4 <= to; at += 4) {
+    const word = u32[at >>> 2];
+    if (((word - 0x0101_0101) & ~word & 0x8080_8080) !== 0) break;
+  }
+  while (at < to && u8[at] !== 0) at++;
+  return at;
 }
 
 /**

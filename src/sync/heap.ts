@@ -45,7 +45,7 @@ function classFor(size: number): number {
   if (size <= 32) return 0;
   // 2^power < size <= 2^(power + 1), and between them lies one class more.
   const power = 31 - Math.clz32(size - 1);
-  const sizeClass = 2 * (power - 5) + (size <= 1.5 * 2 ** power ? 1 : 2);
+  const sizeClass = 2 * (power - 5) + (size <= 3 << (power - 1) ? 1 : 2);
   if (sizeClass >= HEAP_CLASSES - 8) return LARGE;
   return size > NEAT && classCapacity(sizeClass) > size * 1.125 ? LARGE : sizeClass;
 }

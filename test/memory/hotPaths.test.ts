@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { audit } from '../../src/memory/auditor.js';
 import { ACCESS_READ, ACCESS_WRITE, FAULT_HANDLED } from '../../src/memory/caller.js';
+import { fetchFault } from '../../src/memory/codePages.js';
 import { resolveFault } from '../../src/memory/faults.js';
+import { frameCounts } from '../../src/memory/frames.js';
 import { hotPaths } from '../../src/memory/hotPaths/hotPaths.js';
 import { firstEndingAfter, highestGap, lowestGap } from '../../src/memory/mappingTree.js';
-import { readU32, writeU32 } from '../../src/memory/userAccess.js';
+import { readU32, translate, writeU32 } from '../../src/memory/userAccess.js';
+import { createMm, releaseMm } from '../../src/mm/addressSpace.js';
 import { forkMm } from '../../src/mm/forkMm.js';
 import { haveMmapLock, mmapLock, mmapUnlock } from '../../src/mm/mmapLock.js';
 import { formatMaps } from '../../src/mm/pageDump.js';
@@ -13,9 +16,10 @@ import { targetMprotect } from '../../src/mm/targetMprotect.js';
 import { targetMunmap } from '../../src/mm/targetMunmap.js';
 import { lockTimes, measureLocks } from '../../src/sync/lockHistogram.js';
 import { COORDINATOR, LockAssertionError, lockMutex, unlockMutex } from '../../src/sync/mutex.js';
+import { MACHINE, Machine } from '../../src/sync/records/machine.js';
 import { Mapping } from '../../src/sync/records/mapping.js';
 import { Mm } from '../../src/sync/records/mm.js';
-import { createCaller, PAGE } from './machine.js';
+import { addCaller, createCaller, PAGE } from './machine.js';
 
 const RW = 3;
 const ANON = 0x22;
@@ -93,6 +97,51 @@ describe('the hot paths', () => {
     expect(hot.unmap(mm, thread, page, page + 1)).toBe(0);
     expect(targetMunmap(c, page * PAGE, PAGE)).toBe(0);
     expect(audit(mem, [mm, child])).toEqual([]);
+  });
+
+  it('give the first writer after a fork a page of its own, and the last one the page that was shared', () => {
+    const c = createCaller();
+    const { mem, mm, thread } = c;
+    const hot = hotPaths(mem);
+    const page = targetMmap(c, 0, 3 * PAGE, RW, ANON, null, 0) / PAGE;
+    for (const p of [page, page + 1, page + 2]) writeU32(c, p * PAGE, 5);
+    const child = { mem, thread, mm: forkMm(c) };
+    // Its first write gets it a budget of frames.
+    writeU32(child, (page + 2) * PAGE, 7);
+    const frame = translate(c, page * PAGE, 'read');
+    expect(hot.fault(child.mm, child.thread, page, ACCESS_WRITE)).toBe(1);
+    writeU32(child, page * PAGE, 6);
+    expect([readU32(c, page * PAGE), readU32(child, page * PAGE)]).toEqual([5, 6]);
+    expect(audit(mem, [mm, child.mm])).toEqual([]);
+    expect(hot.fault(mm, thread, page, ACCESS_WRITE)).toBe(1);
+    expect(translate(c, page * PAGE, 'write')).toBe(frame);
+    // The other page is still shared; where two threads run, the copy has to wait for the other one.
+    addCaller(mem, mm);
+    expect(hot.fault(mm, thread, page + 1, ACCESS_WRITE)).toBe(0);
+    expect(audit(mem, [mm, child.mm])).toEqual([]);
+    releaseMm(mem, child.mm, thread);
+    expect(audit(mem, [mm])).toEqual([]);
+  });
+
+  it('give up all pages of an address space that ends, those with code of their own, too', () => {
+    const c = createCaller();
+    const { mem, thread } = c;
+    const before = [frameCounts(mem).used, mem.getU64(MACHINE + Machine.heapUsed)];
+    const mm = createMm(mem, COORDINATOR);
+    const dying = { mem, mm, thread };
+    const at = targetMmap(dying, 0, 8 * PAGE, 7, ANON, null, 0);
+    targetMmap(dying, 0, 4 * PAGE, RW, 0x21, null, 0);
+    for (let i = 0; i < 8; i++) {
+      if (i % 3 === 1) expect(fetchFault(dying, at + i * PAGE)).toBe(FAULT_HANDLED);
+      else writeU32(dying, at + i * PAGE, i);
+    }
+    const twin = forkMm(dying);
+    expect(audit(mem, [c.mm, mm, twin])).toEqual([]);
+    releaseMm(mem, mm, thread);
+    expect(audit(mem, [c.mm, twin])).toEqual([]);
+    releaseMm(mem, twin, thread);
+    expect(audit(mem, [c.mm])).toEqual([]);
+    expect([frameCounts(mem).used, mem.getU64(MACHINE + Machine.heapUsed)]).toEqual(before);
   });
 
   it('have the mmap mutex measured where that is wanted', () => {

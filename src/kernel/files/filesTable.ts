@@ -65,11 +65,12 @@ export function copyFiles(mem: SharedMemory, files: number, owner: number): numb
     allocateArrays(mem, copy, capacity, owner);
     const from = mem.getU32(files + Files.table);
     const to = mem.getU32(copy + Files.table);
+    const { u32 } = mem;
     for (let fd = 0; fd < capacity; fd++) {
-      const file = mem.getU32(from + fd * 4);
+      const file = u32[(from >>> 2) + fd];
       if (file === 0) continue;
       retainOpenFile(mem, file);
-      mem.setU32(to + fd * 4, file);
+      u32[(to >>> 2) + fd] = file;
     }
     const bits = mem.getU32(files + Files.closeOnExec);
     mem.u8.copyWithin(mem.getU32(copy + Files.closeOnExec), bits, bits + (capacity >>> 3));
@@ -92,6 +93,10 @@ export function filesForExec(mem: SharedMemory, files: number, owner: number): n
   }
   const capacity = mem.getU32(own + Files.capacity);
   for (let fd = 0; fd < capacity; fd++) {
+    if ((fd & 31) === 0 && mem.getU32(mem.getU32(own + Files.closeOnExec) + (fd >>> 3)) === 0) {
+      fd += 31;
+      continue;
+    }
     if (!isCloseOnExec(mem, own, fd)) continue;
     const file = takeDescriptor(mem, own, fd, owner);
     if (file !== 0) releaseOpenFile(mem, file, owner);

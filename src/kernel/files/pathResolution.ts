@@ -380,6 +380,8 @@ function skipPlainDirectories(mounts: ParsedMounts, start: string, rest: string[
     if (mount !== undefined) break;
   }
   if (mount.host === undefined || mount.file) return undefined;
+  // On the way to a mount point there are directories that the host need not have.
+  if (mounts.children.has(path)) return undefined;
   // A mount point below the start may be hidden behind a link that the host has at one of its parents.
   if (prefix !== '/' && !(start === prefix || start.startsWith(`${prefix}/`))) {
     if (mounts.root.host !== undefined) return undefined;

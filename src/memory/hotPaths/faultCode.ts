@@ -1,7 +1,7 @@
 import type { MutexCode } from '../../sync/mutexCode.js';
 import { FrameDescriptor } from '../../sync/records/frame.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
-import { Mapping } from '../../sync/records/mapping.js';
+import { MAPPING_SHARED, Mapping } from '../../sync/records/mapping.js';
 import { Mm } from '../../sync/records/mm.js';
 import { call, type FunctionRef, i32, type ModuleBuilder } from '../../wasm/index.js';
 import { ACCESS_FETCH, ACCESS_WRITE } from '../caller.js';
@@ -30,8 +30,8 @@ const MOST_STEPS = 200;
 
 /**
  * Writes two faults, (mm, thread, page, access) → 1, or 0: not done, nothing changed. A page of private anonymous memory that is
- * not there yet, where its home frame is free; and the first write to a private page after a fork, in an address space with one
- * thread. What other threads may do meanwhile: see faults.ts. Pages have 4 KiB.
+ * not there yet, where its home frame is free; and the first write to a private page that is shared with a file or since a fork, in
+ * an address space with one thread. What other threads may do meanwhile: see faults.ts. Pages have 4 KiB.
  */
 export function writeFaultCode(module: ModuleBuilder, mutex: MutexCode, page: PageCode): FunctionRef {
   const copyOnWrite = writeCopyOnWrite(module, page);
@@ -48,6 +48,7 @@ export function writeFaultCode(module: ModuleBuilder, mutex: MutexCode, page: Pa
   const delta = b.local('i32');
   const lock = b.local('i32');
   const present = b.local('i32');
+  const flags = b.local('i32');
   b.if(i32.eq(access, i32.const(ACCESS_FETCH)), () => b.return(zero));
   b.if(i32.ge_u(vpn, pagesInReach(mm)), () => b.return(zero));
   b.set(lock, lockOfPage(mm, vpn));
@@ -56,7 +57,7 @@ export function writeFaultCode(module: ModuleBuilder, mutex: MutexCode, page: Pa
     b.set(present, i32.load(entryOf(mm, Mm.pageTable, vpn)));
     b.if(present, () => {
       b.brIf(slow, i32.ne(access, i32.const(ACCESS_WRITE)));
-      b.brIf(slow, has(present, PTE_OBJECT | PTE_WRITE | PTE_EXEC));
+      b.brIf(slow, has(present, PTE_WRITE | PTE_EXEC));
       b.brIf(slow, i32.gt_s(i32.atomic_load(mm, Mm.threadCount), one));
     });
     // The mapping, as snapshotMapping reads it.
@@ -88,6 +89,7 @@ export function writeFaultCode(module: ModuleBuilder, mutex: MutexCode, page: Pa
         b.if(at, () => {
           b.set(prot, i32.load(at, Mapping.prot));
           b.set(object, i32.load(at, Mapping.object));
+          b.set(flags, i32.load(at, Mapping.flags));
         });
         b.brIf(found, i32.eq(i32.atomic_load(mm, Mm.mappingsSequence), sequence));
         b.br(again);
@@ -97,6 +99,7 @@ export function writeFaultCode(module: ModuleBuilder, mutex: MutexCode, page: Pa
     b.brIf(slow, i32.and(prot, i32.const(PROT_EXEC)));
     b.if(present, () => {
       b.brIf(slow, i32.eqz(i32.and(prot, i32.const(PROT_WRITE))));
+      b.if(has(flags, MAPPING_SHARED), () => b.brIf(slow, has(present, PTE_OBJECT)));
       b.brIf(slow, i32.eqz(call(copyOnWrite, 'i32', mm, vpn, present)));
       b.call(mutex.unlock, lock);
       b.return(one);
@@ -134,7 +137,7 @@ export function writeFaultCode(module: ModuleBuilder, mutex: MutexCode, page: Pa
 const MOST_LOOKS = 64;
 
 /**
- * (mm, page, entry) → 1, or 0: not done. The page's lock is held, its mapping is private and may be written, its frame is no
+ * (mm, page, entry) → 1, or 0: not done. The page's lock is held, its mapping may be written, and is private where the frame is an
  * object's. A frame of the page's own takes the place of a shared one.
  */
 function writeCopyOnWrite(module: ModuleBuilder, page: PageCode): FunctionRef {
@@ -147,10 +150,19 @@ function writeCopyOnWrite(module: ModuleBuilder, page: PageCode): FunctionRef {
   const refs = b.local('i32');
   const frame = b.local('i32');
   const delta = b.local('i32');
+  const shared = b.local('i32');
   const bits = i32.const(PTE_PRESENT | PTE_READ | PTE_WRITE);
-  b.if(i32.load(descriptor, FrameDescriptor.code), () => b.return(zero));
+  // An object's page stays, with its code, which this table does not refer to.
+  b.if(
+    has(entry, PTE_OBJECT),
+    () => b.set(shared, one),
+    () => {
+      b.if(i32.load(descriptor, FrameDescriptor.code), () => b.return(zero));
+      b.set(shared, i32.ne(i32.atomic_load(descriptor, FrameDescriptor.refs), one));
+    },
+  );
   b.set(frame, old);
-  b.if(i32.ne(i32.atomic_load(descriptor, FrameDescriptor.refs), one), () => {
+  b.if(shared, () => {
     b.set(frame, call(page.takeHomeFrame, 'i32', mm, vpn));
     b.if(i32.lt_s(frame, zero), () => b.set(frame, call(takeFrame, 'i32', mm)));
     b.if(i32.lt_s(frame, zero), () => b.return(zero));
@@ -168,6 +180,7 @@ function writeCopyOnWrite(module: ModuleBuilder, page: PageCode): FunctionRef {
       b.brIf(retry, i32.ne(i32.atomic_rmw_cmpxchg(descriptor, refs, less, FrameDescriptor.refs), refs));
     });
   });
+  b.if(has(entry, PTE_OBJECT), () => b.drop(i32.atomic_rmw_add(mm, one, Mm.framesHeld)));
   b.store('i32.store', entryOf(mm, Mm.pageTable, vpn), i32.or(i32.shl(frame, i32.const(12)), bits));
   b.set(delta, deltaOf(frame, vpn));
   b.store('i32.atomic.store', entryOf(mm, Mm.readTable, vpn), delta);
