@@ -5,7 +5,7 @@ import { setStreamDoorbell } from '../src/kernel/files/streamRequests.js';
 import type { HostControl, HostTask } from '../src/machine/hostControl.js';
 import { regionObservers } from '../src/observe/regionObservers.js';
 import { ringDoorbell } from '../src/sync/doorbell.js';
-import { becomeHost, nextThread, setHostDoorbell } from '../src/sync/hosts.js';
+import { becomeHost, firstThread, nextThread, setHostDoorbell } from '../src/sync/hosts.js';
 import { SharedMemory } from '../src/sync/sharedMemory.js';
 
 /**
@@ -29,7 +29,7 @@ export default async function threadHost(task: HostTask): Promise<void> {
   });
   // The answer is read when the host leaves: waiting for it here would delay the first thread by the main thread's work.
   const greeted = control.hostStarted(task.index, performance.now() - started);
-  let thread = nextThread(mem, task.host, false);
+  let thread = firstThread(mem, task.host);
   while (thread !== 0) {
     const ended = runner.run(thread);
     thread = nextThread(mem, task.host, ended);

@@ -1,7 +1,7 @@
 import { allocateBlock } from './heap.js';
 import { COORDINATOR, lockMutex, unlockMutex } from './mutex.js';
 import { Host, MACHINE, Machine } from './records/machine.js';
-import { ASLEEP, MOVABLE, Thread } from './records/thread.js';
+import { ASLEEP, MODE_GUEST, MOVABLE, Thread } from './records/thread.js';
 import { pushRequest, RequestKind } from './ring.js';
 import type { SharedMemory } from './sharedMemory.js';
 
@@ -16,8 +16,8 @@ import type { SharedMemory } from './sharedMemory.js';
  * (`parkWithoutHost` in park.ts), which finds the child in the queue; when the child ends, its host goes on with the parent. So a
  * thread may run on one host after another, and neither of the two waits for a worker to wake up, nor does a second worker have to get
  * warm, which takes V8 some tenths of a second. So where that is likely, because it has happened the last times or a process forks for
- * the first time, no host is told of the next thread at once, provided that one watches the queue: it takes what it finds there
- * two times in a row. A host that goes to sleep with its thread, or starts another one, tells first.
+ * the first time, no host is told of the next thread at once, provided that one watches the queue: it takes what stays there while
+ * the starter runs guest code instead of coming to a wait. A host that goes to sleep with its thread, or starts another one, tells first.
  *
  * More hosts than needed are kept: whenever hosts run short of threads plus spares, the coordinator is asked for more, up to
  * Machine.hostsAhead. A thread that finds no idle host takes one from a thread that sleeps in a system call: the one that has
@@ -61,6 +61,13 @@ let untold = false;
 /** The watching host looks into the queue at such intervals (milliseconds), as long as somebody has relied on it within so many of them. */
 const WATCH_INTERVAL = 3;
 const WATCHES = 33;
+/**
+ * It takes a thread when what it has seen of the starter adds up to so much, look by look: in guest code, in the kernel (which may
+ * be on its way to a wait, slowly where processors are busy).
+ */
+const ENOUGH = 8;
+const IN_GUEST = 4;
+const IN_KERNEL = 1;
 
 /** How to ring the coordinator of a machine. */
 const doorbells = new WeakMap<SharedMemory, () => void>();
@@ -167,6 +174,7 @@ export function startThread(
     if (!tell) mem.setU32(MACHINE + Machine.watchesUsed, mem.getU32(MACHINE + Machine.watchesUsed) + 1);
     untold = !tell;
     told = enqueueLocked(mem, thread, tell);
+    mem.setU32(MACHINE + Machine.starter, owner === COORDINATOR ? 0 : owner);
     experience.queued = thread;
   }
   // A guest that has started a second thread will start more; one that has not needs no spares. A start from the main
@@ -197,6 +205,7 @@ export function resumeThread(mem: SharedMemory, thread: number): void {
   }
   lockMutex(mem, MACHINE + Machine.hostsLock, self);
   const told = enqueueLocked(mem, thread, true);
+  mem.setU32(MACHINE + Machine.starter, 0);
   unlockMutex(mem, MACHINE + Machine.hostsLock, self);
   tellOf(mem, told);
 }
@@ -373,9 +382,20 @@ function countMissingLocked(mem: SharedMemory): number {
  * the host comes back from a thread that has ended, whose promise ends with this.
  */
 export function nextThread(mem: SharedMemory, host: number, finished: boolean): number {
+  return takeNext(mem, host, finished, false);
+}
+
+/** nextThread for a host that is new: what its starter is likely to take itself it leaves to it, as one that watches does. */
+export function firstThread(mem: SharedMemory, host: number): number {
+  return takeNext(mem, host, false, true);
+}
+
+function takeNext(mem: SharedMemory, host: number, finished: boolean, isNew: boolean): number {
   leaving = false;
+  const forgotten = untold;
   untold = false;
   let done = finished;
+  let patient = isNew;
   for (;;) {
     lockMutex(mem, MACHINE + Machine.hostsLock, host);
     if (done) mem.setI32(MACHINE + Machine.hostsCommitted, mem.getI32(MACHINE + Machine.hostsCommitted) - 1);
@@ -384,13 +404,17 @@ export function nextThread(mem: SharedMemory, host: number, finished: boolean): 
       unlockMutex(mem, MACHINE + Machine.hostsLock, host);
       return 0;
     }
-    const thread = kept !== 0 ? kept : dequeueLocked(mem);
+    const thread = kept !== 0 ? kept : patient && leavesAlone(mem) ? 0 : dequeueLocked(mem);
     kept = 0;
+    patient = false;
     if (thread !== 0) for (const kind of KINDS) noteOwn(experiences[kind], thread);
     if (thread !== 0) {
       mem.setU32(thread + Thread.host, host);
       Atomics.store(mem.i32, (host + Host.thread) >>> 2, thread);
+      // It took another one than the one of which it has told nobody.
+      const told = forgotten && threadsWaiting(mem) ? findHostLocked(mem) : NOBODY;
       unlockMutex(mem, MACHINE + Machine.hostsLock, host);
+      tellOf(mem, told);
       return thread;
     }
     Atomics.store(mem.i32, (host + Host.thread) >>> 2, 0);
@@ -410,6 +434,21 @@ function noteOwn(experience: Experience, taken: number): void {
   if (experience.score < HIGHEST_SCORE) experience.score++;
 }
 
+/** Whether the one thread that waits for a host is likely to be taken by its starter's. Machine.hostsLock is held. */
+function leavesAlone(mem: SharedMemory): boolean {
+  const first = mem.getU32(MACHINE + Machine.waitingFirst);
+  return first !== 0 && first === mem.getU32(MACHINE + Machine.waitingLast) && weightOfStarter(mem) < ENOUGH;
+}
+
+/** What the starter of the thread in the queue does, as a part of ENOUGH. Its record is a thread's, whoever has it by now. */
+function weightOfStarter(mem: SharedMemory): number {
+  const starter = mem.getU32(MACHINE + Machine.starter);
+  if (starter === 0) return ENOUGH;
+  const asleep = mem.atomicLoad(starter + Thread.asleep);
+  if (asleep === ASLEEP || asleep === MOVABLE) return ENOUGH;
+  return mem.atomicLoad(starter + Thread.mode) === MODE_GUEST ? IN_GUEST : IN_KERNEL;
+}
+
 /** Waits, parked or watching the queue, until the host is to look there; false when it is to leave. */
 function looksAgain(mem: SharedMemory, host: number, watches: boolean): boolean {
   const index = (host + Host.thread) >>> 2;
@@ -425,14 +464,15 @@ function looksAgain(mem: SharedMemory, host: number, watches: boolean): boolean 
 function watchQueue(mem: SharedMemory, host: number): boolean {
   const index = (host + Host.thread) >>> 2;
   let used = mem.getU32(MACHINE + Machine.watchesUsed);
-  /** Machine.threadsTaken when there was a thread at the last look. */
-  let before = -1;
+  /** Machine.threadsTaken at the last look, and what has been seen since it changed. */
+  let before = 0;
+  let seen = 0;
   for (let watches = 0; watches < WATCHES; watches++) {
     if (Atomics.wait(mem.i32, index, 0, WATCH_INTERVAL) !== 'timed-out') break;
     const now = mem.atomicLoad(MACHINE + Machine.threadsTaken);
-    const waiting = threadsWaiting(mem);
-    if (waiting && now === before) break;
-    before = waiting ? now : -1;
+    seen = (now === before ? seen : 0) + (threadsWaiting(mem) ? weightOfStarter(mem) : 0);
+    before = now;
+    if (seen >= ENOUGH) break;
     const usedNow = mem.getU32(MACHINE + Machine.watchesUsed);
     if (usedNow !== used) watches = 0;
     used = usedNow;

@@ -4,6 +4,7 @@ import { allocateBlock } from '../../src/sync/heap.js';
 import {
   becomeHost,
   closeHosts,
+  firstThread,
   forgetHost,
   initHosts,
   nextThread,
@@ -20,7 +21,7 @@ import {
 import { COORDINATOR } from '../../src/sync/mutex.js';
 import { parkTicket, parkWithoutHost, unpark } from '../../src/sync/park.js';
 import { Host, MACHINE, Machine } from '../../src/sync/records/machine.js';
-import { Thread } from '../../src/sync/records/thread.js';
+import { ASLEEP, AWAKE, Thread } from '../../src/sync/records/thread.js';
 import { RequestKind, takeRequest } from '../../src/sync/ring.js';
 import type { SharedMemory } from '../../src/sync/sharedMemory.js';
 
@@ -211,6 +212,29 @@ describe('hosts', () => {
       nextThread(mem, own, false);
       start('process');
       expect(told()).toBe(false);
+    });
+
+    it('take what waits when they are new, unless its starter is on its way to a wait', () => {
+      becomeHost(COORDINATOR);
+      initHosts(mem, 10, 2);
+      const fresh = registerHost(mem, 2);
+      mem.setI32(MACHINE + Machine.watchingHosts, 1);
+      const starter = newThread();
+      const waiting = newThread();
+      startThread(mem, waiting, starter, ring, 'process');
+      mem.atomicStore(starter + Thread.asleep, ASLEEP);
+      expect(firstThread(mem, fresh)).toBe(waiting);
+      // Two are more than the starter's own host will take at once.
+      mem.atomicStore(starter + Thread.asleep, AWAKE);
+      const two = [newThread(), newThread()];
+      for (const thread of two) startThread(mem, thread, starter, ring, 'process');
+      expect(firstThread(mem, fresh)).toBe(two[0]);
+      expect(mem.getU32(fresh + Host.nextIdle)).toBe(0);
+      // One is left to it, while others are idle, and taken when it does not come.
+      park(watching);
+      mem.setI32(MACHINE + Machine.watchingHosts, 0);
+      expect(firstThread(mem, fresh)).toBe(two[1]);
+      expect(mem.getU32(fresh + Host.nextIdle)).toBe(watching);
     });
 
     it('are told when another thread is started, or the creator sleeps', () => {

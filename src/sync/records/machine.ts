@@ -144,6 +144,8 @@ export const Machine = record({
   watchesUsed: u32,
   /** How many threads have been taken out of the queue. Atomic. */
   threadsTaken: i32,
+  /** The thread that started the one that was put into the queue last; 0: none did, or it was there before. hostsLock, read without. */
+  starter: pointer,
 
   // --- threads without a host that are to be woken at a time: sync/sleepers.ts; sleepersLock ---
   sleepersLock: embedded(Mutex),
