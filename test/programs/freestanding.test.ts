@@ -136,6 +136,7 @@ describe('guests that check themselves', () => {
     ['signals', []],
     ['timers', []],
     ['pipes', []],
+    ['children', ['40']],
     ['hostile', []],
     ['recursion', ['50000']],
     ['recursion', ['400000'], ['-s', '64M']],

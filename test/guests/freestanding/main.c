@@ -3,7 +3,8 @@
 
 #define APPLETS(X) \
   X(hello) X(cat) X(args) X(auxv) X(status) X(raise) X(spin) X(threads) X(count) X(signals) X(timers) X(memory) X(cycle) X(share) \
-  X(hog) X(reserve) X(fault) X(recursion) X(pipes) X(files) X(futexes) X(hostile) X(identity) X(stdio) X(unknown) X(races) X(mixture) X(pages)
+  X(hog) X(reserve) X(fault) X(recursion) X(pipes) X(files) X(futexes) X(hostile) X(identity) X(stdio) X(unknown) X(races) X(mixture) X(pages) \
+  X(children)
 #define APPLETS_RISCV(X) X(fp) X(atomics) X(selfmodify) X(registers) X(sweep) X(crossing)
 
 #define DECLARE(name) appletMain name##Main;
