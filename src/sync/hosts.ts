@@ -164,22 +164,24 @@ export function startThread(
   lockMutex(mem, MACHINE + Machine.hostsLock, owner);
   let earlier = NOBODY;
   let told = NOBODY;
+  let likely = true;
   if (keep && kept === 0) kept = thread;
   else {
     // It did not wait for the last one.
     if (untold) earlier = findHostLocked(mem);
     const experience = experiences[kind];
     if (experience.queued !== 0) experience.score = Math.max(0, experience.score - TAKEN_AWAY);
-    const tell = experience.score < LIKELY || mem.getI32(MACHINE + Machine.watchingHosts) === 0;
+    likely = experience.score >= LIKELY;
+    const tell = !likely || mem.getI32(MACHINE + Machine.watchingHosts) === 0;
     if (!tell) mem.setU32(MACHINE + Machine.watchesUsed, mem.getU32(MACHINE + Machine.watchesUsed) + 1);
     untold = !tell;
     told = enqueueLocked(mem, thread, tell);
     mem.setU32(MACHINE + Machine.starter, owner === COORDINATOR ? 0 : owner);
     experience.queued = thread;
   }
-  // A guest that has started a second thread will start more; one that has not needs no spares. A start from the main
-  // thread is a new guest's first thread.
-  if (owner !== COORDINATOR) {
+  // A guest that has started a second thread will start more; one that has not, or waits for each of them, needs no spares. A start
+  // from the main thread is a new guest's first thread.
+  if (owner !== COORDINATOR && !likely) {
     const committed = mem.getI32(MACHINE + Machine.hostsCommitted);
     const spares = Math.min(MOST_SPARES, Math.max(1, committed >> 2));
     if (spares > mem.getI32(MACHINE + Machine.spareHosts)) mem.setI32(MACHINE + Machine.spareHosts, spares);
