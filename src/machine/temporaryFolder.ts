@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,9 @@ export class TemporaryFolder {
     this.path ??= mkdtempSync(join(tmpdir(), 'guesthouse-'));
     const path = join(this.path, name);
     this.names.add(name);
-    mkdirSync(path, { recursive: true, mode: 0o1777 });
+    mkdirSync(path, { recursive: true });
+    // Whatever the umask takes away.
+    chmodSync(path, 0o1777);
     return path;
   }
 
