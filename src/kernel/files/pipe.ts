@@ -1,11 +1,12 @@
 import { closeSync } from 'node:fs';
+import { UserFault } from '../../memory/caller.js';
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
 import { EventSource } from '../../sync/records/events.js';
 import { FILE_PIPE, OpenFile } from '../../sync/records/openFile.js';
 import { Pipe, STREAM_INPUT, Stream } from '../../sync/records/pipe.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
-import { EAGAIN, EBADF, EBUSY, EINVAL, EPERM, EPIPE, ERESTARTSYS } from '../errno.js';
+import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, EPERM, EPIPE, ERESTARTSYS } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { mustNotWait, waitInQueue } from '../waiting.js';
 import { POLLERR, POLLHUP, READABLE, signalEvents, WRITABLE } from './events.js';
@@ -210,6 +211,21 @@ export function readPipe(t: ThreadContext, pipe: number, into: ByteVector, nonBl
   }
 }
 
+/**
+ * Copies what follows the first `done` bytes of `from` into `chunk`: all of it, or, where memory ends, as many whole pages of the write as
+ * could be read (as Linux fills a pipe by pages, and drops one that it could not fill).
+ */
+function beforeFault(t: ThreadContext, from: ByteVector, done: number, chunk: Uint8Array): number {
+  let had: number;
+  try {
+    had = from.copyIn(t, done, chunk);
+  } catch (fault) {
+    if (!(fault instanceof UserFault)) throw fault;
+    had = 0;
+  }
+  return had === chunk.length ? had : Math.max(0, Math.floor((done + had) / PIPE_BUF) * PIPE_BUF - done);
+}
+
 /** Writes as write(2) on a pipe does: all of it, unless it is non-blocking or a signal comes. */
 export function writePipe(t: ThreadContext, pipe: number, from: ByteVector, nonBlocking: boolean): number {
   const { mem, thread } = t;
@@ -224,13 +240,14 @@ export function writePipe(t: ThreadContext, pipe: number, from: ByteVector, nonB
       return -EPIPE;
     }
     const chunk = bounce.subarray(0, Math.min(BOUNCE, from.length - done));
-    const had = from.copyIn(t, done, chunk);
+    const had = beforeFault(t, from, done, chunk);
+    if (had === 0) return done > 0 ? done : -EFAULT;
     const put = putBytes(mem, pipe, chunk.subarray(0, had), thread, atomic);
     if (put > 0) {
       done += put;
       noteAppended(t, pipe);
       signalEvents(mem, sourceOf(pipe), READABLE, thread);
-      if (done === from.length || had < chunk.length) return done;
+      if (done === from.length || (put === had && had < chunk.length)) return done;
       continue;
     }
     if (nonBlocking) return done > 0 ? done : -EAGAIN;

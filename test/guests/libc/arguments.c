@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -171,6 +173,29 @@ static void epolls(void) {
   close(pipes[1]);
 }
 
+/* Memory that ends in the middle of a write: whole pages of it are written. */
+static void faults(void) {
+  const long size = 33 * 4096;
+  int pipes[2], left = -1;
+  CHECK(pipe2(pipes, O_NONBLOCK) == 0);
+  CHECK(fcntl(pipes[1], F_SETPIPE_SZ, 1 << 20) > 0);
+  char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *end = memory + size - 4096;
+  memset(memory, 'x', size - 4096);
+  CHECK(mprotect(end, 4096, PROT_NONE) == 0);
+  EXPECT(error(write(pipes[1], end, 10)), EFAULT);
+  EXPECT(error(write(pipes[1], end - 100, 200)), EFAULT);
+  EXPECT(ioctl(pipes[0], FIONREAD, &left), 0);
+  EXPECT(left, 0);
+  EXPECT(write(pipes[1], end - 5000, 6000), 4096);
+  EXPECT(write(pipes[1], memory, size - 4000), size - 4096);
+  EXPECT(ioctl(pipes[0], FIONREAD, &left), 0);
+  EXPECT(left, 4096 + size - 4096);
+  munmap(memory, size);
+  close(pipes[0]);
+  close(pipes[1]);
+}
+
 static void times(void) {
   struct timespec none = {0, 0}, wrong = {0, -1};
   const int sleepless[] = {CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE};
@@ -211,6 +236,7 @@ int main(int argc, char **argv) {
   names();
   sizes();
   epolls();
+  faults();
   times();
   processes();
   return report("arguments");
