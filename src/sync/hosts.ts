@@ -413,8 +413,10 @@ function takeNext(mem: SharedMemory, host: number, finished: boolean, isNew: boo
     if (thread !== 0) {
       mem.setU32(thread + Thread.host, host);
       Atomics.store(mem.i32, (host + Host.thread) >>> 2, thread);
-      // It took another one than the one of which it has told nobody.
-      const told = forgotten && threadsWaiting(mem) ? findHostLocked(mem) : NOBODY;
+      // It took another one than the one of which it has told nobody, or than the one that it was told of.
+      const unwatched =
+        mem.getI32(MACHINE + Machine.watchingHosts) === 0 && mem.getU32(MACHINE + Machine.idleHosts) !== 0;
+      const told = threadsWaiting(mem) && (forgotten || unwatched) ? findHostLocked(mem) : NOBODY;
       unlockMutex(mem, MACHINE + Machine.hostsLock, host);
       tellOf(mem, told);
       return thread;

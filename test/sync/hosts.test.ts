@@ -237,6 +237,24 @@ describe('hosts', () => {
       expect(mem.getU32(fresh + Host.nextIdle)).toBe(watching);
     });
 
+    it('that were told of one thread and take an earlier one tell of the later one', () => {
+      const third = registerHost(mem, 3);
+      mem.setU32(MACHINE + Machine.idleHosts, 0);
+      park(third);
+      park(watching);
+      start('process');
+      expect(told()).toBe(false);
+      startThread(mem, newThread(), COORDINATOR, ring);
+      startThread(mem, newThread(), watching, ring, 'process');
+      expect(told()).toBe(true);
+      mem.setI32(MACHINE + Machine.watchingHosts, 0);
+      mem.atomicStore(third + Host.thread, 0);
+      park(third);
+      becomeHost(COORDINATOR);
+      nextThread(mem, watching, false);
+      expect(mem.atomicLoad(third + Host.thread)).not.toBe(0);
+    });
+
     it('are told when another thread is started, or the creator sleeps', () => {
       start('process');
       expect(told()).toBe(false);
