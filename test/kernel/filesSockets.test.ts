@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EAFNOSUPPORT, EAGAIN, EMSGSIZE, ENOTSOCK, EOPNOTSUPP, EPIPE } from '../../src/kernel/errno.js';
+import { auditSockets } from '../../src/kernel/sockets/auditSockets.js';
+import { COORDINATOR } from '../../src/sync/mutex.js';
 import { MACHINE, Machine } from '../../src/sync/records/machine.js';
+import { Socket, Sockets } from '../../src/sync/records/socket.js';
 import { createFileMachine, createFileThread, FileCaller, type FileMachine } from './fileCaller.js';
 
 const AF_UNIX = 1;
@@ -31,6 +34,8 @@ function pair(type: number): readonly [number, number] {
   expect(c.call('socketpair', AF_UNIX, type, 0, at)).toBe(0);
   return [c.mem.getU32(at), c.mem.getU32(at + 4)];
 }
+
+const audit = (none = false) => auditSockets(machine.mem, COORDINATOR, none);
 
 function send(fd: number, text: string, flags = 0): number {
   return c.call('sendto', fd, Buffer.from(text), text.length, flags, 0, 0);
@@ -193,6 +198,7 @@ describe('socketpair', () => {
         send(clients[0], 'early');
         const accepted = c.call('accept4', listener, 0, 0, 0);
         expect(receive(accepted, 10)).toBe('early');
+        expect(audit()).toEqual([]);
         for (const fd of [clients[1], listener, clients[0], accepted, clients[2]]) c.call('close', fd);
       }
       // Packets with addresses that nobody reads.
@@ -206,7 +212,9 @@ describe('socketpair', () => {
         if (family === AF_UNIX) named('bind', client, unixAddress('sender'));
         expect(named('connect', client, address)).toBe(0);
         expect(send(client, 'lost')).toBe(4);
+        expect(audit()).toEqual([]);
         c.call('close', server);
+        expect(audit()).toEqual([]);
         c.call('close', client);
       }
       // A descriptor that nobody receives; sockets that only have each other.
@@ -216,6 +224,8 @@ describe('socketpair', () => {
       expect(pass(b, y)).toBe(1);
       expect(pass(x, a)).toBe(1);
       expect(pass(y, b)).toBe(1);
+      expect(audit()).toEqual([]);
+      expect(audit(true)).toEqual(['4 sockets are open', 'descriptors are in flight']);
       for (const fd of [a, b, x, y]) c.call('close', fd);
     };
     round();
@@ -223,5 +233,32 @@ describe('socketpair', () => {
     round();
     expect(used()).toBe(before);
     expect(c.call('socket', AF_UNIX, STREAM, 0)).toBe(3);
+    // The next socket that closes takes those along that nobody reaches, as in Linux.
+    expect(audit(true)).toHaveLength(2);
+    c.call('close', 3);
+    expect(audit(true)).toEqual([]);
+  });
+});
+
+describe('the auditor of sockets', () => {
+  it('finds references that nobody has, and descriptors that are in no queue', () => {
+    const [a] = pair(STREAM);
+    expect(audit()).toEqual([]);
+    const sockets = machine.mem.getU32(MACHINE + Machine.sockets);
+    const first = machine.mem.getU32(sockets + Sockets.all);
+    machine.mem.atomicAdd(first + Socket.refs, 1);
+    machine.mem.atomicAdd(sockets + Sockets.inFlight, 1);
+    expect(audit()).toEqual([
+      expect.stringMatching(/^socket \d+ \(family 1, type 1, state 2\) counts 3 references, there are 2$/),
+      '1 descriptors are counted in flight, there are 0',
+    ]);
+    machine.mem.atomicAdd(first + Socket.refs, -1);
+    machine.mem.atomicAdd(sockets + Sockets.inFlight, -1);
+    machine.mem.atomicStore(first + Socket.waiting, 1);
+    expect(audit()).toEqual([expect.stringMatching(/ counts 1 for 0 waiting$/)]);
+    machine.mem.atomicStore(first + Socket.waiting, 0);
+    c.call('close', a);
+    expect(audit()).toEqual([]);
+    expect(audit(true)).toEqual(['1 sockets are open']);
   });
 });

@@ -82,19 +82,27 @@ static int memory(void) {
 /* Two children take 20 MiB each: together with the parent's 20 too much for one tree of 56. */
 static int family(void) {
   size_t size = 20 << 20;
-  int killed = 0, ended = 0, gate_[2];
+  int killed = 0, ended = 0, gate_[2], has[2];
   pipe(gate_);
+  pipe(has);
   memset(mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, size);
-  for (int i = 0; i < 2; i++)
+  for (int i = 0; i < 2; i++) {
+    char c;
     if (fork() == 0) {
-      char c;
       char *p = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       if (p == MAP_FAILED) _exit(errno == ENOMEM ? 12 : 1);
       memset(p, 1, size);
+      write(has[1], "h", 1);
       close(gate_[1]);
       read(gate_[0], &c, 1);
       _exit(0);
     }
+    /* One after the other: two that grow at once may both find that there is no more. */
+    if (i == 0) {
+      close(has[1]);
+      read(has[0], &c, 1);
+    }
+  }
   sleep(1);
   close(gate_[1]);
   close(gate_[0]);

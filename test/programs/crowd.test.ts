@@ -4,7 +4,9 @@ import { createMachine, type MachineOptions } from 'guesthouse';
 import { describe, expect, it } from 'vitest';
 import { compileGuest, crossCompiler } from '../../bench/compileGuest.js';
 import { repository } from '../../bench/hostProgram.js';
+import { auditSockets } from '../../src/kernel/sockets/auditSockets.js';
 import { audit } from '../../src/memory/auditor.js';
+import { COORDINATOR } from '../../src/sync/mutex.js';
 import type { SharedMemory } from '../../src/sync/sharedMemory.js';
 
 const program = () => compileGuest(join(repository, 'test/programs/crowd.c'), ['-O2', '-pthread', '-static']);
@@ -21,6 +23,7 @@ async function run(
     expect({ said, ...(await guest.exited) }).toMatchObject({ code: 0 });
     const mem = Reflect.get(machine, 'mem') as SharedMemory;
     await expect.poll(() => audit(mem, [])).toEqual([]);
+    expect(auditSockets(mem, COORDINATOR, true)).toEqual([]);
     return { said, hosts: machine.statistics().hosts };
   } finally {
     await machine.close();

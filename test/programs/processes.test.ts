@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { createMachine } from 'guesthouse';
@@ -7,7 +7,9 @@ import { compileGuest, crossCompiler, guestFlags } from '../../bench/compileGues
 import { KERNEL_PER_HOST, KERNEL_SLACK } from '../../bench/guestRound.js';
 import { repository } from '../../bench/hostProgram.js';
 
+import { auditSockets } from '../../src/kernel/sockets/auditSockets.js';
 import { audit } from '../../src/memory/auditor.js';
+import { COORDINATOR } from '../../src/sync/mutex.js';
 import type { SharedMemory } from '../../src/sync/sharedMemory.js';
 
 const libc = join(repository, 'test/guests/libc');
@@ -42,7 +44,19 @@ describe('a machine in which hundreds of processes have run (needs riscv64-linux
 const FORKS = Number(process.env.GUESTHOUSE_FORKS ?? 1200);
 
 describe(`a machine in which ${FORKS} processes have been started (needs riscv64-linux-gnu-gcc)`, () => {
-  const descriptors = (): number => readdirSync('/proc/self/fd').length;
+  /** What this process has open: what belongs to workers (a loop each, and the clock of the threads that it runs), and the rest. */
+  const descriptors = (): { ofWorkers: number; others: number } => {
+    const links = readdirSync('/proc/self/fd').flatMap((fd) => {
+      try {
+        return [readlinkSync(`/proc/self/fd/${fd}`)];
+      } catch {
+        // That of the folder itself.
+        return [];
+      }
+    });
+    const ofWorkers = links.filter((link) => /^anon_inode:|^pipe:|schedstat$/.test(link)).length;
+    return { ofWorkers, others: links.length - ofWorkers };
+  };
 
   for (const kind of ['fork', 'vfork', 'spawn'])
     it.skipIf(crossCompiler === undefined || process.platform !== 'linux')(
@@ -53,7 +67,14 @@ describe(`a machine in which ${FORKS} processes have been started (needs riscv64
         try {
           const mem = Reflect.get(machine, 'mem') as SharedMemory;
           const part = String(Math.ceil(FORKS / (kind === 'spawn' ? 40 : 4)));
-          const after: { kernel: number; frames: number; tables: number; descriptors: number }[] = [];
+          const after: {
+            kernel: number;
+            frames: number;
+            tables: number;
+            ofWorkers: number;
+            others: number;
+            hosts: number;
+          }[] = [];
           for (let i = 0; i < 4; i++) {
             const folder = { host: dirname(program), guest: '/programs', readOnly: true };
             const guest = await machine.spawn('/programs/'.concat(basename(program)), {
@@ -64,17 +85,20 @@ describe(`a machine in which ${FORKS} processes have been started (needs riscv64
             });
             expect(await guest.exited).toMatchObject({ code: 0 });
             await expect.poll(() => audit(mem, [])).toEqual([]);
+            expect(auditSockets(mem, COORDINATOR, true)).toEqual([]);
             const { kernel, framesUsed, pageTables } = machine.memory();
-            after.push({ kernel, frames: framesUsed, tables: pageTables, descriptors: descriptors() });
+            const { hosts } = machine.statistics();
+            after.push({ kernel, frames: framesUsed, tables: pageTables, hosts, ...descriptors() });
           }
           const [first, last] = [after[0], after[3]];
           expect(last.tables).toBe(first.tables);
           expect(last.frames).toBeLessThanOrEqual(first.frames);
           const workers = machine.statistics().hosts;
           expect(last.kernel).toBeLessThanOrEqual(first.kernel + KERNEL_SLACK);
-          // A worker that starts meanwhile has some of its own, and opens its clock when it runs its first thread.
           expect(workers).toBeLessThanOrEqual(6);
-          expect(last.descriptors).toBeLessThanOrEqual(first.descriptors + 6 * 8);
+          expect(last.others).toBe(first.others);
+          // Each worker that started meanwhile has four of its own, and each opens its clock when it runs its first thread.
+          expect(last.ofWorkers).toBeLessThanOrEqual(first.ofWorkers + 4 * 6 + workers);
         } finally {
           await machine.close();
         }
