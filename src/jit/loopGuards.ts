@@ -3,6 +3,7 @@ import type { Local } from '../wasm/index.js';
 import { SIZES } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
 import { Block, type Edge, edgesOf, mapEdges, type RegionInstruction } from './regionGraph.js';
+import { convertShortBranches } from './shortBranches.js';
 import { wordsOfLoop } from './wordRegisters.js';
 
 /**
@@ -86,7 +87,9 @@ type Distances = ReadonlyMap<number, Distance>;
 
 /** The region's blocks from `entry` on, copied, with its innermost loops in two versions where that may pay. */
 export function guardLoops(entry: Block): Block {
-  let first = turnLoops(copyOfGraph(entry));
+  const copy = copyOfGraph(entry);
+  convertShortBranches(copy);
+  let first = turnLoops(copy);
   const flow = analyse(first);
   const blocks = [...flow.order];
   let room = IN_REGION;
@@ -347,8 +350,9 @@ function readFirst(members: readonly Block[]): number {
   let read = 0;
   for (const block of members) {
     let written = before.get(block)!;
-    for (const { decoded } of block.instructions) {
+    for (const { decoded, role } of block.instructions) {
       const { instruction, rd, rs1, rs2 } = decoded;
+      if (role === 'skipped') read |= (1 << rd) & ~written;
       if (instruction.operands.includes('s')) read |= (1 << rs1) & ~written;
       if (instruction.operands.includes('t')) read |= (1 << rs2) & ~written;
       if (instruction.operands.includes('d')) written |= 1 << rd;
@@ -387,7 +391,7 @@ const ABSOLUTE: Distance = { base: 0, stride: 0, times: 0, offset: 0 };
 
 /** What is known of registers behind the instruction. */
 function after(
-  { pc, decoded }: RegionInstruction,
+  { pc, decoded, role }: RegionInstruction,
   distances: Map<number, Distance>,
   written: number,
 ): Map<number, Distance> {
@@ -413,7 +417,8 @@ function after(
       result = sum(of(rs1), of(rs2), written, -1);
       break;
   }
-  if (result === undefined || rd === 0 || Math.abs(result.offset) > FARTHEST) distances.delete(rd);
+  if (result === undefined || rd === 0 || role === 'skipped' || Math.abs(result.offset) > FARTHEST)
+    distances.delete(rd);
   else distances.set(rd, result);
   return distances;
 }

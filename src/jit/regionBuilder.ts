@@ -99,7 +99,7 @@ export class RegionBuilder extends HartBuilder {
     }
     const result = withoutZero(this.#narrowed(value));
     const word = w[rd];
-    if (word === undefined || !isWord(wordsAfter(this.at.decoded, this.words), rd)) f.set(x[rd]!, result);
+    if (word === undefined || !isWord(wordsAfter(this.at, this.words), rd)) f.set(x[rd]!, result);
     else {
       f.set(word, wordOf(result));
       f.set(x[rd]!, result.opcode === EXTEND_U ? i64.extend_i32_u(word) : i64.extend_i32_s(word));

@@ -11,6 +11,7 @@ import {
 } from '../sync/records/translation.js';
 import {
   call,
+  type Expression,
   type FunctionBuilder,
   type FunctionRef,
   f64,
@@ -20,7 +21,8 @@ import {
   i32,
   i64,
   type Label,
-  type Local,
+  Local,
+  select,
 } from '../wasm/index.js';
 import { accessGroups, accessOf } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
@@ -32,12 +34,14 @@ import {
   type Edge,
   MOST_IN_BLOCK,
   type Region,
+  type RegionInstruction,
   successors,
   type Terminator,
 } from './regionGraph.js';
 import { type RegisterSet, type RegisterUse, registersIn, registerUse, union } from './registerUse.js';
 
-import { wordRegisters, wordsAfter, wordsAnywhere } from './wordRegisters.js';
+import { alwaysDone } from './shortBranches.js';
+import { isWord, wordRegisters, wordsAfter, wordsAnywhere } from './wordRegisters.js';
 
 /** A page of code that a region was made from. */
 export interface RegionPage {
@@ -221,6 +225,27 @@ function repeatsOf(block: Block, { isLoopHeader }: ControlFlow, n: number): numb
   if (!isLoopHeader[n] || terminator.kind !== 'branch') return 0;
   if (terminator.taken.block !== block && terminator.next.block !== block) return 0;
   return Math.max(0, Math.min(MOST_REPEATS, Math.floor(REPEATED / instructions.length) - 1));
+}
+
+/** Behind a short branch: whether it was taken, and what the registers that are written there were before. */
+interface SkippedCode {
+  readonly isTaken: I32;
+  readonly before: readonly {
+    readonly r: number;
+    readonly x: Local<'i64'>;
+    readonly w: Local<'i32'> | undefined;
+  }[];
+}
+
+/** Whether an expression reads one of the locals. */
+function reads(expression: Expression, locals: ReadonlySet<Expression>): boolean {
+  return locals.has(expression) || expression.operands.some((operand) => reads(operand, locals));
+}
+
+/** The instructions that the short branch at `at` skips. */
+function skippedBehind(instructions: readonly RegionInstruction[], at: number): RegionInstruction[] {
+  const end = instructions.findIndex(({ role }, i) => i > at && role !== 'skipped');
+  return instructions.slice(at + 1, end < 0 ? undefined : end);
 }
 
 class RegionWriter {
@@ -487,6 +512,8 @@ class RegionWriter {
       for (const r of registersIn(words & this.use.written.x))
         f.set(this.x[r]!, i64.extend_i32_s(this.w[r]!));
     let ended = false;
+    let done = pending;
+    let skipped: SkippedCode | undefined;
     instructions.forEach((at, i) => {
       const { instruction } = at.decoded;
       // What control goes to next is written inside of its last instruction.
@@ -496,21 +523,26 @@ class RegionWriter {
       const builder = new RegionBuilder(
         this.frame,
         at,
-        pending + i,
+        done,
         groups[i],
         steady?.accesses[i],
         steady?.inexact === true,
         words,
         floats,
         {
-          branch: (condition) => this.branch(n, block, condition),
+          branch: (condition) => {
+            if (at.role === 'skips') skipped = this.skip(skippedBehind(instructions, i), condition);
+            else this.branch(n, block, condition);
+          },
           jump: () => this.jump(n, block),
           jumpTo: (target) => this.jumpTo(n, block, target),
         },
       );
       (fused ?? instruction.semantics)!(builder);
       builder.finish();
-      words = wordsAfter(at.decoded, words);
+      words = wordsAfter(at, words);
+      if (at.role !== 'skipped') done++;
+      else if (instructions[i + 1]?.role !== 'skipped') this.endSkipped(skipped!, words);
       floats = kindsAfter(at.decoded, floats);
       ended = builder.ended;
     });
@@ -520,7 +552,34 @@ class RegionWriter {
       return;
     }
     if (block.terminator.kind !== 'goto') throw new Error('a block has no end');
-    this.go(n, block.terminator.next, pending + total);
+    this.go(n, block.terminator.next, done);
+  }
+
+  /** Keeps what a short branch may skip from changing registers for good: notes what they are now, and counts what is done. */
+  private skip(body: readonly RegionInstruction[], taken: I32): SkippedCode {
+    const { f } = this;
+    const written = registersIn(body.reduce((mask, { decoded }) => mask | (1 << decoded.rd), 0));
+    // A comparison is best done again for each of its uses: that it sets a register for all is what costs.
+    const changed = new Set<Expression>(written.flatMap((r) => [this.x[r]!, this.w[r] ?? this.x[r]!]));
+    const isTaken = reads(taken, changed) ? f.hold(taken) : taken;
+    const count = i32.mul(i32.eqz(isTaken), i32.const(body.length));
+    f.set(this.count, i32.sub(this.count, count));
+    const before = written.map((r) => ({ r, x: f.hold(this.x[r]!), w: this.w[r] && f.hold(this.w[r]!) }));
+    return { isTaken, before };
+  }
+
+  /** Gives the registers their old values where the branch was taken; `words` are those that hold 32-bit numbers now. */
+  private endSkipped({ isTaken, before }: SkippedCode, words: number): void {
+    const { f } = this;
+    for (const { r, x, w } of before) {
+      if (w !== undefined && isWord(words, r)) {
+        f.set(this.w[r]!, select(isTaken, w, this.w[r]!));
+        f.set(this.x[r]!, i64.extend_i32_s(this.w[r]!));
+      } else f.set(this.x[r]!, select(isTaken, x, this.x[r]!));
+      f.release(x);
+      if (w !== undefined) f.release(w);
+    }
+    if (isTaken instanceof Local) f.release(isTaken);
   }
 
   /** Goes to where the copies of a loop begin, if all that they touch is at home; else to the loop as it was. */
@@ -574,7 +633,7 @@ class RegionWriter {
 
   /** Instructions that are not counted at the end of block `n`. */
   private doneAtEnd(n: number): number {
-    return this.pending[n] + this.flow.order[n].instructions.length;
+    return this.pending[n] + alwaysDone(this.flow.order[n]);
   }
 
   private branch(n: number, { terminator }: Block, condition: I32): void {

@@ -16,6 +16,8 @@ import type { LoopGuard, Steady } from './loopGuards.js';
 export interface RegionInstruction {
   readonly pc: number;
   readonly decoded: Decoded;
+  /** In a block that is to be written (shortBranches.ts): a branch over those behind it that are skipped where it is taken. */
+  readonly role?: 'skips' | 'skipped';
 }
 
 /** Where control goes at the end of a block. */
@@ -300,8 +302,18 @@ function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest
       break;
     }
   }
+  // Where others begin in the middle of a block it ends, so that what several ways lead to is there once: otherwise a
+  // loop is entered at two places by what runs into it, and cannot be written as a loop.
   const made = [...blocks.values()];
-  return { entry, blocks: made, size, pages: pagesOf(made), callees };
+  for (const block of made) {
+    const { calls, instructions } = block;
+    const at = instructions.findIndex(({ pc }, i) => i > 0 && blocks.has(keyOf(pc, calls)));
+    if (at < 0) continue;
+    block.terminator = { kind: 'goto', next: edge(instructions[at].pc, calls) };
+    instructions.length = at;
+  }
+  const total = made.reduce((sum, { instructions }) => sum + instructions.length, 0);
+  return { entry, blocks: made, size: total, pages: pagesOf(made), callees };
 }
 
 /** The blocks that `block` may go to, in the order of its terminator. */

@@ -82,8 +82,9 @@ export function registerUse(flow: ControlFlow): RegisterUse {
 function useOf(block: Block): BlockUse {
   let read = NONE;
   let written = NONE;
-  for (const { decoded } of block.instructions) {
-    let reads = NONE;
+  for (const { decoded, role } of block.instructions) {
+    // Where it is skipped the old value stays.
+    let reads = role === 'skipped' ? { x: 1 << decoded.rd, f: 0 } : NONE;
     let writes = NONE;
     for (const letter of decoded.instruction.operands) {
       if (letter === 's') reads = union(reads, { x: 1 << decoded.rs1, f: 0 });

@@ -1,6 +1,6 @@
 import type { Decoded, Instruction } from '../isa/instruction.js';
 import type { ControlFlow } from './controlFlow.js';
-import { type Block, successors } from './regionGraph.js';
+import { type Block, type RegionInstruction, successors } from './regionGraph.js';
 
 /**
  * Which registers hold a 32-bit number, sign extended: compilers compute with `int` so most of the time. Bitwise operations and
@@ -46,8 +46,8 @@ export function isWord(words: number, register: number): boolean {
   return register === 0 || ((words >>> register) & 1) !== 0;
 }
 
-/** The mask behind the instruction. */
-export function wordsAfter(decoded: Decoded, words: number): number {
+/** The mask behind the instruction. What may have been skipped makes no 32-bit number of a register that was none. */
+export function wordsAfter({ decoded, role }: RegionInstruction, words: number): number {
   const { instruction, rd, rs1, immediate } = decoded;
   if (rd === 0 || !instruction.operands.includes('d')) return words;
   let isResult: boolean;
@@ -64,6 +64,7 @@ export function wordsAfter(decoded: Decoded, words: number): number {
     case Word.Never:
       isResult = false;
   }
+  if (role === 'skipped' && !isWord(words, rd)) return words;
   return isResult ? words | (1 << rd) : words & ~(1 << rd);
 }
 
@@ -91,7 +92,7 @@ export function wordRegisters(flow: ControlFlow): number[] {
 }
 
 function wordsBehind({ instructions }: Block, before: number): number {
-  return instructions.reduce((mask, { decoded }) => wordsAfter(decoded, mask), before);
+  return instructions.reduce((mask, at) => wordsAfter(at, mask), before);
 }
 
 /** The registers that hold a 32-bit number anywhere, of which `before` says where blocks begin. */
@@ -100,8 +101,8 @@ export function wordsAnywhere(flow: ControlFlow, before: readonly number[]): num
   flow.order.forEach(({ instructions }, n) => {
     let words = before[n];
     anywhere |= words;
-    for (const { decoded } of instructions) {
-      words = wordsAfter(decoded, words);
+    for (const at of instructions) {
+      words = wordsAfter(at, words);
       anywhere |= words;
     }
   });

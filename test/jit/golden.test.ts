@@ -29,6 +29,21 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
       bne a0, a1, both
     out:
       ret`,
+  // A branch over what only computes.
+  'a checksum': `
+    loop:
+      xor a5, a0, a1
+      andi a5, a5, 1
+      srli a0, a0, 1
+      srli a1, a1, 1
+      beqz a5, over
+      xor a0, a0, a3
+      slli a0, a0, 48
+      srli a0, a0, 48
+    over:
+      addiw a4, a4, -1
+      bnez a4, loop
+      ret`,
   'save and restore': `
       addi sp, sp, -32
       sd ra, 24(sp)

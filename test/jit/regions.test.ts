@@ -86,6 +86,70 @@ describe('loops', () => {
   });
 });
 
+describe('branches over a few instructions that only compute', () => {
+  /** How many of the numbers below `rounds` have a bit set, and what is done for those. */
+  const source = (branch: string): string => `
+    loop:
+      andi a5, a1, 4
+      mv a6, a5
+      ${branch}
+      addi a0, a0, 1
+      addiw a2, a2, -3
+      addi a6, zero, 7
+    over:
+      add a3, a3, a6
+      addi a1, a1, -1
+      bnez a1, loop
+      ebreak`;
+
+  test.each([
+    ['beqz a5, over', (n: number) => (n & 4) !== 0],
+    ['bnez a5, over', (n: number) => (n & 4) === 0],
+    // What it compares is written behind it.
+    ['beqz a6, over', (n: number) => (n & 4) !== 0],
+    ['bge a2, a5, over', undefined],
+  ] as const)('%s', (branch, isDone) => {
+    const rounds = 1003;
+    const machine = machineWith(source(branch), { budget: 500 });
+    set(machine, 'a1', rounds);
+    set(machine, 'a2', 2n ** 40n);
+    expect(machine.run()).toBe(EXIT_EBREAK);
+    let [done, a2, a3] = [0, 2n ** 40n, 0];
+    for (let n = rounds; n > 0; n--) {
+      const a5 = n & 4;
+      if (isDone === undefined ? a2 < BigInt(a5) : isDone(n)) {
+        done++;
+        a2 = BigInt.asIntN(32, a2 - 3n);
+        a3 += 7;
+      } else a3 += a5;
+    }
+    expect(machine.regions.length).toBe(1);
+    expect(register(machine, 'a0')).toBe(BigInt(done));
+    expect(register(machine, 'a2')).toBe(BigInt.asUintN(64, a2));
+    expect(register(machine, 'a3')).toBe(BigInt(a3));
+    expect(machine.instret).toBe(6 * rounds + 3 * done);
+  });
+
+  test('do not count what they skip when an access behind them faults', () => {
+    const machine = machineWith(`
+    loop:
+      andi a5, a1, 1
+      beqz a5, over
+      addi a0, a0, 1
+      addi a0, a0, 1
+    over:
+      ld a2, 0(a3)
+      addi a3, a3, 8
+      addi a1, a1, 1
+      j loop`);
+    set(machine, 'a3', DATA);
+    expect(machine.run()).toBe(EXIT_READ_FAULT);
+    const rounds = 0x4000 / 8;
+    expect(register(machine, 'a0')).toBe(BigInt(rounds));
+    expect(machine.instret).toBe(rounds * 7 + 2);
+  });
+});
+
 test('cache blocks are zeroed by regions that access nothing else', () => {
   const source = `
     loop:
