@@ -115,6 +115,8 @@ export interface CodeView {
   load(address: number): number | undefined;
   /** The integer registers of the thread that found the place hot. */
   readonly registers: readonly number[];
+  /** Notes what the call through a register at `pc` goes to now; what it is known to have gone to, that included. Absent: nothing else is known. */
+  readonly calledFrom?: (pc: number, functions: readonly number[]) => readonly number[];
   /** Extensions of the processor, a mask (isa/extensions.ts). */
   readonly extensions: number;
 }
@@ -286,7 +288,8 @@ function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest
         if (returns && calls !== undefined) {
           block.terminator = { kind: 'return', expected: edge(calls.returnPc, calls.outer) };
         } else if (decoded.rd === RA) {
-          const functions = calledFunctions(block.instructions, view, (to) => to % 2 === 0 && isCode(to));
+          const now = calledFunctions(block.instructions, view, (to) => to % 2 === 0 && isCode(to));
+          const functions = view.calledFrom?.(at, now).filter(isCode) ?? now;
           const copies = functions.filter((to) => follows(to, calls)).map((to) => copyOf(to, pc, calls));
           block.terminator = { kind: 'call', next: edge(pc, calls), copies };
         } else {

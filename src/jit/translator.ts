@@ -19,6 +19,7 @@ import {
   takeRequests,
   translationOf,
 } from '../sync/translationQueue.js';
+import { CallTargets } from './callTargets.js';
 import { innerLoop } from './innerLoop.js';
 import { isCodeOf, type KeptModule, type KeptRegion, keptModule, type ModuleStore } from './keptModules.js';
 import type { RegionOptions, RegionPage } from './regionCompiler.js';
@@ -96,6 +97,7 @@ export class Translator {
   /** Slots of blocks inside of regions, by machine address. */
   private readonly covered = new Set<number>();
   private readonly worth: Worth;
+  private readonly calls = new CallTargets();
   /** Modules translated here. */
   private made = 0;
   /** How often regions were taken out of the store for a slot. */
@@ -294,7 +296,9 @@ export class Translator {
       return page !== 0 && mem.getU32(page + CodePage.slots + (address % 4096) * 4) !== 0;
     };
     const extensions = mem.getU32(this.codePageOf(place, pc) + CodePage.extensions);
-    const whole = formRegion(pc, { fetch, isWarm, load, registers, extensions });
+    const calledFrom = (at: number, functions: readonly number[]): readonly number[] =>
+      this.calls.from(at, functions);
+    const whole = formRegion(pc, { fetch, isWarm, load, registers, calledFrom, extensions });
     if (whole === undefined) return undefined;
     const region = innerLoop(whole);
     return {
