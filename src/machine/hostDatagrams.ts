@@ -83,7 +83,8 @@ export class HostDatagrams implements HostEnd {
         const peer = remoteInet(mem, guest);
         // The host's socket is not connected where the guest's peer is a guest.
         if (peer.port !== 0 && (peer.port !== port || peer.address !== source.address)) return;
-        deliver(mem, guest, bytes, source, COORDINATOR);
+        const to = localInet(mem, guest).address;
+        deliver(mem, guest, bytes, source, COORDINATOR, { to, hops: 64, trafficClass: 0 });
       });
       setLocalInet(mem, guest, { ...local, port: socket.address().port });
       done();

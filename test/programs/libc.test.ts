@@ -50,6 +50,7 @@ const programs: [string, string][] = [
   ['family', 'family.c'],
   ['inetsockets', 'inetsockets.c'],
   ['urgent', 'urgent.c'],
+  ['packets', 'packets.c'],
   ['threads++', 'threads.cpp'],
   ['language++', 'language.cpp'],
 ];

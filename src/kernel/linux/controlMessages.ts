@@ -1,14 +1,27 @@
 import { copyIn, copyOut } from '../../memory/userAccess.js';
 import { Guest } from '../../sync/records/guest.js';
 import { CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, capable } from '../capabilities.js';
+import { realtimeNow } from '../clock.js';
 import { EBADF, EINVAL, ENOBUFS, EPERM, ETOOMANYREFS, SyscallError } from '../errno.js';
 import { newDescriptor } from '../files/descriptors.js';
 import { acquireFile } from '../files/filesTable.js';
 import { releaseOpenFile } from '../files/openFile.js';
 import { O_CLOEXEC } from '../files/openFlags.js';
+import { listInterfaces } from '../sockets/interfaces.js';
 import { tooManyInFlight } from '../sockets/rights.js';
-import { MSG_CTRUNC } from '../sockets/socketNumbers.js';
-import type { Attached, Credentials } from '../sockets/socketQueue.js';
+import {
+  MSG_CTRUNC,
+  OPTION_PACKET_INFO,
+  OPTION_PACKET_INFO_6,
+  OPTION_RECEIVE_CLASS_6,
+  OPTION_RECEIVE_HOPS_6,
+  OPTION_RECEIVE_TOS,
+  OPTION_RECEIVE_TTL,
+  OPTION_TIMESTAMP,
+  OPTION_TIMESTAMP_NEW,
+  OPTION_TIMESTAMP_NS,
+} from '../sockets/socketNumbers.js';
+import type { Attached, Credentials, PacketFacts } from '../sockets/socketQueue.js';
 import type { ThreadContext } from '../threadContext.js';
 
 /** What goes along with a message (man 7 cmsg): struct cmsghdr is length (8 bytes), level and type, then data, aligned to 8. */
@@ -93,6 +106,55 @@ function mayClaim(t: ThreadContext, claimed: Credentials): boolean {
   );
 }
 
+const IPPROTO_IP = 0;
+const IPPROTO_IPV6 = 41;
+const SCM_TIMESTAMP = 29;
+const SCM_TIMESTAMPNS = 35;
+const SCM_TIMESTAMP_NEW = 63;
+const SCM_TIMESTAMPNS_NEW = 64;
+const IP_TOS = 1;
+const IP_TTL = 2;
+const IP_PKTINFO = 8;
+const IPV6_PKTINFO = 50;
+const IPV6_HOPLIMIT = 52;
+const IPV6_TCLASS = 67;
+
+/** What of a packet its receiver has asked for, `told` being its Socket.options (sock_recv_cmsgs, ip_cmsg_recv, ip6_datagram_recv_ctl). */
+function tellOfPacket(
+  t: ThreadContext,
+  told: number,
+  facts: PacketFacts,
+  put: (type: number, data: Uint8Array, level?: number) => void,
+): void {
+  const isNew = (told & OPTION_TIMESTAMP_NEW) !== 0;
+  const moment = (scale: bigint): Uint8Array => {
+    // What was sent before the receiver asked is as old as it is now (__sock_recv_timestamp).
+    const time = BigInt(facts.time || Math.floor(realtimeNow(t.mem) * 1000));
+    return new Uint8Array(BigInt64Array.of(time / 1_000_000n, (time % 1_000_000n) * scale).buffer);
+  };
+  if (told & OPTION_TIMESTAMP) put(isNew ? SCM_TIMESTAMP_NEW : SCM_TIMESTAMP, moment(1n));
+  if (told & OPTION_TIMESTAMP_NS) put(isNew ? SCM_TIMESTAMPNS_NEW : SCM_TIMESTAMPNS, moment(1000n));
+  const word = (value: number): Uint8Array => new Uint8Array(Int32Array.of(value).buffer);
+  const version4 = facts.to.subarray(0, 10).every((byte) => byte === 0) && facts.to[10] === 0xff;
+  if (version4 && told & OPTION_PACKET_INFO) {
+    const address = facts.to.subarray(12);
+    put(IP_PKTINFO, Uint8Array.of(...word(interfaceOf(t, facts.to)), ...address, ...address), IPPROTO_IP);
+  }
+  if (version4 && told & OPTION_RECEIVE_TTL) put(IP_TTL, word(facts.hops), IPPROTO_IP);
+  if (version4 && told & OPTION_RECEIVE_TOS) put(IP_TOS, Uint8Array.of(facts.trafficClass), IPPROTO_IP);
+  if (told & OPTION_PACKET_INFO_6)
+    put(IPV6_PKTINFO, Uint8Array.of(...facts.to, ...word(interfaceOf(t, facts.to))), IPPROTO_IPV6);
+  if (!version4 && told & OPTION_RECEIVE_HOPS_6) put(IPV6_HOPLIMIT, word(facts.hops), IPPROTO_IPV6);
+  if (!version4 && told & OPTION_RECEIVE_CLASS_6) put(IPV6_TCLASS, word(facts.trafficClass), IPPROTO_IPV6);
+}
+
+/** Index of the interface that has an address; that of the loopback for those of 127.0.0.0/8 and for all that is not known. */
+function interfaceOf(t: ThreadContext, address: Uint8Array): number {
+  const text = Buffer.from(address).toString('hex');
+  const found = listInterfaces(t.mem).find((one) => one.addresses.some((own) => own.address === text));
+  return found?.index ?? 1;
+}
+
 /** Overflow ids: who sent it is not known. */
 const UNKNOWN: Credentials = { pid: 0, uid: 65534, gid: 65534 };
 
@@ -105,12 +167,12 @@ export function writeControl(
   address: number,
   length: number,
   attached: Attached,
-  options: { readonly credentials: boolean; readonly closeOnExec: boolean },
+  options: { readonly credentials: boolean; readonly closeOnExec: boolean; readonly told: number },
 ): { used: number; flags: number } {
   let used = 0;
   let flags = 0;
   const room = (): number => (address === 0 ? 0 : Math.max(0, length - used));
-  const put = (type: number, data: Uint8Array): void => {
+  const put = (type: number, data: Uint8Array, level = SOL_SOCKET): void => {
     if (room() < HEADER) {
       flags |= MSG_CTRUNC;
       return;
@@ -120,12 +182,13 @@ export function writeControl(
     const bytes = new Uint8Array(size);
     const view = new DataView(bytes.buffer);
     view.setBigUint64(0, BigInt(size), true);
-    view.setInt32(8, SOL_SOCKET, true);
+    view.setInt32(8, level, true);
     view.setInt32(12, type, true);
     bytes.set(data.subarray(0, size - HEADER), HEADER);
     copyOut(t, address + used, bytes);
     used += Math.min(aligned(HEADER + data.length), room());
   };
+  if (attached.packet !== undefined) tellOfPacket(t, options.told, attached.packet, put);
   if (options.credentials) {
     const { pid, uid, gid } = attached.credentials ?? UNKNOWN;
     put(SCM_CREDENTIALS, new Uint8Array(Uint32Array.of(pid, uid, gid).buffer));

@@ -9,6 +9,7 @@ import {
   writeU32,
 } from '../../memory/userAccess.js';
 import { monotonicNow } from '../../sync/park.js';
+import { Socket } from '../../sync/records/socket.js';
 import { EAGAIN, EINVAL, EMSGSIZE, SyscallError } from '../errno.js';
 import { withRealFile } from '../files/descriptors.js';
 import { releaseOpenFile } from '../files/openFile.js';
@@ -154,6 +155,7 @@ function receiveMessage(t: ThreadContext, file: number, message: number, flags: 
   const { used, flags: truncated } = writeControl(t, control, controlLength, received.attached, {
     credentials: familyOf(mem, socket) === AF_UNIX && hasOption(mem, socket, OPTION_PASS_CREDENTIALS),
     closeOnExec,
+    told: mem.atomicLoad(socket + Socket.options),
   });
   if (name !== 0) writeAddress(t, name, message + NAME_LENGTH, sourceOf(t, socket, received.attached));
   write64(t, message + CONTROL_LENGTH, used);

@@ -8,9 +8,18 @@ import {
   AF_INET6,
   AF_NETLINK,
   OPTION_BROADCAST,
+  OPTION_PACKET_INFO,
+  OPTION_PACKET_INFO_6,
   OPTION_PASS_CREDENTIALS,
+  OPTION_RECEIVE_CLASS_6,
+  OPTION_RECEIVE_HOPS_6,
+  OPTION_RECEIVE_TOS,
+  OPTION_RECEIVE_TTL,
   OPTION_REUSE_ADDRESS,
   OPTION_REUSE_PORT,
+  OPTION_TIMESTAMP,
+  OPTION_TIMESTAMP_NEW,
+  OPTION_TIMESTAMP_NS,
   OPTION_URGENT_INLINE,
   OPTION_V6_ONLY,
 } from '../sockets/socketNumbers.js';
@@ -65,8 +74,28 @@ const SWITCHES: Readonly<Record<number, number>> = {
   [SO_PASSCRED]: OPTION_PASS_CREDENTIALS,
 };
 
+/** On and off, of the other levels: what a receiver is told of packets. */
+const TOLD: Readonly<Record<number, Readonly<Record<number, number>>>> = {
+  [IPPROTO_IP]: { 8: OPTION_PACKET_INFO, 12: OPTION_RECEIVE_TTL, 13: OPTION_RECEIVE_TOS },
+  [IPPROTO_IPV6]: { 49: OPTION_PACKET_INFO_6, 51: OPTION_RECEIVE_HOPS_6, 66: OPTION_RECEIVE_CLASS_6 },
+};
+
+/** SO_TIMESTAMP and its like: the bits that are on when it is. */
+const STAMPS: Readonly<Record<number, number>> = {
+  29: OPTION_TIMESTAMP,
+  35: OPTION_TIMESTAMP_NS,
+  63: OPTION_TIMESTAMP | OPTION_TIMESTAMP_NEW,
+  64: OPTION_TIMESTAMP_NS | OPTION_TIMESTAMP_NEW,
+};
+const ALL_STAMPS = OPTION_TIMESTAMP | OPTION_TIMESTAMP_NS | OPTION_TIMESTAMP_NEW;
+
 /** Options that come back as they were set, and their defaults: what they say is of no account here, or up to the host. */
 const KEPT: readonly (readonly [level: number, name: number, initial: number])[] = [
+  // In the order of VALUE_*.
+  [IPPROTO_IP, 2, 64], // IP_TTL
+  [IPPROTO_IP, 1, 0], // IP_TOS
+  [IPPROTO_IPV6, 16, 64], // IPV6_UNICAST_HOPS
+  [IPPROTO_IPV6, 67, 0], // IPV6_TCLASS
   [SOL_SOCKET, 1, 0], // SO_DEBUG
   [SOL_SOCKET, 5, 0], // SO_DONTROUTE
   [SOL_SOCKET, SO_KEEPALIVE, 0],
@@ -83,13 +112,10 @@ const KEPT: readonly (readonly [level: number, name: number, initial: number])[]
   [IPPROTO_TCP, 12, 1], // TCP_QUICKACK
   [IPPROTO_TCP, 18, 0], // TCP_USER_TIMEOUT
   [IPPROTO_TCP, 23, 0], // TCP_FASTOPEN
-  [IPPROTO_IP, 1, 0], // IP_TOS
-  [IPPROTO_IP, 2, 64], // IP_TTL
   [IPPROTO_IP, 10, 1], // IP_MTU_DISCOVER
   [IPPROTO_IP, 11, 0], // IP_RECVERR
   [IPPROTO_IP, 24, 0], // IP_BIND_ADDRESS_NO_PORT
   [IPPROTO_IPV6, 25, 0], // IPV6_RECVERR
-  [IPPROTO_IPV6, 67, 0], // IPV6_TCLASS
 ];
 
 /** Whether options of a level exist for a socket. */
@@ -138,7 +164,12 @@ function optionBytes(t: ThreadContext, socket: number, level: number, name: numb
   const { mem } = t;
   const kept = keptIndex(level, name);
   if (kept >= 0) return words(mem.getI32(socket + Socket.values + kept * 4));
+  const told = TOLD[level]?.[name];
+  if (told !== undefined) return words((mem.atomicLoad(socket + Socket.options) & told) !== 0 ? 1 : 0);
   if (level === SOL_SOCKET) {
+    const stamp = STAMPS[name];
+    if (stamp !== undefined)
+      return words((mem.atomicLoad(socket + Socket.options) & ALL_STAMPS) === stamp ? 1 : 0);
     const bit = SWITCHES[name];
     if (bit !== undefined) return words((mem.atomicLoad(socket + Socket.options) & bit) !== 0 ? 1 : 0);
     switch (name) {
@@ -239,7 +270,14 @@ function setOption(
     else mem.atomicAnd(socket + Socket.options, ~bit);
     return 0;
   };
+  const told = TOLD[level]?.[name];
+  if (told !== undefined) return turn(told, word() !== 0);
   if (level === SOL_SOCKET) {
+    const stamp = STAMPS[name];
+    if (stamp !== undefined) {
+      turn(ALL_STAMPS, false);
+      return word() === 0 ? 0 : turn(stamp, true);
+    }
     const bit = SWITCHES[name];
     if (bit !== undefined) return turn(bit, word() !== 0);
     switch (name) {

@@ -1,6 +1,7 @@
 import { NETWORK_NONE } from '../../sync/records/machine.js';
 import { SOCKET_CONNECTED, SOCKET_UNCONNECTED, Socket } from '../../sync/records/socket.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
+import { realtimeNow } from '../clock.js';
 import { EACCES, EAGAIN, ECONNREFUSED, EDESTADDRREQ, EINVAL, EMSGSIZE, EPIPE } from '../errno.js';
 import { READABLE } from '../files/events.js';
 import type { ByteVector } from '../files/userVector.js';
@@ -33,7 +34,17 @@ import {
   takeError,
   waitOnSocket,
 } from './socket.js';
-import { AF_INET6, AF_UNSPEC, OPTION_BROADCAST, SHUT_SEND, SOCK_DGRAM } from './socketNumbers.js';
+import {
+  AF_INET6,
+  AF_UNSPEC,
+  OPTION_BROADCAST,
+  SHUT_SEND,
+  SOCK_DGRAM,
+  VALUE_CLASS_6,
+  VALUE_HOPS_6,
+  VALUE_TOS,
+  VALUE_TTL,
+} from './socketNumbers.js';
 import { createMark, freeMark, PACKET_HEADER, PUT_FULL, putPacket } from './socketQueue.js';
 import { interruptedResult, timeoutDeadline } from './socketTimeouts.js';
 
@@ -100,7 +111,10 @@ export function sendDatagram(
   const source: InetAddress = { ...local, address: sourceFor(local.address, to.address) };
   const receiver = isLocal(mem, to.address) ? findPort(mem, SOCK_DGRAM, to, source, thread) : 0;
   if (receiver !== 0) {
-    deliver(mem, receiver, packet, source, thread);
+    deliver(mem, receiver, packet, source, thread, {
+      to: to.address,
+      ...sentWith(mem, socket, isVersion4(to.address)),
+    });
     dropSocket(mem, receiver, thread);
     return from.length;
   }
@@ -124,6 +138,22 @@ function destination(mem: SharedMemory, socket: number, given: Uint8Array | unde
   return to;
 }
 
+/** Hop limit and class that a socket gives its packets. */
+export function sentWith(
+  mem: SharedMemory,
+  socket: number,
+  version4: boolean,
+): { readonly hops: number; readonly trafficClass: number } {
+  const [hops, trafficClass] = version4 ? [VALUE_TTL, VALUE_TOS] : [VALUE_HOPS_6, VALUE_CLASS_6];
+  const value = (index: number): number => mem.getI32(socket + Socket.values + index * 4);
+  return {
+    hops: value(hops) < 0 ? DEFAULT_HOPS : value(hops),
+    trafficClass: Math.max(0, value(trafficClass)),
+  };
+}
+
+const DEFAULT_HOPS = 64;
+
 /** Puts a packet into a socket's queue with the address it comes from; what does not fit is lost, as on any network. */
 export function deliver(
   mem: SharedMemory,
@@ -131,9 +161,12 @@ export function deliver(
   packet: Uint8Array,
   source: InetAddress,
   owner: number,
+  sent: { readonly to: string; readonly hops: number; readonly trafficClass: number },
 ): void {
   const address = packInetAddress(familyOf(mem, receiver), source);
-  const mark = createMark(mem, { files: [], credentials: undefined, address }, owner);
+  const to = packInetAddress(AF_INET6, { address: sent.to, port: 0, scope: 0 }).subarray(8, 24);
+  const facts = { ...sent, to, time: Math.floor(realtimeNow(mem) * 1000) };
+  const mark = createMark(mem, { files: [], credentials: undefined, address, packet: facts }, owner);
   const limit = mem.getU32(receiver + Socket.receiveBuffer);
   if (putPacket(mem, receiver, packet, limit, 0x7fff_ffff, mark, owner) > 0)
     signalSocket(mem, receiver, READABLE, owner);

@@ -42,15 +42,40 @@ export interface Attached {
   readonly credentials: Credentials | undefined;
   /** The sender's sockaddr. */
   readonly address: Uint8Array | undefined;
+  /** Of a packet; absent for bytes of a stream. */
+  readonly packet?: PacketFacts | undefined;
+}
+
+/** What is told of a packet that was received. */
+export interface PacketFacts {
+  /** When it came, microseconds since 1970. */
+  readonly time: number;
+  /** Where it was sent to, as 16 bytes (IPv4 mapped), its time to live or hop limit, and its type of service or traffic class. */
+  readonly to: Uint8Array;
+  readonly hops: number;
+  readonly trafficClass: number;
 }
 
 export const NOTHING_ATTACHED: Attached = { files: [], credentials: undefined, address: undefined };
 
+/** What goes along with a packet that has no mark: nothing was noted of it when it was sent. */
+const PLAIN_PACKET: Attached = {
+  ...NOTHING_ATTACHED,
+  packet: { time: 0, to: new Uint8Array(16), hops: 0, trafficClass: 0 },
+};
+
 /** Makes a mark of what goes along, which takes over the references; 0 when that is nothing. */
 export function createMark(mem: SharedMemory, attached: Attached, owner: number): number {
-  const { files, credentials, address } = attached;
-  if (files.length === 0 && credentials === undefined && address === undefined) return 0;
+  const { files, credentials, address, packet } = attached;
+  if (files.length === 0 && credentials === undefined && address === undefined && packet === undefined)
+    return 0;
   const mark = allocateBlock(mem, SocketMark.SIZE, owner);
+  if (packet !== undefined) {
+    mem.f64[(mark + SocketMark.time) >>> 3] = packet.time;
+    mem.u8.set(packet.to, mark + SocketMark.toAddress);
+    mem.setU32(mark + SocketMark.hops, packet.hops);
+    mem.setU32(mark + SocketMark.trafficClass, packet.trafficClass);
+  }
   if (credentials !== undefined) {
     mem.setU32(mark + SocketMark.hasCredentials, 1);
     mem.setU32(mark + SocketMark.pid, credentials.pid);
@@ -100,6 +125,12 @@ function attachedOf(mem: SharedMemory, mark: number, files: readonly number[]): 
             gid: mem.getU32(mark + SocketMark.gid),
           },
     address: length === 0 ? undefined : mem.u8.slice(address, address + length),
+    packet: {
+      time: mem.f64[(mark + SocketMark.time) >>> 3],
+      to: mem.u8.slice(mark + SocketMark.toAddress, mark + SocketMark.toAddress + 16),
+      hops: mem.getU32(mark + SocketMark.hops),
+      trafficClass: mem.getU32(mark + SocketMark.trafficClass),
+    },
   };
 }
 
@@ -374,7 +405,7 @@ export function takeStream(
       // Descriptors come with the first of their bytes, and nothing beyond the last of them is read along.
       if (mem.getU32(mark + SocketMark.fileCount) > 0 || apart) {
         count = Math.min(count, end - position);
-        attached = attachedOf(mem, mark, takeFilesLocked(mem, mark, peek, owner));
+        attached = { ...attachedOf(mem, mark, takeFilesLocked(mem, mark, peek, owner)), packet: undefined };
         break;
       }
     }
@@ -427,7 +458,7 @@ export function takePacket(
     const count = Math.min(length, into.length);
     copyFromRing(mem, socket, PACKET_HEADER, into.subarray(0, count));
     const files = mark === 0 ? [] : takeFilesLocked(mem, mark, peek, owner);
-    const attached = attachedOf(mem, mark, files);
+    const attached = mark === 0 ? PLAIN_PACKET : attachedOf(mem, mark, files);
     if (peek) return { count, length, tellSenders: false, attached };
     consume(mem, socket, PACKET_HEADER + length);
     mem.atomicAdd(socket + Socket.packets, -1);

@@ -10,6 +10,7 @@ import {
   Sockets,
 } from '../../sync/records/socket.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
+import { realtimeNow } from '../clock.js';
 import {
   EAGAIN,
   ECONNREFUSED,
@@ -61,6 +62,8 @@ import {
   MSG_TRUNC,
   MSG_WAITALL,
   OPTION_PASS_CREDENTIALS,
+  OPTION_TIMESTAMP,
+  OPTION_TIMESTAMP_NS,
   SHUT_BOTH,
   SHUT_RECEIVE,
   SHUT_SEND,
@@ -320,9 +323,12 @@ function sendPacket(
     if (isShut(mem, socket, SHUT_SEND)) return sequenced ? brokenPipe(t, flags) : -EPIPE;
     const packet = from.length <= BOUNCE ? bounce.subarray(0, from.length) : new Uint8Array(from.length);
     from.copyIn(t, 0, packet);
+    const stamped = (mem.atomicLoad(other + Socket.options) & (OPTION_TIMESTAMP | OPTION_TIMESTAMP_NS)) !== 0;
+    const time = stamped ? Math.floor(realtimeNow(mem) * 1000) : 0;
     const attached: Attached = {
       files,
       credentials: credentialsFor(t, socket, other, credentials),
+      ...(stamped && { packet: { time, to: new Uint8Array(16), hops: 0, trafficClass: 0 } }),
       address:
         mem.getU32(socket + Socket.name) === 0
           ? undefined

@@ -148,6 +148,11 @@ export const SocketMark = record({
   /** Sender's sockaddr; length 0: none. */
   addressLength: u32,
   address: array(u8, ADDRESS_ROOM),
+  /** Packets: when they came (microseconds since 1970), where they were sent to (as Socket.localAddress), time to live, class. */
+  time: f64,
+  toAddress: array(u8, 16),
+  hops: u32,
+  trafficClass: u32,
   /** Open files (u32 each, a reference each), or 0, and how many. */
   files: pointer,
   fileCount: u32,
