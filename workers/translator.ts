@@ -7,6 +7,7 @@ import {
   allowRelaxedSimd,
   compileEagerly,
   heedBranchHints,
+  withQuickFlags,
   withRegionFlags,
 } from '../src/machine/v8Flags.js';
 import { translationLog } from '../src/observe/translationLog.js';
@@ -29,14 +30,30 @@ const store =
     : new CodeCache(codeCache, JSON.stringify(options));
 new Translator(mem, options, TRANSLATOR, compiler, translationLog(mem, TRANSLATOR), store).run();
 
+function compileQuickly(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  return withQuickFlags(() => new WebAssembly.Module(bytes));
+}
+
 function moduleCompiler(): ModuleCompiler {
   prepareCompiledModules();
   const optimize = optimizer();
   if (optimize !== undefined)
-    return { compile: (bytes) => withRegionFlags(() => new WebAssembly.Module(bytes)), optimize };
+    return {
+      compile: (bytes) => withRegionFlags(() => new WebAssembly.Module(bytes)),
+      compileQuickly,
+      optimize,
+    };
   // V8 is to compile regions as soon as there are some; from now on new workers start slower (v8Flags.ts).
   compileEagerly();
   allowRelaxedSimd();
   heedBranchHints();
-  return { compile: (bytes) => new WebAssembly.Module(bytes), optimize };
+  return {
+    compile: (bytes) => new WebAssembly.Module(bytes),
+    compileQuickly: (bytes) => {
+      const module = compileQuickly(bytes);
+      compileEagerly();
+      return module;
+    },
+    optimize,
+  };
 }

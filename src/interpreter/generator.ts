@@ -13,7 +13,6 @@ import { HOT_AGAIN } from '../sync/records/translation.js';
 import {
   call,
   callIndirect,
-  type FunctionBuilder,
   type FunctionRef,
   type I32,
   type I64,
@@ -40,6 +39,7 @@ import type { Frame } from './interpreterBuilder.js';
 import { defineMemoryHelpers, type MemoryHelpers, tableOffset } from './memoryHelpers.js';
 import { definePredecoder, type Predecoder } from './predecoder.js';
 import { REGION_DEPTH } from './regionDepth.js';
+import { defineRegionTransfers } from './regionTransfers.js';
 import { OPCODE_SHIFT, RD_SHIFT, SLOT_SCALE_SHIFT } from './slot.js';
 import { STRADDLE_VALID, STRADDLES, Straddle } from './straddles.js';
 
@@ -86,12 +86,7 @@ function writeModule(
   module.exportFunction('predecodeInstruction', predecoder.instruction);
   module.importTable('engine', 'regions');
   const regionType = module.typeIndex({ params: ['i32', 'i32'], results: ['i32'] });
-  const enter = module.function({ params: ['i32', 'i32'], results: ['i32'] });
-  writeEnter(enter.builder, regionType);
-  module.exportFunction('enter', enter);
-  const aside = module.function({ params: ['i32', 'i32'], results: ['i32'] });
-  aside.builder.return(i32.const(1));
-  module.exportFunction('aside', aside);
+  defineRegionTransfers(module, regionType);
   const givesUp = writeRun(run, exact, options, predecoder, time, helpers, regionType);
   writeExact(exact, givesUp, options, time, helpers, memory, rare);
   writeExact(rare, RARE_OPCODES, options, time, helpers, memory);
@@ -292,26 +287,6 @@ function writeRun(
 const RARE_OPCODES = new Set(
   HANDLERS.filter(({ instruction }) => instruction.rare).map(({ opcode }) => opcode),
 );
-
-/** enter(thread, depth): runs the region at Thread.pc, if there is one; else returns at once, with nothing done. */
-function writeEnter(f: FunctionBuilder, regionType: number): void {
-  const thread = f.param('i32', 0);
-  const depth = f.param('i32', 1);
-  const pc = f.hold(i64.load(thread, Thread.pc));
-  const page = f.local('i32');
-  f.if(i64.ge_u(pc, i64.load(thread, Thread.reach)), () => f.return(i32.const(0)));
-  f.set(page, i32.load(i32.add(i32.load(thread, Thread.codeTable), tableOffset(pc, 12))));
-  f.if(i32.eqz(page), () => f.return(i32.const(0)));
-  const offset = i32.shl(i32.and(i32.wrap_i64(pc), i32.const(0xffe)), i32.const(SLOT_SCALE_SHIFT));
-  const slot = f.hold(i64.load(i32.add(page, offset), CodePage.slots));
-  f.if(i32.ne(i32.shr_u(i32.wrap_i64(slot), i32.const(OPCODE_SHIFT)), i32.const(OP_REGION)), () =>
-    f.return(i32.const(0)),
-  );
-  const region = f.hold(i32.wrap_i64(i64.shr_u(slot, i64.const(32))));
-  const ready = i32.load8_u(i32.add(i32.load(thread, Thread.readyRegions), region));
-  f.if(i32.eqz(ready), () => f.return(i32.const(0)));
-  f.return(callIndirect(regionType, 'i32', region, thread, depth));
-}
 
 /**
  * The handler of OP_REGION: calls the region. It says whether to go on at Thread.pc as always, or to do the instruction

@@ -20,6 +20,11 @@ export class HelperTable {
   readonly use: HelperCalls = (helper, ...operands) =>
     call(this.#reference(helper), helper.result, ...operands);
 
+  /** The index of the helper's function. */
+  indexOf(helper: Helper): number {
+    return this.#reference(helper).index;
+  }
+
   #reference(helper: Helper): FunctionRef {
     const known = this.#functions.get(helper.name);
     if (known) return known;

@@ -12,10 +12,8 @@ export interface Interpreter {
    * returns EXIT_* (sync/records/thread). Thread.pc and Thread.instret are exact then.
    */
   run(thread: number): number;
-  /** What translated code calls another region through. */
-  readonly enter: WebAssembly.ExportValue | undefined;
-  /** A region that is left at once, for the interpreter to do its first instruction. */
-  readonly aside: WebAssembly.ExportValue | undefined;
+  /** What translated code goes to other regions through, by name; see regionTransfers.ts. */
+  readonly transfers: Readonly<Record<string, WebAssembly.ExportValue>>;
 }
 
 /** Ticks of the time CSR a millisecond: 10 MHz, as the device trees of common boards have it. */
@@ -50,8 +48,7 @@ export function instantiateInterpreter(
   const runOnce = instance.exports.run as (thread: number, budget: number) => number;
   let quickRuns = QUICK_RUNS;
   return {
-    enter: instance.exports.enter,
-    aside: instance.exports.aside,
+    transfers: instance.exports,
     run(thread: number): number {
       for (;;) {
         const exit = runOnce(thread, quickRuns > 0 ? QUICK : STEADY);

@@ -48,7 +48,9 @@ export function accessOf({ instruction }: Decoded): Access | undefined {
 const LARGEST_SPAN = 2048;
 
 /** The groups of a block's instructions, by their position; only groups of two or more. */
-export function accessGroups(instructions: readonly RegionInstruction[]): (AccessGroup | undefined)[] {
+export function accessGroups(
+  instructions: readonly Pick<RegionInstruction, 'decoded'>[],
+): (AccessGroup | undefined)[] {
   const groups: (AccessGroup | undefined)[] = instructions.map(() => undefined);
   const open = new Map<number, AccessGroup>();
   instructions.forEach(({ decoded: { instruction, rs1, rd, immediate } }, i) => {

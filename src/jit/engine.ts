@@ -6,8 +6,6 @@ import type { SharedMemory } from '../sync/sharedMemory.js';
 import { requestTranslation, translationOf } from '../sync/translationQueue.js';
 import { RegionTable } from './regionTable.js';
 
-/** Places that are found hot so often may soon be done with. */
-const PASSING = 2;
 /** Places that are remembered. */
 const MOST_PLACES = 10_000;
 
@@ -51,25 +49,19 @@ export function createEngine(
 ): TranslatingEngine {
   const translation = translationOf(mem);
   const counters = allocateBlock(mem, HOT_COUNTERS * 2, owner);
-  const patience = mem.getU32(translation + Translation.patience);
   const regions = new RegionTable(mem, owner);
-  const { run, enter, aside } = instantiateInterpreter(mem, interpreter, { regions: regions.functions });
-  const imports = engineImports(mem, { enter, entered, left });
+  const { run, transfers } = instantiateInterpreter(mem, interpreter, { regions: regions.functions });
+  const imports = engineImports(mem, { ...transfers, entered, left });
   const heat = new HotPlaces();
 
   const runWithRegions = (thread: number): number => {
     for (;;) {
       const exit = run(thread);
       if (exit === EXIT_HOT) {
-        const times = heat.found(mem.getU64(thread + Thread.pc));
-        const wanted =
-          times > PASSING
-            ? mem.atomicAdd(translation + Translation.found, 1)
-            : mem.atomicLoad(translation + Translation.found);
-        if (wanted >= patience) requestTranslation(mem, thread, times, ring);
+        requestTranslation(mem, thread, heat.found(mem.getU64(thread + Thread.pc)), ring);
       } else if (exit === EXIT_REGION) {
         mem.setU32(thread + Thread.tier, TIER_COMPILING);
-        regions.instantiate(mem.getU32(thread + Thread.exitAddress), imports, aside!);
+        regions.instantiate(mem.getU32(thread + Thread.exitAddress), imports, transfers.aside);
         mem.setU32(thread + Thread.tier, TIER_INTERPRETER);
       } else return exit;
       regions.follow();

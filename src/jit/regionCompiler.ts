@@ -127,7 +127,7 @@ export function writeRegionEntry(
  * Calls the region, as the observation wants: with its entry counted and the instructions that were done in it but not in regions it
  * called, with Thread.tier saying that it runs, and with the cause told for which it is left.
  */
-function writeObservedCall(
+export function writeObservedCall(
   f: FunctionBuilder,
   body: FunctionRef,
   { profile, index, entered, left, elsewhere }: RegionObservation,

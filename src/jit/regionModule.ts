@@ -2,7 +2,15 @@ import { HelperTable } from '../interpreter/helperTable.js';
 import type { Helper } from '../isa/builder.js';
 import { PageLink, RegionProfile } from '../sync/records/translation.js';
 import { type FunctionRef, ModuleBuilder } from '../wasm/index.js';
-import { type RegionOptions, type RegionPage, writeRegion, writeRegionEntry } from './regionCompiler.js';
+import { writeQuickRegion } from './quickCompiler.js';
+import type { QuickRegion } from './quickRegion.js';
+import {
+  type RegionOptions,
+  type RegionPage,
+  writeObservedCall,
+  writeRegion,
+  writeRegionEntry,
+} from './regionCompiler.js';
 import type { Region } from './regionGraph.js';
 
 /** A region that has been formed from code in memory. */
@@ -26,6 +34,8 @@ export interface ObservedModule {
   /** Whether each entry is logged. */
   readonly logsEntries: boolean;
 }
+
+const TRANSFER = { params: ['i32', 'i32', 'i64', 'i32'], results: ['i32'] } as const;
 
 /** The helpers that regions have imported so far: the next module imports them at once. */
 const imported = new Map<string, Helper>();
@@ -76,6 +86,62 @@ export function compileRegions(
       };
       const callees = { self: body, enter, regionAt, useHelper: helpers.use };
       writeRegion(body.builder, region, homeEntry, callees, options);
+    });
+    if (helpers.missing.size === 0) return module.toBytes() as Uint8Array<ArrayBuffer>;
+    for (const [name, helper] of helpers.missing) imported.set(name, helper);
+  }
+}
+
+/** A region of the first tier that has been formed from code in memory. */
+export interface FormedQuickRegion extends FormedRegion {
+  readonly region: QuickRegion;
+}
+
+/** The function that templates leave through is the first import of every module. */
+export const LEAVE: FunctionRef = { index: 0, type: TRANSFER };
+
+/**
+ * Compiles regions of the first tier, whose indexes in the machine are `first` and so on, into one module, which exports them as r0,
+ * r1, … It imports the machine's memory, the functions of interpreter/regionTransfers as `engine`, and helpers.
+ */
+export function compileQuickRegions(
+  formed: readonly FormedQuickRegion[],
+  first: number,
+  hostPageShift: number,
+  observed?: ObservedModule,
+): Uint8Array<ArrayBuffer> {
+  for (;;) {
+    const module = new ModuleBuilder();
+    module.importMemory({ module: 'engine', name: 'memory', minimum: 1, maximum: 65536, shared: true });
+    const type = { params: ['i32', 'i32'], results: ['i32'] } as const;
+    const engine = (name: string): number => module.importFunction('engine', name, TRANSFER).index;
+    if (engine('leave') !== LEAVE.index) throw new Error('the first import is another one');
+    const callOn = engine('goOn');
+    const round = engine('round');
+    const back = engine('back');
+    // What is observed stays on the host's stack until it is left, so that no other may take its place.
+    const stop = observed && engine('stop');
+    const callees = { leave: LEAVE.index, callOn, round, goOn: stop ?? callOn, back: stop ?? back };
+    const entered =
+      observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;
+    const left = observed?.tellsExits === true ? module.importFunction('engine', 'left', type) : undefined;
+    const helpers = new HelperTable(module, imported.values());
+    formed.forEach(({ region, pages }, i) => {
+      const written = writeQuickRegion(region, pages, first + i, callees, helpers, hostPageShift);
+      const body = module.writtenFunction(type, written);
+      if (observed === undefined) {
+        module.exportFunction(`r${i}`, body);
+        return;
+      }
+      const entry = module.function(type);
+      writeObservedCall(entry.builder, body, {
+        profile: observed.profiles === 0 ? 0 : observed.profiles + i * RegionProfile.SIZE,
+        index: observed.first + i,
+        entered,
+        left,
+        elsewhere: observed.elsewhere,
+      });
+      module.exportFunction(`r${i}`, entry);
     });
     if (helpers.missing.size === 0) return module.toBytes() as Uint8Array<ArrayBuffer>;
     for (const [name, helper] of helpers.missing) imported.set(name, helper);

@@ -5,7 +5,14 @@ import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
-import { Engine, MOST_REGIONS, PageLink, RegionEntry, Translation } from '../sync/records/translation.js';
+import {
+  Engine,
+  MOST_REGIONS,
+  PageLink,
+  READY,
+  RegionEntry,
+  Translation,
+} from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { translationOf } from '../sync/translationQueue.js';
 import type { RegionPage } from './regionCompiler.js';
@@ -15,10 +22,16 @@ const MOST_MODULES = 2000;
 /** The share of what is kept that is left when something has to go: rounds of eviction are to be rare. */
 const KEPT = 3 / 4;
 
-/** Where a region is entered: the slot, and the CodePage that it is in. The slot is 0 when it is not entered from outside. */
-export interface RegionPlace {
+/** A place where a region is entered: the slot, and the CodePage that it is in. The slot is 0 when it is not entered from outside. */
+export interface RegionEntrance {
   readonly slot: number;
   readonly entryPage: RegionPage;
+}
+
+/** Where a region is entered. */
+export interface RegionPlace extends RegionEntrance {
+  /** Other places where it is, too. */
+  readonly others?: readonly RegionEntrance[];
 }
 
 interface PublishedModule {
@@ -94,13 +107,14 @@ export class RegionSpace {
 
   /**
    * Publishes a module of the regions at `places`, with the indexes that were just reserved. `links`: the pages of its regions,
-   * when it does not have them itself. Throws OutOfKernelMemory.
+   * when it does not have them itself; `ready`: READY or READY_QUICK. Throws OutOfKernelMemory.
    */
   publish(
     places: readonly RegionPlace[],
     bytes: Uint8Array,
     module: WebAssembly.Module,
     links: readonly RegionPage[] = [],
+    ready = READY,
   ): void {
     const { mem, owner, next: first } = this;
     const translation = translationOf(mem);
@@ -120,6 +134,7 @@ export class RegionSpace {
       mem.setU32(entry + RegionEntry.length, bytes.length);
       mem.setU32(entry + RegionEntry.first, first);
       mem.setU32(entry + RegionEntry.count, places.length);
+      mem.setU32(entry + RegionEntry.ready, ready);
       mem.setU32(entry + RegionEntry.links, links.length === 0 ? 0 : address + linksAt);
       mem.atomicStore(entry + RegionEntry.version, this.version);
     }
@@ -158,7 +173,9 @@ export class RegionSpace {
       module.round = round;
       lockMutex(mem, MACHINE + Machine.framesLock, owner);
       module.places.forEach((place, i) => {
-        this.uninstallLocked(place, module.first + i);
+        mem.atomicStore(this.entry(module.first + i) + RegionEntry.version, 0);
+        for (const entrance of [place, ...(place.others ?? [])])
+          this.uninstallLocked(entrance, module.first + i);
       });
       unlockMutex(mem, MACHINE + Machine.framesLock, owner);
       this.evicted.push(module);
@@ -168,10 +185,9 @@ export class RegionSpace {
     if (some) mem.atomicStore(evictions, round);
   }
 
-  /** Empties the slot of region `index`, if that still leads there, and marks the region. */
-  private uninstallLocked({ slot, entryPage }: RegionPlace, index: number): void {
+  /** Empties a slot of region `index`, if that still leads there. */
+  private uninstallLocked({ slot, entryPage }: RegionEntrance, index: number): void {
     const { mem } = this;
-    mem.atomicStore(this.entry(index) + RegionEntry.version, 0);
     if (slot !== 0 && this.isInUseLocked(entryPage))
       Atomics.compareExchange(mem.u64, slot >>> 3, regionSlot(index), 0n);
   }

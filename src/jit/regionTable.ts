@@ -13,7 +13,7 @@ const TABLE_STEP = 256;
  */
 export class RegionTable {
   readonly functions = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
-  /** Address of a byte a region: 1 when the table has it. Read by the interpreter. */
+  /** Address of a byte a region: READY or READY_QUICK when the table has it. Read by the interpreter. */
   readonly ready: number;
   private readonly engine: number;
   /** RegionEntry.version of what is in the table. */
@@ -87,7 +87,7 @@ export class RegionTable {
       functions.set(i, regions[`r${i - first}`] ?? otherwise);
       // Evicted meanwhile: the round that says so is still to be followed.
       this.versions.set(i, mem.atomicLoad(this.entry(i) + RegionEntry.version) || -1);
-      mem.u8[this.ready + i] = 1;
+      mem.u8[this.ready + i] = mem.getU32(this.entry(i) + RegionEntry.ready);
     }
   }
 

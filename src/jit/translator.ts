@@ -1,5 +1,3 @@
-import { OP_REGION } from '../interpreter/handlers.js';
-import { OPCODE_SHIFT } from '../interpreter/slot.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { CodePage } from '../sync/records/codePage.js';
@@ -7,7 +5,10 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import {
   HOT_COUNTERS,
   LOG_EXEC,
+  MOST_REGIONS,
   OBSERVE_EXITS,
+  READY,
+  READY_QUICK,
   RegionProfile,
   SIDE_EXIT_ELSEWHERE,
   Translation,
@@ -20,26 +21,42 @@ import {
   translationOf,
 } from '../sync/translationQueue.js';
 import { CallTargets } from './callTargets.js';
+import { GuestCode, OpenCode } from './guestCode.js';
 import { innerLoop } from './innerLoop.js';
 import { isCodeOf, type KeptModule, type KeptRegion, keptModule, type ModuleStore } from './keptModules.js';
+import { formQuickRegion, QuickRegion } from './quickRegion.js';
+import { QuickTemplates } from './quickTemplates.js';
 import type { RegionOptions, RegionPage } from './regionCompiler.js';
 import { formRegion, type Region } from './regionGraph.js';
-import { compileRegions, type FormedRegion, type ObservedModule } from './regionModule.js';
+import {
+  compileQuickRegions,
+  compileRegions,
+  type FormedRegion,
+  LEAVE,
+  type ObservedModule,
+} from './regionModule.js';
 import { type RegionPlace, RegionSpace, regionSlot } from './regionSpace.js';
-import { Worth } from './worth.js';
+import { translationTime, Worth } from './worth.js';
 
 /**
  * Milliseconds that the translator waits for more requests when there is one: little at first, so that the guest has what it
  * needs soon, then more with every module, for V8 cannot bear many of them.
  */
 const GATHER = 2;
-const GATHER_A_MODULE = 1;
+const GATHER_A_MODULE = 0.25;
+const MOST_GATHERED = 50;
 /**
  * Regions in a module, with the callees that are translated along: few in the first ones, which the guest gets soon, then
  * more, for a few large modules are better than many small ones.
  */
 const FIRST_IN_MODULE = 4;
 const MOST_IN_MODULE = 48;
+/** Regions of the first tier in a module. */
+const MOST_QUICK = 200;
+/** Milliseconds that optimising takes at a time, while places that are new may wait. */
+const PATCH = 15;
+/** Places that wait to be optimised. */
+const MOST_DEFERRED = 256;
 /** Callees are translated along when they are this close to being hot themselves. */
 const CALLEE_SHARE = 8;
 /** Times that regions are taken out of the store for a slot: code there that changes all the time is left to the interpreter. */
@@ -62,11 +79,8 @@ export interface TranslationListener {
 }
 
 /** A region that has been formed, and where it is to be entered. */
-export interface PlacedRegion extends FormedRegion {
+export interface PlacedRegion extends FormedRegion, RegionPlace {
   readonly place: PlaceToTranslate;
-  /** The CodePage of its entry, and the slot there. */
-  readonly entryPage: RegionPage;
-  readonly slot: number;
 }
 
 /** A region that may be installed: where, and what it was made from. */
@@ -81,6 +95,8 @@ interface Installable extends RegionPlace {
 export interface ModuleCompiler {
   /** Compiles a module of regions, with what they need switched on. */
   compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module;
+  /** Compiles one with V8's baseline compiler, here and now and for good. */
+  compileQuickly(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module;
   /** Has V8's optimising compiler compile an exported function at once. Absent where V8 does that when it likes to. */
   readonly optimize: ((exported: unknown) => void) | undefined;
 }
@@ -94,6 +110,8 @@ export interface ModuleCompiler {
  */
 export class Translator {
   private readonly space: RegionSpace;
+  private readonly code: GuestCode;
+  private readonly templates: QuickTemplates;
   /** Slots of blocks inside of regions, by machine address. */
   private readonly covered = new Set<number>();
   private readonly worth: Worth;
@@ -102,6 +120,11 @@ export class Translator {
   private made = 0;
   /** How often regions were taken out of the store for a slot. */
   private readonly restored = new Map<number, number>();
+  /** By index: instructions of regions of the first of two tiers, 0 for others. */
+  private readonly quickSizes = new Uint16Array(MOST_REGIONS);
+  /** Places that are hot again and wait for their turn. */
+  private readonly deferred: PlaceToTranslate[] = [];
+  private readonly tiers: number;
 
   constructor(
     private readonly mem: SharedMemory,
@@ -113,7 +136,10 @@ export class Translator {
     private readonly store?: ModuleStore,
   ) {
     this.space = new RegionSpace(mem, owner);
+    this.templates = new QuickTemplates(options.hostPageShift, LEAVE);
+    this.code = new GuestCode(mem, 2 ** options.hostPageShift);
     const translation = translationOf(mem);
+    this.tiers = mem.getU32(translation + Translation.tiers);
     this.worth = new Worth(
       mem.getU32(translation + Translation.threshold),
       mem.getU32(translation + Translation.share) / 100,
@@ -122,13 +148,14 @@ export class Translator {
 
   /** Translates until the machine closes, or memory cannot be had: then translation is ended, not the guests. */
   run(): void {
-    const { mem, space } = this;
+    const { mem, space, owner } = this;
     try {
       for (;;) {
         // Modules from the store have cost nothing.
         const modules = Math.min(this.made, space.modules);
-        const places = takeRequests(mem, GATHER + modules * GATHER_A_MODULE, this.owner);
-        if (places.length === 0) return;
+        const gather = Math.min(GATHER + modules * GATHER_A_MODULE, MOST_GATHERED);
+        const places = takeRequests(mem, this.deferred.length > 0 ? undefined : gather, owner);
+        if (places === undefined) return;
         try {
           this.translate(places);
         } catch (error) {
@@ -141,15 +168,63 @@ export class Translator {
       endTranslation(mem);
     }
     // The modules stay alive as long as this worker does: workers may still meet their regions for the first time.
-    while (takeRequests(mem, GATHER, this.owner).length > 0);
+    while (takeRequests(mem, GATHER, owner) !== undefined);
   }
 
-  /** Translates a batch of places, as far as there are no regions in store for them, into one module and publishes it. */
+  /**
+   * Translates a batch of places, as far as there are no regions in store for them: quickly those that are no regions yet, into one module,
+   * and well some of those that are hot again, into another; the rest of them is deferred, so that new places need not wait.
+   */
   translate(wanted: readonly PlaceToTranslate[]): void {
-    const { mem, space, store } = this;
-    const places = store === undefined ? wanted : this.restoreAll(wanted, store);
+    const { store, code, deferred } = this;
+    const places =
+      store === undefined ? wanted : hottestFirst(wanted).filter((place) => !this.restore(place, store));
+    if (this.tiers === 1) {
+      this.translateWell(places);
+      return;
+    }
+    const open = new OpenCode(this.mem, code);
+    const again = places.filter((place) => !open.lookAt(place));
+    if (again.length < places.length) this.translateQuickly(places, open);
+    this.translateWell([...deferred.splice(0), ...again]);
+  }
+
+  /** Translates places with V8's baseline compiler, as far as they are no regions yet. */
+  private translateQuickly(places: readonly PlaceToTranslate[], open: OpenCode): void {
+    const { mem, space, compiler, options } = this;
     const started = performance.now();
-    const translation = translationOf(mem);
+    const formed: (PlacedRegion & { readonly region: QuickRegion })[] = [];
+    for (const place of hottestFirst(places)) {
+      if (formed.length >= MOST_QUICK || mem.atomicLoad(MACHINE + Machine.closing) !== 0) break;
+      if (!open.lookAt(place)) continue;
+      const region = formQuickRegion(place.pc, open, this.templates);
+      if (region === undefined) continue;
+      const { pages } = open;
+      const entrances = region.entries.map((pc) => ({
+        pc,
+        slot: open.slotOf(pc),
+        entryPage: pages.get(Math.floor(pc / 4096))!,
+      }));
+      for (const { slot } of entrances) open.taken.add(slot);
+      const slot = open.slotOf(place.pc);
+      const others = entrances.filter(({ pc }) => pc !== place.pc);
+      formed.push({ ...this.placed(region, pages, place, slot), others });
+    }
+    if (formed.length === 0) return;
+    const first = space.reserve(formed.length);
+    if (first === undefined) return;
+    const bytes = compileQuickRegions(formed, first, options.hostPageShift, this.observed(first));
+    const module = compiler.compileQuickly(bytes);
+    formed.forEach(({ region }, i) => {
+      this.quickSizes[first + i] = region.size;
+    });
+    this.publish(formed, first, bytes, module, [], READY_QUICK, started);
+  }
+
+  /** Translates places with V8's optimising compiler, as many as do not take long. */
+  private translateWell(places: readonly PlaceToTranslate[]): void {
+    const { mem, space, store } = this;
+    const started = performance.now();
     const formed = this.formAll(places, Math.min(FIRST_IN_MODULE * (this.made + 1), MOST_IN_MODULE));
     if (formed.length === 0) return;
     const first = space.reserve(formed.length);
@@ -158,14 +233,34 @@ export class Translator {
     const kept = store !== undefined && observed === undefined ? this.toKeep(formed) : undefined;
     const bytes = compileRegions(formed, this.options, observed, kept !== undefined);
     const module = this.compile(bytes, formed.length);
-    this.listener?.translated(first, formed, bytes);
-    this.made++;
-    space.publish(formed, bytes, module, kept === undefined ? [] : formed.flatMap(({ pages }) => pages));
-    formed.forEach((one, i) => {
-      this.install({ ...one, isCode: (halfword) => isRegionOf(one.region, halfword) }, first + i);
-    });
+    this.quickSizes.fill(0, first, first + formed.length);
+    const links = kept === undefined ? [] : formed.flatMap(({ pages }) => pages);
+    this.publish(formed, first, bytes, module, links, READY, started);
     if (kept !== undefined && mem.atomicLoad(MACHINE + Machine.closing) === 0)
       store?.keep(kept, bytes, module);
+  }
+
+  /** Publishes a module and installs its regions, number `first` and so on; `started` is when that began. */
+  private publish(
+    formed: readonly PlacedRegion[],
+    first: number,
+    bytes: Uint8Array,
+    module: WebAssembly.Module,
+    links: readonly RegionPage[],
+    ready: number,
+    started: number,
+  ): void {
+    const { mem, space } = this;
+    this.listener?.translated(first, formed, bytes);
+    this.made++;
+    space.publish(formed, bytes, module, links, ready);
+    formed.forEach((one, i) => {
+      const { region } = one;
+      const isCode: Installable['isCode'] = (halfword) =>
+        region instanceof QuickRegion ? region.isCode(halfword) : isRegionOf(region, halfword);
+      this.install({ ...one, isCode }, first + i);
+    });
+    const translation = translationOf(mem);
     const count = (field: number, by: number): void =>
       mem.setU32(translation + field, mem.getU32(translation + field) + by);
     for (const { region } of formed) count(Translation.instructions, region.size);
@@ -211,24 +306,30 @@ export class Translator {
     return module;
   }
 
-  /** Forms the regions of the places and of functions they call, `most` at most. */
+  /** Forms the regions of the places and of functions they call, `most` at most and not for long; with two tiers the rest is deferred. */
   private formAll(places: readonly PlaceToTranslate[], most: number): PlacedRegion[] {
     const { mem } = this;
     const formed: PlacedRegion[] = [];
     const slots = new Set<number>();
+    let time = 0;
     const pending = hottestFirst(places);
     for (let place = pending.shift(); place !== undefined; place = pending.shift()) {
-      if (formed.length >= most || mem.atomicLoad(MACHINE + Machine.closing) !== 0) break;
+      if (mem.atomicLoad(MACHINE + Machine.closing) !== 0) break;
+      if (formed.length >= most || time > (this.tiers === 1 ? Infinity : PATCH)) {
+        if (this.tiers > 1) this.deferred.push(place, ...pending.splice(0, MOST_DEFERRED));
+        break;
+      }
       const slot = this.slotOf(place, place.pc);
       if (slot === 0 || slots.has(slot)) continue;
       slots.add(slot);
-      if (!this.worth.mayBe(slot, place.times)) continue;
+      if (!this.worth.mayBe(slot, place.times, this.quickSize(slot))) continue;
       // A place inside of a region gets one of its own only when it stays hot: most soon are not met alone any more.
       if (this.covered.delete(slot)) continue;
       const one = this.form(place, slot);
       if (one === undefined || !this.worth.is(slot, place.times, one.region)) continue;
       this.worth.chosen(slot, place.times);
       formed.push(one);
+      time += translationTime(one.region.size);
       for (const { pc } of one.region.blocks) this.covered.add(this.slotOf(place, pc));
       this.covered.delete(slot);
       for (const pc of one.region.callees) {
@@ -245,62 +346,43 @@ export class Translator {
     return formed;
   }
 
-  /** Whether jumps to the slot have been counted so often that it will be hot soon. */
+  /** Whether jumps to the slot have been counted so often that it will be hot soon, or it has been hot. */
   private isWarmEnough(slot: number, counters: number): boolean {
     const { mem } = this;
+    if (this.tiers > 1) return this.code.regionAt(slot) !== undefined;
     const translation = translationOf(mem);
     const counter = counters + ((slot >>> 2) & (HOT_COUNTERS * 2 - 2));
     return mem.u16[counter >>> 1] * CALLEE_SHARE >= mem.getU32(translation + Translation.threshold);
   }
 
-  /** The CodePage that the place's code table has for `address`, or 0. The tables may be gone: what is read is checked. */
-  private codePageOf({ codeTable, reach }: PlaceToTranslate, address: number): number {
-    if (!(address >= 0 && address < reach)) return 0;
-    const { mem } = this;
-    const page = mem.getU32(codeTable + Math.floor(address / 4096) * 4);
-    return page > MACHINE && page % 8 === 0 && page < mem.byteLength - CodePage.SIZE ? page : 0;
+  /** The slot of the instruction at `pc` when it has been decoded, and is no region of the last tier yet; else 0. */
+  private slotOf(place: PlaceToTranslate, pc: number): number {
+    const slot = this.code.slotOf(place, pc);
+    const index = slot === 0 ? undefined : this.code.regionAt(slot);
+    return index === undefined || this.quickSizes[index] > 0 ? slot : 0;
   }
 
-  /** The slot of the instruction at `pc` when it has been decoded, and is no region yet; else 0. */
-  private slotOf(place: PlaceToTranslate, pc: number): number {
-    const page = this.codePageOf(place, pc);
-    if (page === 0) return 0;
-    const slot = page + CodePage.slots + (pc % 4096) * 4;
-    const low = this.mem.getU32(slot);
-    return low === 0 || low >>> OPCODE_SHIFT === OP_REGION ? 0 : slot;
+  /** Instructions of the region of the first tier that the slot leads into, or 0. */
+  private quickSize(slot: number): number {
+    const index = this.code.regionAt(slot);
+    return index === undefined ? 0 : this.quickSizes[index];
   }
 
   private form(place: PlaceToTranslate, slot: number): PlacedRegion | undefined {
-    const { mem } = this;
-    const { pc, codeTable, readTable, reach, homeEntry, registers } = place;
-    const hostPage = 2 ** this.options.hostPageShift;
-    const pages = new Map<number, RegionPage>();
-    const fetch = (address: number): number | undefined => {
-      const page = Math.floor(address / 4096);
-      let known = pages.get(page);
-      if (known === undefined) {
-        const codePage = this.codePageOf(place, address);
-        if (codePage === 0) return undefined;
-        known = { page, codePage, generation: mem.getU32(codePage + CodePage.generation) };
-        pages.set(page, known);
-      }
-      return this.halfword(known, address);
-    };
-    const load = (address: number): number | undefined => {
-      if (!(address >= 0 && address < reach) || address % 4 !== 0) return undefined;
-      const entry = mem.getU32(readTable + Math.floor(address / hostPage) * 4);
-      return entry === 0 ? undefined : mem.i32[((address + entry - 1) >>> 0) >>> 2];
-    };
-    const isWarm = (address: number): boolean => {
-      const page = this.codePageOf(place, address);
-      return page !== 0 && mem.getU32(page + CodePage.slots + (address % 4096) * 4) !== 0;
-    };
-    const extensions = mem.getU32(this.codePageOf(place, pc) + CodePage.extensions);
+    const view = this.code.viewOf(place);
     const calledFrom = (at: number, functions: readonly number[]): readonly number[] =>
       this.calls.from(at, functions);
-    const whole = formRegion(pc, { fetch, isWarm, load, registers, calledFrom, extensions });
-    if (whole === undefined) return undefined;
-    const region = innerLoop(whole);
+    const whole = formRegion(place.pc, { ...view, calledFrom });
+    return whole && this.placed(innerLoop(whole), view.pages, place, slot);
+  }
+
+  private placed<R extends Region>(
+    region: R,
+    pages: ReadonlyMap<number, RegionPage>,
+    place: PlaceToTranslate,
+    slot: number,
+  ): PlacedRegion & { readonly region: R } {
+    const { codeTable, homeEntry, pc } = place;
     return {
       region,
       pages: [...region.pages].map((page) => pages.get(page)!),
@@ -312,10 +394,6 @@ export class Translator {
     };
   }
 
-  private halfword({ codePage }: RegionPage, address: number): number {
-    return this.mem.u16[(this.mem.getU32(codePage + CodePage.source) + (address % 4096)) >>> 1];
-  }
-
   /** Makes region `index` the way to go at its entry, if its code still is what it was made from. */
   private install(one: Installable, index: number): void {
     const { mem, owner } = this;
@@ -323,6 +401,9 @@ export class Translator {
     try {
       if (!one.pages.every((page) => this.space.isInUseLocked(page)) || !this.isUnchanged(one)) return;
       Atomics.store(mem.u64, one.slot >>> 3, regionSlot(index));
+      for (const { slot } of one.others ?? [])
+        if (slot !== 0 && this.code.regionAt(slot) === undefined)
+          Atomics.store(mem.u64, slot >>> 3, regionSlot(index));
     } finally {
       unlockMutex(mem, MACHINE + Machine.framesLock, owner);
     }
@@ -333,7 +414,8 @@ export class Translator {
    * of it; once a code table has it again it is write protected, and what it holds now holds for the generation.
    */
   private isUnchanged({ place, pages, isCode }: Installable): boolean {
-    if (!pages.every(({ page, codePage }) => this.codePageOf(place, page * 4096) === codePage)) return false;
+    if (!pages.every(({ page, codePage }) => this.code.codePageOf(place, page * 4096) === codePage))
+      return false;
     return isCode(this.reader(pages));
   }
 
@@ -342,7 +424,7 @@ export class Translator {
     const byNumber = new Map(pages.map((page) => [page.page, page]));
     return (address) => {
       const page = byNumber.get(Math.floor(address / 4096));
-      return page && this.halfword(page, address);
+      return page && this.code.halfword(page, address);
     };
   }
 
@@ -357,15 +439,6 @@ export class Translator {
         extensions(one.entryPage) === extensions(entryPage),
     );
     return alike ? keptModule(formed, extensions(entryPage)) : undefined;
-  }
-
-  /** Installs what the store has for the places. Returns those that are to be translated, were they found hot by others. */
-  private restoreAll(places: readonly PlaceToTranslate[], store: ModuleStore): PlaceToTranslate[] {
-    // The threshold is low for the store's sake: nobody says yet that a place found hot once is worth a translation.
-    const patient = this.mem.getU32(translationOf(this.mem) + Translation.share) > 0;
-    return hottestFirst(places).filter(
-      (place) => !this.restore(place, store) && (place.times > 1 || !patient),
-    );
   }
 
   /** Installs the regions of a module in store that has one for the place. Says whether the place is done with. */
@@ -401,7 +474,7 @@ export class Translator {
     const { mem } = this;
     const pages: RegionPage[] = [];
     for (const page of region.pages) {
-      const codePage = this.codePageOf(place, page * 4096);
+      const codePage = this.code.codePageOf(place, page * 4096);
       if (codePage === 0 || mem.getU32(codePage + CodePage.extensions) !== region.extensions)
         return undefined;
       pages.push({ page, codePage, generation: mem.getU32(codePage + CodePage.generation) });

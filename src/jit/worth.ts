@@ -70,16 +70,24 @@ export class Worth {
     private readonly share: number,
   ) {}
 
-  /** Whether it makes sense to form the region of a place that was found hot so many times. */
-  mayBe(place: number, times: number): boolean {
-    return times >= (this.needed.get(place) ?? 0);
+  /**
+   * Whether it makes sense to form the region of a place that was found hot so many times. `size`: instructions around it, as far as is known;
+   * a jump to it is taken to stand for all of them then, which is the most there can be.
+   */
+  mayBe(place: number, times: number, size = 0): boolean {
+    const least = size === 0 ? 0 : this.neededFor(translationTime(size), Math.max(LEAST, size) * INSTRUCTION);
+    return times >= (this.needed.get(place) ?? least);
+  }
+
+  /** How often a place must have been found hot when its translation takes `cost`, and a jump to it stands for `time`. */
+  private neededFor(cost: number, time: number): number {
+    return 1 + ((cost * this.share) / time - this.threshold) / HOT_AGAIN;
   }
 
   /** Whether the place is worth the region. */
   is(place: number, times: number, region: Region): boolean {
     const past = this.translated.get(place);
-    const jumps = (translationTime(region.size) * this.share) / jumpTime(region);
-    let needed = 1 + (jumps - this.threshold) / HOT_AGAIN;
+    let needed = this.neededFor(translationTime(region.size), jumpTime(region));
     if (past !== undefined && past.count >= FREE_RETURNS)
       needed = past.times + Math.max(1, needed) * 2 ** Math.min(30, past.count - FREE_RETURNS + 1);
     if (this.needed.size >= MOST_PLACES) this.needed.clear();

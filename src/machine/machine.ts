@@ -447,15 +447,20 @@ const LOG_ITEMS: Readonly<Record<TranslationLogItem, number>> = {
   exec: LOG_EXEC,
 };
 
-/** Jumps to a place after which it asks to be translated: half a millisecond in the interpreter. */
-const DEFAULT_THRESHOLD = 20_000;
+/** Jumps to a place after which it asks to be translated, where it is translated with care at once: half a millisecond in the interpreter. */
+const CAREFUL_THRESHOLD = 20_000;
+/** The same where it is translated quickly first: some ten microseconds. */
+const QUICK_THRESHOLD = 1000;
 /**
- * Times that places, each for the third time or more, must have been found hot before the translator is started: some 10 ms of a
- * loop. Shorter programs would not earn back what the translator costs to start.
+ * Times that places must have been found hot before the translator is started: some 10 ms of a loop. Shorter programs would not earn back
+ * what the translator costs to start.
  */
-const DEFAULT_PATIENCE = 8;
-/** Percent of what a place's translation costs that it has to cost in the interpreter before. */
-const DEFAULT_SHARE = 100;
+const DEFAULT_PATIENCE = 40;
+/**
+ * Percent of what a place's translation with care costs that it has to cost before: more than all of it, since it is not interpreted any more by then,
+ * and since the translator's own code is cold in short programs.
+ */
+const DEFAULT_SHARE = 150;
 /** The threshold and the share with a code cache. */
 const CACHED_THRESHOLD = 2000;
 const CACHED_SHARE = 25;
@@ -470,12 +475,18 @@ function translationPolicy({
   const mostBytes = translationBytes === undefined ? {} : { mostBytes: translationBytes };
   // Where translations cost nothing, and those that do are of use again.
   if (jit === undefined && codeCache !== undefined)
-    return { threshold: CACHED_THRESHOLD, patience: 0, share: CACHED_SHARE, ...mostBytes };
+    return { threshold: CACHED_THRESHOLD, patience: 0, tiers: 2, share: CACHED_SHARE, ...mostBytes };
   if (jit === undefined)
-    return { threshold: DEFAULT_THRESHOLD, patience: DEFAULT_PATIENCE, share: DEFAULT_SHARE, ...mostBytes };
-  if (jit === false) return { threshold: 0, patience: 0, share: 0 };
-  const threshold = jit === true ? DEFAULT_THRESHOLD : Math.min(65535, Math.max(1, jit.threshold));
-  return { threshold, patience: 0, share: 0, ...mostBytes };
+    return {
+      threshold: QUICK_THRESHOLD,
+      patience: DEFAULT_PATIENCE,
+      tiers: 2,
+      share: DEFAULT_SHARE,
+      ...mostBytes,
+    };
+  if (jit === false) return { threshold: 0, patience: 0, tiers: 1, share: 0 };
+  const threshold = jit === true ? CAREFUL_THRESHOLD : Math.min(65535, Math.max(1, jit.threshold));
+  return { threshold, patience: 0, tiers: 1, share: 0, ...mostBytes };
 }
 
 /** Whether a descriptor never makes its reader wait: a regular file or /dev/null. */

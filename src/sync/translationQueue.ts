@@ -21,8 +21,10 @@ const MOST_MODULE_BYTES = 48 * 2 ** 20;
 export interface TranslationPolicy {
   /** Jumps to a place after which it is translated; 0: never. */
   readonly threshold: number;
-  /** Times that familiar places must have been found hot before. */
+  /** Times that places must have been found hot before the translator is started. */
   readonly patience: number;
+  /** 2: a place is translated quickly at first, and well once it is worth that; 1: well at once. */
+  readonly tiers: 1 | 2;
   /** Percent of what a translation costs that a place must have cost in the interpreter before; 0: no matter what. */
   readonly share: number;
   /** Bytes of modules that are kept; those of a quarter of the kernel's memory, if that is less. Default 48 MiB. */
@@ -32,13 +34,14 @@ export interface TranslationPolicy {
 /** Makes the machine's Translation record. */
 export function initTranslation(
   mem: SharedMemory,
-  { threshold, patience, share, mostBytes = MOST_MODULE_BYTES }: TranslationPolicy,
+  { threshold, patience, tiers, share, mostBytes = MOST_MODULE_BYTES }: TranslationPolicy,
   owner: number,
 ): void {
   const translation = allocateBlock(mem, Translation.SIZE, owner);
   mem.setU32(translation + Translation.threshold, threshold);
   mem.setU32(translation + Translation.patience, patience);
   mem.setU32(translation + Translation.share, share);
+  mem.setU32(translation + Translation.tiers, tiers);
   const heap = mem.getU32(MACHINE + Machine.heapEnd) - mem.getU32(MACHINE + Machine.heapNext);
   mem.setU32(translation + Translation.mostBytes, Math.min(mostBytes, Math.floor(heap / 4)));
   if (threshold !== 0) {
@@ -60,7 +63,10 @@ export function endTranslation(mem: SharedMemory): void {
   mem.atomicStore(translationOf(mem) + Translation.threshold, 0);
 }
 
-/** Asks for a translation of the place at the thread's pc, found hot so many `times`. `ring` rings the coordinator's doorbell. */
+/**
+ * Asks for a translation of the place at the thread's pc, found hot so many `times`. `ring` rings the coordinator's doorbell. The translator
+ * is started when that has been so often enough; until then requests wait.
+ */
 export function requestTranslation(mem: SharedMemory, thread: number, times: number, ring: () => void): void {
   const translation = translationOf(mem);
   lockMutex(mem, translation + Translation.lock, thread);
@@ -80,7 +86,9 @@ export function requestTranslation(mem: SharedMemory, thread: number, times: num
     mem.u8.copyWithin(request + TranslationRequest.x, thread + Thread.x, thread + Thread.x + 32 * 8);
     mem.setU32(translation + Translation.written, written + 1);
   }
-  const first = claimTranslatorLocked(mem, translation);
+  const wanted =
+    mem.atomicAdd(translation + Translation.found, 1) + 1 >= mem.getU32(translation + Translation.patience);
+  const first = wanted && claimTranslatorLocked(mem, translation);
   unlockMutex(mem, translation + Translation.lock, thread);
   if (first) {
     while (!pushRequest(mem, thread, RequestKind.TranslatorWanted)) ring();
@@ -126,22 +134,26 @@ export interface PlaceToTranslate {
 }
 
 /**
- * Takes the requests that wait, waiting for the first, and `gather` milliseconds more for others to come with it; none when
- * the machine closes. `owner` is the translator's token.
+ * Takes the requests that wait, waiting for the first, and `gather` milliseconds more for others to come with it; without
+ * `gather` those that there are, perhaps none. Undefined when the machine closes. `owner` is the translator's token.
  */
-export function takeRequests(mem: SharedMemory, gather: number, owner: number): PlaceToTranslate[] {
+export function takeRequests(
+  mem: SharedMemory,
+  gather: number | undefined,
+  owner: number,
+): PlaceToTranslate[] | undefined {
   const translation = translationOf(mem);
   const arrived = (translation + Translation.arrived) >>> 2;
   let deadline = Infinity;
   for (;;) {
     const ticket = Atomics.load(mem.i32, arrived);
-    if (mem.atomicLoad(MACHINE + Machine.closing) !== 0) return [];
+    if (mem.atomicLoad(MACHINE + Machine.closing) !== 0) return undefined;
     const now = performance.now();
     lockMutex(mem, translation + Translation.lock, owner);
     try {
       const waiting =
         (mem.getU32(translation + Translation.written) - mem.getU32(translation + Translation.read)) >>> 0;
-      if (waiting > 0 && now >= deadline)
+      if (gather === undefined || (waiting > 0 && now >= deadline))
         return Array.from({ length: waiting }, () => takeRequestLocked(mem, translation));
       if (waiting > 0 && deadline === Infinity) deadline = now + gather;
     } finally {

@@ -25,6 +25,20 @@ export class ByteWriter {
     this.#length += count;
   }
 
+  /** Writes `value` in place of a byte that has been written. */
+  patch(at: number, value: number): void {
+    this.#bytes[at] = value;
+  }
+
+  /** Writes a number of 32 bits in place of `bytes` that have been written, as LEB128 of that length; signed, if it is negative. */
+  patchNumber(at: number, value: number, bytes: number): void {
+    for (let i = 0; i < bytes - 1; i++) {
+      this.#bytes[at + i] = (value & 0x7f) | 0x80;
+      value >>= 7;
+    }
+    this.#bytes[at + bytes - 1] = value & 0x7f;
+  }
+
   /** An unsigned integer below 2^32 as unsigned LEB128. */
   unsigned(value: number): void {
     value >>>= 0;

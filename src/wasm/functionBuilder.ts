@@ -189,6 +189,22 @@ export class FunctionBuilder {
     this.#code.byte(0x0f);
   }
 
+  /** Returns what `callee` returns, which runs in place of this function: the host's stack does not grow. */
+  returnCall(callee: FunctionRef, ...operands: readonly Expression[]): void {
+    for (const operand of operands) emitExpression(this.#code, operand);
+    this.#code.byte(0x12);
+    this.#code.unsigned(callee.index);
+  }
+
+  /** The same with entry `index` of the imported table, whose function has the type with index `type`. */
+  returnCallIndirect(type: number, index: I32, ...operands: readonly Expression[]): void {
+    for (const operand of operands) emitExpression(this.#code, operand);
+    emitExpression(this.#code, index);
+    this.#code.byte(0x13);
+    this.#code.unsigned(type);
+    this.#code.unsigned(0);
+  }
+
   unreachable(): void {
     this.#code.byte(0x00);
   }
@@ -216,6 +232,16 @@ export class FunctionBuilder {
   /** Notes which way the branch that is written next goes almost always. */
   #hint(likely: boolean | undefined): void {
     if (likely !== undefined) this.#hints.push({ at: this.#code.length, likely });
+  }
+
+  /** The code so far, without a copy; valid until the next statement. */
+  get code(): Uint8Array {
+    return this.#code.view();
+  }
+
+  /** Locals and parameters so far. */
+  get localCount(): number {
+    return this.params.length + this.#locals.length;
   }
 
   /** Bytes of code so far. */

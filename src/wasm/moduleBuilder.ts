@@ -6,6 +6,11 @@ interface DefinedFunction extends FunctionRef {
   readonly builder: FunctionBuilder;
 }
 
+/** A function whose body has been written elsewhere: local declarations, code, end. */
+interface WrittenFunction extends FunctionRef {
+  readonly body: ByteWriter;
+}
+
 interface ImportedFunction extends FunctionRef {
   readonly module: string;
   readonly name: string;
@@ -33,7 +38,7 @@ export class ModuleBuilder {
   readonly #types: FunctionType[] = [];
   readonly #typeIndex = new Map<string, number>();
   readonly #imports: ImportedFunction[] = [];
-  readonly #functions: DefinedFunction[] = [];
+  readonly #functions: (DefinedFunction | WrittenFunction)[] = [];
   readonly #globals: { type: ValueType; mutable: boolean; initial: number | bigint }[] = [];
   readonly #exports: { name: string; kind: number; index: number }[] = [];
   #memory: MemoryImport | undefined;
@@ -68,6 +73,14 @@ export class ModuleBuilder {
       type,
       builder: new FunctionBuilder(type),
     };
+    this.#typeOf(type);
+    this.#functions.push(defined);
+    return defined;
+  }
+
+  /** Declares a function whose body, with its local declarations, is written to `body`, now or later. */
+  writtenFunction(type: FunctionType, body: ByteWriter): FunctionRef {
+    const defined = { index: this.#imports.length + this.#functions.length, type, body };
     this.#typeOf(type);
     this.#functions.push(defined);
     return defined;
@@ -131,13 +144,15 @@ export class ModuleBuilder {
       body.unsigned(index);
     });
     this.#writeHints(out);
-    section(out, 10, this.#functions, (body, { builder }) => builder.writeTo(body));
+    section(out, 10, this.#functions, (body, one) =>
+      'body' in one ? body.sized(one.body) : one.builder.writeTo(body),
+    );
     return out.toBytes();
   }
 
   /** The hints of branches: a custom section that engines may ignore; it must stand before the code. */
   #writeHints(out: ByteWriter): void {
-    const hinted = this.#functions.filter(({ builder }) => builder.isHinted);
+    const hinted = this.#functions.flatMap((one) => ('builder' in one && one.builder.isHinted ? [one] : []));
     if (hinted.length === 0) return;
     const body = new ByteWriter(4096);
     body.name('metadata.code.branch_hint');

@@ -54,7 +54,7 @@ function step(machine: BareMachine): number {
   return exit;
 }
 
-function runBoth(seed: number): { exits: number; regions: number } {
+function runBoth(seed: number, quick: boolean): { exits: number; regions: number } {
   const random = new RandomBits(seed);
   const program = randomProgram(random, 20 + random.below(100));
   // So that some instructions straddle pages.
@@ -64,6 +64,7 @@ function runBoth(seed: number): { exits: number; regions: number } {
     threshold: 1 + random.below(4),
     budget: 50 + random.below(2000),
     innerLoops: random.below(2) === 0,
+    quick,
   });
   prepare(plain, program, seed, at);
   prepare(translated, program, seed, at);
@@ -92,14 +93,17 @@ function runBoth(seed: number): { exits: number; regions: number } {
   }
 }
 
-describe('random programs do in regions what they do in the interpreter', () => {
+describe.each([
+  ['of the first tier', true],
+  ['of the second', false],
+])('random programs do in regions %s what they do in the interpreter', (_, quick) => {
   const COUNT = Number(process.env.GUESTHOUSE_TEST_PROGRAMS ?? 400);
   const GROUPS = 8;
   test.each(Array.from({ length: GROUPS }, (_, group) => group))(
     'group %i',
     (group) => {
       let regions = 0;
-      for (let i = 0; i < COUNT / GROUPS; i++) regions += runBoth(group * 100_000 + i + 1).regions;
+      for (let i = 0; i < COUNT / GROUPS; i++) regions += runBoth(group * 100_000 + i + 1, quick).regions;
       expect(regions).toBeGreaterThan(COUNT / GROUPS);
     },
     120_000,

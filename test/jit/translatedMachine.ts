@@ -3,15 +3,18 @@ import { engineImports, instantiateInterpreter } from '../../src/interpreter/ins
 import { interpreterBytes } from '../../src/interpreter/interpreter.js';
 import { OPCODE_SHIFT } from '../../src/interpreter/slot.js';
 import { innerLoop } from '../../src/jit/innerLoop.js';
+import { formQuickRegion } from '../../src/jit/quickRegion.js';
+import { QuickTemplates } from '../../src/jit/quickTemplates.js';
 import type { RegionPage } from '../../src/jit/regionCompiler.js';
 import { formRegion, type Region } from '../../src/jit/regionGraph.js';
-import { compileRegions } from '../../src/jit/regionModule.js';
+import { compileQuickRegions, compileRegions, LEAVE } from '../../src/jit/regionModule.js';
 import { CodePage } from '../../src/sync/records/codePage.js';
 import { EXIT_HOT, Thread } from '../../src/sync/records/thread.js';
+import { READY, READY_QUICK } from '../../src/sync/records/translation.js';
 import { BareMachine, type BareOptions } from '../interpreter/bareMachine.js';
 
 const HOT_COUNTERS = 0x38_0000;
-const READY = 0x3a_0000;
+const READY_REGIONS = 0x3a_0000;
 
 let modules: Map<number, WebAssembly.Module> | undefined;
 
@@ -22,6 +25,8 @@ export interface TranslatedOptions extends BareOptions {
   readonly budget?: number;
   /** Whether a place in a small loop of a large region gets that loop alone, as the translator has it; default no. */
   readonly innerLoops?: boolean;
+  /** Translates as the first tier does. */
+  readonly quick?: boolean;
 }
 
 /** A BareMachine that translates hot places at once, each into a module of its own. */
@@ -31,7 +36,8 @@ export class TranslatedMachine extends BareMachine {
   readonly compiled: Uint8Array[] = [];
   readonly #runOnce: (thread: number) => number;
   readonly #table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
-  readonly #enter: WebAssembly.ExportValue | undefined;
+  readonly #transfers: Readonly<Record<string, WebAssembly.ExportValue>>;
+  readonly #quick: boolean;
   readonly #budget: number;
   readonly #innerLoops: boolean;
 
@@ -46,12 +52,13 @@ export class TranslatedMachine extends BareMachine {
       module = new WebAssembly.Module(interpreterBytes({ hostPageShift }) as Uint8Array<ArrayBuffer>);
       modules.set(hostPageShift, module);
     }
-    const { run, enter } = instantiateInterpreter(mem, module, { regions: this.#table });
+    const { run, transfers } = instantiateInterpreter(mem, module, { regions: this.#table });
     this.#runOnce = run;
-    this.#enter = enter;
+    this.#transfers = transfers;
+    this.#quick = options.quick === true;
     mem.setU32(thread + Thread.hotCounters, HOT_COUNTERS);
     mem.setU32(thread + Thread.hotThreshold, options.threshold ?? 2);
-    mem.setU32(thread + Thread.readyRegions, READY);
+    mem.setU32(thread + Thread.readyRegions, READY_REGIONS);
   }
 
   override run(): number {
@@ -67,24 +74,39 @@ export class TranslatedMachine extends BareMachine {
     const { mem } = this;
     const pages = new Map<number, RegionPage>();
     const codePage = (address: number): number => this.codePage(address);
-    const whole = formRegion(pc, {
-      fetch: (address) => {
+    const slotOf = (address: number): number => codePage(address) + CodePage.slots + (address % 4096) * 4;
+    const view = {
+      fetch: (address: number): number | undefined => {
         const page = codePage(address);
         if (page === 0) return undefined;
         const generation = mem.getU32(page + CodePage.generation);
         pages.set(address >>> 12, { page: address >>> 12, codePage: page, generation });
         return mem.u16[(mem.getU32(page + CodePage.source) + (address % 4096)) >>> 1];
       },
-      isWarm: (address) => {
+      isWarm: (address: number) => {
         const page = codePage(address);
         return page !== 0 && mem.getU32(page + CodePage.slots + (address % 4096) * 4) !== 0;
       },
-      load: (address) => (this.isMapped(address) ? mem.i32[this.place(address) >>> 2] : undefined),
+      load: (address: number) => (this.isMapped(address) ? mem.i32[this.place(address) >>> 2] : undefined),
       extensions: mem.getU32(codePage(pc) + CodePage.extensions),
       registers: Array.from({ length: 32 }, (_, r) => mem.getU64(this.thread + Thread.x + r * 8)),
-    });
+      word: (address: number): number => {
+        const low = view.fetch(address);
+        if (low === undefined || (low & 3) !== 3) return low ?? -1;
+        const high = view.fetch(address + 2);
+        return high === undefined ? -1 : (low | (high << 16)) >>> 0;
+      },
+      isOpen: (address: number) => {
+        const low = codePage(address) === 0 ? 0 : mem.getU32(slotOf(address));
+        return low !== 0 && low >>> OPCODE_SHIFT !== OP_REGION;
+      },
+    };
+    const quick = this.#quick
+      ? formQuickRegion(pc, view, new QuickTemplates(this.hostPageShift, LEAVE))
+      : undefined;
+    const whole = this.#quick ? quick : formRegion(pc, view);
     if (whole === undefined) return false;
-    const region = this.#innerLoops ? innerLoop(whole) : whole;
+    const region = this.#innerLoops && !this.#quick ? innerLoop(whole) : whole;
     const homeEntry = mem.getU32(this.thread + Thread.homeEntry);
     const formed = {
       region,
@@ -92,20 +114,20 @@ export class TranslatedMachine extends BareMachine {
       codeTable: 0,
       homeEntry,
     };
-    const bytes = compileRegions([formed], {
-      hostPageShift: this.hostPageShift,
-      fused: false,
-      budget: this.#budget,
-    });
+    const options = { hostPageShift: this.hostPageShift, fused: false, budget: this.#budget };
+    const bytes =
+      quick === undefined
+        ? compileRegions([formed], options)
+        : compileQuickRegions([{ ...formed, region: quick }], this.regions.length, this.hostPageShift);
     this.compiled.push(bytes);
-    const imports = engineImports(mem, { enter: this.#enter });
+    const imports = engineImports(mem, this.#transfers);
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
     const index = this.regions.push(region) - 1;
     if (index >= this.#table.length) this.#table.grow(64);
     this.#table.set(index, exports.r0);
-    mem.u8[READY + index] = 1;
-    const slot = codePage(pc) + CodePage.slots + (pc % 4096) * 4;
-    mem.u64[slot >>> 3] = (BigInt(index) << 32n) | BigInt((OP_REGION << OPCODE_SHIFT) >>> 0);
+    mem.u8[READY_REGIONS + index] = quick === undefined ? READY : READY_QUICK;
+    for (const entry of quick?.entries ?? [pc])
+      mem.u64[slotOf(entry) >>> 3] = (BigInt(index) << 32n) | BigInt((OP_REGION << OPCODE_SHIFT) >>> 0);
     return true;
   }
 
@@ -125,7 +147,7 @@ export class TranslatedMachine extends BareMachine {
     const page = this.codePage(address);
     this.mem.setU32(page + CodePage.generation, this.mem.getU32(page + CodePage.generation) + 1);
     this.mem.zero(page + CodePage.slots, CodePage.end - CodePage.slots + 8);
-    this.mem.zero(HOT_COUNTERS, READY - HOT_COUNTERS);
+    this.mem.zero(HOT_COUNTERS, READY_REGIONS - HOT_COUNTERS);
   }
 
   /** What every page at its home means to the translated code: pages with this entry are. */

@@ -4,11 +4,15 @@ import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
 /** Most regions a machine translates; also the number of bytes in a worker's map of those it has instantiated. */
 export const MOST_REGIONS = 16384;
 /** Requests that may wait for the translator; more are dropped (the place becomes hot again). */
-export const MOST_REQUESTS = 256;
+export const MOST_REQUESTS = 1024;
 /** Jumps to a place, once it was found hot, until it is found hot again (modulo 65536, where the threshold is larger). */
 export const HOT_AGAIN = 20_000;
 /** Counters of jumps, u16 each, hashed by slot address; every worker has its own, so that they stay in its core's cache. */
 export const HOT_COUNTERS = 32768;
+
+/** What a worker's map of regions holds for one that can be entered there; for one of the first tier jumps to it are counted. */
+export const READY = 1;
+export const READY_QUICK = 2;
 
 /** State of translation, at Machine.translation. */
 export const Translation = record({
@@ -43,9 +47,9 @@ export const Translation = record({
   microseconds: u32,
   /** Instructions in all regions, copies counted. */
   instructions: u32,
-  /** Times that familiar places must have been found hot before anything is translated. Constant. */
+  /** Times that places must have been found hot before the translator is started. Constant. */
   patience: u32,
-  /** Times that places were found hot which had been so before. Atomic. */
+  /** Times that places were found hot. Atomic. */
   found: i32,
   /** Bytes of the kernel's memory that modules and the workers' maps of regions take. Atomic. */
   heapBytes: i32,
@@ -53,6 +57,8 @@ export const Translation = record({
   mostBytes: u32,
   /** TranslationPolicy.share. Constant. */
   share: u32,
+  /** TranslationPolicy.tiers. Constant. */
+  tiers: u32,
   /** LOG_* bits. Constant. */
   logged: u32,
   /** RegionProfile[MOST_REGIONS], or 0 when nobody wants to know what each region does. Constant. */
@@ -123,6 +129,8 @@ export const RegionEntry = record({
   /** Index of the module's first region, and how many it has. */
   first: u32,
   count: u32,
+  /** READY_QUICK for a region of the first of two tiers, else READY. */
+  ready: u32,
   /** PageLink[] of the module's regions, one after the other; 0: the module has them as constants. */
   links: pointer,
 });

@@ -1,0 +1,152 @@
+import type { QuickInstruction, QuickTemplates } from './quickTemplates.js';
+import { Block, type Region } from './regionGraph.js';
+
+/** A block of a region of the first tier: its instructions, from `pc` on, one after the other. */
+export interface QuickBlock {
+  readonly pc: number;
+  readonly instructions: QuickInstruction[];
+  /** Behind its last instruction. */
+  end: number;
+}
+
+/**
+ * A region of the first tier: the code around a place, as it stands. It follows branches and direct jumps but no calls, and copies
+ * nothing; it may be entered where control is likely to come to from outside.
+ */
+export class QuickRegion implements Region {
+  readonly callees: ReadonlySet<number> = new Set();
+  readonly size: number;
+
+  constructor(
+    readonly pc: number,
+    /** Where it may be entered: its first place, where loops begin, and behind calls; ascending. */
+    readonly entries: readonly number[],
+    /** Its blocks in the order of their addresses. */
+    readonly code: readonly QuickBlock[],
+    readonly pages: ReadonlySet<number>,
+  ) {
+    this.size = code.reduce((sum, { instructions }) => sum + instructions.length, 0);
+  }
+
+  /** For those who want to know what it was made from; without the ways from block to block. */
+  get blocks(): readonly Block[] {
+    return this.code.map(({ pc, instructions }) => {
+      const block = new Block(pc, undefined);
+      let at = pc;
+      for (const { decoded, length } of instructions) {
+        block.instructions.push({ pc: at, decoded });
+        at += length;
+      }
+      return block;
+    });
+  }
+  get entry(): Block {
+    return this.blocks.find(({ pc }) => pc === this.pc)!;
+  }
+
+  /** Whether its code is what `halfword` reads. */
+  isCode(halfword: (address: number) => number | undefined): boolean {
+    for (const { pc, instructions } of this.code) {
+      let at = pc;
+      for (const { decoded, length } of instructions) {
+        if (halfword(at) !== (decoded.raw & 0xffff)) return false;
+        if (length === 4 && halfword(at + 2) !== decoded.raw >>> 16) return false;
+        at += length;
+      }
+    }
+    return true;
+  }
+}
+
+/** What forming one needs to know of the guest's memory. */
+export interface QuickView {
+  /** The instruction at `pc` of executable memory, 16 or 32 bits, or −1 when it is not there. */
+  word(pc: number): number;
+  /** Whether the instruction at `pc` has been executed, as far as is known, and no region begins there, which would be entered instead. */
+  isOpen(pc: number): boolean;
+  /** Extensions of the processor, a mask (isa/extensions.ts). */
+  readonly extensions: number;
+}
+
+/** Instructions of a region, and how far they are from its first place, at most. */
+const MOST_INSTRUCTIONS = 400;
+const FARTHEST = 8192;
+
+const RA = 1;
+
+/** Whether control comes back behind the instruction, from elsewhere: calls and system calls. */
+export function isLeftFor({ flow, decoded }: QuickInstruction): boolean {
+  return flow === 'exit' || ((flow === 'jump' || flow === 'jumpRegister') && decoded.rd === RA);
+}
+
+/** Forms the region around `entryPc`; undefined when the instruction there cannot be translated. */
+export function formQuickRegion(
+  entryPc: number,
+  view: QuickView,
+  templates: QuickTemplates,
+): QuickRegion | undefined {
+  const found = new Map<number, QuickInstruction>();
+  const leaders = new Set<number>([entryPc]);
+  const entries = new Set<number>([entryPc]);
+  const pending = [entryPc];
+  const { extensions } = view;
+
+  const follow = (pc: number): void => {
+    if (leaders.has(pc) || Math.abs(pc - entryPc) > FARTHEST || !view.isOpen(pc)) return;
+    leaders.add(pc);
+    pending.push(pc);
+  };
+
+  for (let i = 0; i < pending.length; i++) {
+    const start = pending[i];
+    for (let pc = start; !found.has(pc); ) {
+      if (found.size >= MOST_INSTRUCTIONS || (pc !== start && !view.isOpen(pc))) break;
+      const word = view.word(pc);
+      const instruction = word < 0 ? undefined : templates.of(word, extensions);
+      if (instruction === undefined) break;
+      found.set(pc, instruction);
+      const from = pc;
+      pc += instruction.length;
+      const { flow, decoded } = instruction;
+      if (flow === 'next') {
+        // Runs into what is known already: a block begins there.
+        if (found.has(pc)) leaders.add(pc);
+        continue;
+      }
+      if (flow === 'branch') {
+        const to = from + decoded.immediate;
+        follow(to);
+        follow(pc);
+        if (to <= from) entries.add(to);
+      } else if (flow === 'jump' && decoded.rd === 0) {
+        const to = from + decoded.immediate;
+        follow(to);
+        if (to <= from) entries.add(to);
+      } else if (isLeftFor(instruction)) {
+        follow(pc);
+        entries.add(pc);
+      }
+      break;
+    }
+  }
+  if (!found.has(entryPc)) return undefined;
+
+  const starts = [...leaders].filter((pc) => found.has(pc)).sort((a, b) => a - b);
+  const isStart = new Set(starts);
+  const pages = new Set<number>();
+  const blocks = starts.map((start): QuickBlock => {
+    const block: QuickBlock = { pc: start, instructions: [], end: start };
+    for (;;) {
+      const instruction = found.get(block.end);
+      if (instruction === undefined || (block.end !== start && isStart.has(block.end))) break;
+      block.instructions.push(instruction);
+      block.end += instruction.length;
+      if (instruction.flow !== 'next') break;
+    }
+    pages.add(Math.floor(start / 4096));
+    pages.add(Math.floor((block.end - 1) / 4096));
+    return block;
+  });
+  const enterable = [...entries].filter((pc) => isStart.has(pc)).sort((a, b) => a - b);
+  return new QuickRegion(entryPc, enterable, blocks, pages);
+}
