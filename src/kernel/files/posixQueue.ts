@@ -24,10 +24,12 @@ import {
 } from '../errno.js';
 import { isInGroup } from '../groups.js';
 import { getLimit, RLIMIT_MSGQUEUE, visitGuests } from '../guestRecords.js';
-import { SIGEV_SIGNAL } from '../linux/structsSignal.js';
+import { SIGEV_SIGNAL, SIGEV_THREAD } from '../linux/structsSignal.js';
 import { sendSignal } from '../signals/pendingSignals.js';
 import { queuedInfo } from '../signals/sigInfo.js';
 import { SI_MESGQ } from '../signals/signalNumbers.js';
+import { dropSocket, signalSocket } from '../sockets/socket.js';
+import { putPacket } from '../sockets/socketQueue.js';
 import type { ThreadContext } from '../threadContext.js';
 import { mustNotWait, waitInQueue } from '../waiting.js';
 import { READABLE, signalEvents, WRITABLE } from './events.js';
@@ -187,6 +189,8 @@ function releaseQueue(mem: SharedMemory, queue: number, owner: number): void {
     freeBlock(mem, message, owner);
     message = next;
   }
+  const socket = mem.getU32(queue + PosixQueue.notifySocket);
+  if (socket !== 0) dropSocket(mem, socket, owner);
   freeText(mem, mem.getU32(queue + PosixQueue.name), owner);
   freeBlock(mem, queue, owner);
 }
@@ -283,13 +287,38 @@ export function receiveMessage(t: ThreadContext, file: number, deadline: number)
   }
 }
 
+const NOTIFY_WOKENUP = 1;
+const NOTIFY_REMOVED = 2;
+
+/** What tells the C library's thread by its netlink socket that a message has come, or none will be told of; the lock is held. */
+function takeThreadNotificationLocked(
+  mem: SharedMemory,
+  queue: number,
+  what: number,
+  owner: number,
+): (() => void) | undefined {
+  const socket = mem.getU32(queue + PosixQueue.notifySocket);
+  if (socket === 0) return undefined;
+  mem.setU32(queue + PosixQueue.notifySocket, 0);
+  const at = queue + PosixQueue.notifyCookie;
+  const cookie = mem.u8.slice(at, at + COOKIE_SIZE);
+  cookie[COOKIE_SIZE - 1] = what;
+  return () => {
+    putPacket(mem, socket, cookie, 0x7fff_ffff, 0x7fff_ffff, 0, owner);
+    signalSocket(mem, socket, READABLE, owner);
+    dropSocket(mem, socket, owner);
+  };
+}
+
 /** What is to be done for mq_notify when a message has come; the registration ends with it. */
 function takeNotificationLocked(t: ThreadContext, queue: number): (() => void) | undefined {
   const { mem, guest, thread } = t;
   const pid = mem.getU32(queue + PosixQueue.notifyPid);
   if (pid === 0) return undefined;
   mem.setU32(queue + PosixQueue.notifyPid, 0);
-  if (mem.getU32(queue + PosixQueue.notifyKind) !== SIGEV_SIGNAL) return undefined;
+  const kind = mem.getU32(queue + PosixQueue.notifyKind);
+  if (kind === SIGEV_THREAD) return takeThreadNotificationLocked(mem, queue, NOTIFY_WOKENUP, thread);
+  if (kind !== SIGEV_SIGNAL) return undefined;
   const signal = mem.getU32(queue + PosixQueue.notifySignal);
   const value = mem.u64[(queue + PosixQueue.notifyValue) >>> 3];
   const info = queuedInfo(
@@ -312,7 +341,13 @@ export interface Notification {
   readonly kind: number;
   readonly signal: number;
   readonly value: bigint;
+  /** SIGEV_THREAD: a netlink socket with a reference, which the callee takes over when the result is 0, and what it gets. */
+  readonly socket?: number;
+  readonly cookie?: Uint8Array;
 }
+
+/** NOTIFY_COOKIE_LEN. */
+export const COOKIE_SIZE = 32;
 
 /** mq_notify(2): registers the caller, or ends its registration. 0 or −EBUSY. */
 export function notifyOf(t: ThreadContext, file: number, notification: Notification | undefined): number {
@@ -321,19 +356,27 @@ export function notifyOf(t: ThreadContext, file: number, notification: Notificat
   const pid = mem.getU32(guest + Guest.pid);
   const registered = mem.getU32(queue + PosixQueue.notifyPid);
   const alive = registered !== 0 && registered !== pid && isAlive(t, registered);
-  return withMutex(mem, queue + PosixQueue.lock, thread, () => {
+  let told: (() => void) | undefined;
+  const result = withMutex(mem, queue + PosixQueue.lock, thread, () => {
     const now = mem.getU32(queue + PosixQueue.notifyPid);
     if (notification === undefined) {
-      if (now === pid) mem.setU32(queue + PosixQueue.notifyPid, 0);
+      if (now !== pid) return 0;
+      mem.setU32(queue + PosixQueue.notifyPid, 0);
+      told = takeThreadNotificationLocked(mem, queue, NOTIFY_REMOVED, thread);
       return 0;
     }
     if (now !== 0 && (now !== registered || now === pid || alive)) return -EBUSY;
+    told = takeThreadNotificationLocked(mem, queue, NOTIFY_REMOVED, thread);
     mem.setU32(queue + PosixQueue.notifyPid, pid);
     mem.setU32(queue + PosixQueue.notifyKind, notification.kind);
     mem.setU32(queue + PosixQueue.notifySignal, notification.signal);
     mem.u64[(queue + PosixQueue.notifyValue) >>> 3] = notification.value;
+    mem.setU32(queue + PosixQueue.notifySocket, notification.socket ?? 0);
+    if (notification.cookie !== undefined) mem.u8.set(notification.cookie, queue + PosixQueue.notifyCookie);
     return 0;
   });
+  told?.();
+  return result;
 }
 
 function isAlive(t: ThreadContext, pid: number): boolean {

@@ -6,10 +6,11 @@ import { Message } from '../../sync/records/sysvIpc.js';
 import { realtimeOffset } from '../clock.js';
 import { EACCES, EBADF, EINVAL, EMSGSIZE, ENAMETOOLONG, ENOENT, ENOMEM, SyscallError } from '../errno.js';
 import { createdMode } from '../files/created.js';
-import { newDescriptor, pathArgument, withFile } from '../files/descriptors.js';
+import { newDescriptor, pathArgument, withFile, withRealFile } from '../files/descriptors.js';
 import { flagsOf } from '../files/openFile.js';
 import { O_CLOEXEC, O_NONBLOCK } from '../files/openFlags.js';
 import {
+  COOKIE_SIZE,
   notifyOf,
   openQueue,
   type QueueAttributes,
@@ -19,6 +20,8 @@ import {
   unlinkQueue,
 } from '../files/posixQueue.js';
 import { makeMessage, messageBytes } from '../messageQueues.js';
+import { dropSocket, familyOf, retainSocket, socketOf } from '../sockets/socket.js';
+import { AF_NETLINK } from '../sockets/socketNumbers.js';
 import type { ThreadContext } from '../threadContext.js';
 import { SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, Sigevent } from './structsSignal.js';
 import { readTimespec } from './structsTime.js';
@@ -111,6 +114,24 @@ function timedReceive(
   });
 }
 
+/** SIGEV_THREAD: the C library's thread waits at a netlink socket for the bytes at `cookieAt` (mq_notify in ipc/mqueue.c). */
+function notifyThread(t: ThreadContext, fd: number, socketFd: number, cookieAt: number): number {
+  const { mem } = t;
+  const cookie = new Uint8Array(COOKIE_SIZE);
+  copyIn(t, cookieAt, cookie);
+  return withRealFile(t, socketFd, (file) => {
+    const socket = socketOf(mem, file);
+    if (familyOf(mem, socket) !== AF_NETLINK) return -EINVAL;
+    return withQueue(t, fd, (queueFile) => {
+      retainSocket(mem, socket);
+      const parts = { kind: SIGEV_THREAD, signal: 0, value: 0n, socket, cookie };
+      const result = notifyOf(t, queueFile, parts);
+      if (result < 0) dropSocket(mem, socket, t.thread);
+      return result;
+    });
+  });
+}
+
 function notify(t: ThreadContext, fd: number, eventAt: number): number {
   if (eventAt === 0) return withQueue(t, fd, (file) => notifyOf(t, file, undefined));
   const event = new Uint8Array(Sigevent.SIZE);
@@ -118,8 +139,8 @@ function notify(t: ThreadContext, fd: number, eventAt: number): number {
   const view = new DataView(event.buffer);
   const kind = view.getInt32(Sigevent.notify, true);
   const signal = view.getInt32(Sigevent.signo, true);
-  // A thread is told by a netlink socket, which there is none of.
-  if (kind === SIGEV_THREAD) return -EBADF;
+  if (kind === SIGEV_THREAD)
+    return notifyThread(t, fd, signal, Number(view.getBigUint64(Sigevent.value, true)));
   if (kind !== SIGEV_NONE && kind !== SIGEV_SIGNAL) return -EINVAL;
   if (kind === SIGEV_SIGNAL && (signal < 0 || signal > 64)) return -EINVAL;
   const value = view.getBigUint64(Sigevent.value, true);

@@ -1,5 +1,5 @@
 import { Mutex } from '../mutex.js';
-import { embedded, i32, pointer, record, u32, u64 } from '../record.js';
+import { array, embedded, i32, pointer, record, u8, u32, u64 } from '../record.js';
 import { EventSource } from './events.js';
 
 /** The names of the machine's POSIX message queues; Machine.posixMessages. */
@@ -39,5 +39,8 @@ export const PosixQueue = record({
   notifyKind: u32,
   notifySignal: u32,
   notifyValue: u64,
+  /** SIGEV_THREAD: the netlink socket (one reference), or 0, and the bytes that it gets. */
+  notifySocket: pointer,
+  notifyCookie: array(u8, 32),
   source: embedded(EventSource),
 });

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <mqueue.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -185,6 +186,38 @@ static void on_message(int signal, siginfo_t *info, void *context) {
   sender = info->si_pid;
 }
 
+static sem_t thread_told;
+static int told_value;
+static void in_thread(union sigval value) {
+  told_value = value.sival_int;
+  sem_post(&thread_told);
+}
+
+/* SIGEV_THREAD: a thread of the C library's runs a function. */
+static void notifying_threads(void) {
+  char name[64];
+  sprintf(name, "/queues-threads-%d", (int)getpid());
+  struct mq_attr attributes = {.mq_maxmsg = 2, .mq_msgsize = 8};
+  mqd_t queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_value.sival_int = 42};
+  char text[8];
+  event.sigev_notify_function = in_thread;
+  sem_init(&thread_told, 0, 0);
+  for (int i = 0; i < 2; i++) {
+    event.sigev_value.sival_int = 42 + i;
+    EXPECT(mq_notify(queue, &event), 0);
+    EXPECT(error(mq_notify(queue, &event)), EBUSY);
+    EXPECT(mq_send(queue, "text", 4, 0), 0);
+    while (sem_wait(&thread_told) < 0 && errno == EINTR) continue;
+    EXPECT(told_value, 42 + i);
+    EXPECT(mq_receive(queue, text, sizeof text, NULL), 4);
+  }
+  EXPECT(mq_notify(queue, &event), 0);
+  EXPECT(mq_notify(queue, NULL), 0);
+  EXPECT(mq_unlink(name), 0);
+  EXPECT(mq_close(queue), 0);
+}
+
 static void notifying(void) {
   struct sigaction action = {.sa_sigaction = on_message, .sa_flags = SA_SIGINFO};
   struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2, .sigev_value.sival_int = 77};
@@ -241,5 +274,6 @@ int main(void) {
   opening();
   sending();
   notifying();
+  notifying_threads();
   return report("queues");
 }
