@@ -46,7 +46,7 @@ interface Experience {
 }
 /** From here on it is likely. */
 const LIKELY = 4;
-const HIGHEST_SCORE = 16;
+const HIGHEST_SCORE = 10;
 /** What a thread that another host took says. */
 const TAKEN_AWAY = 3;
 /** The first threads of new processes, whose parents mostly wait for them; other threads. */
