@@ -80,7 +80,7 @@ function run(): unknown {
       const value = c.buffer(8);
       let sum = 0;
       while (sum < task.count) {
-        const n = c.call('epoll_pwait', task.fd, events, 4, 10_000, 0, 8);
+        const n = c.call('epoll_pwait', task.fd, events, 4, 40_000, 0, 8);
         if (n !== 1) throw new Error(`epoll_wait ${n} after ${sum}`);
         // Edge-triggered: read until it is empty.
         while (c.call('read', task.other, value, 8) === 8) sum += c.mem.getU32(value);
