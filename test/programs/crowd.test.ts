@@ -34,7 +34,7 @@ describe('a crowd that waits in system calls (needs riscv64-linux-gnu-gcc)', () 
   it.skipIf(crossCompiler === undefined)(
     'of 460 processes needs few workers, and each gets what it has waited for',
     async () => {
-      const { said, hosts } = await run({}, ['processes', '460']);
+      const { said, hosts } = await run({ maxThreads: 800 }, ['processes', '460']);
       expect(said).toBe('460 wait\n0 wrong\n');
       expect(hosts).toBeLessThan(230);
     },

@@ -73,6 +73,29 @@ async function runInFolder(options: string[], program: string): Promise<{ stdout
   return { stdout, end: code === 0 ? 'well' : `${code ?? signal}: ${stderr}` };
 }
 
+/** Where threads wait in all sorts of ways. */
+const waiting = [
+  'restart',
+  'terminals',
+  'unixsockets',
+  'filelocks',
+  'ipc',
+  'queues',
+  'waiting',
+  'jobcontrol',
+  'futexes',
+];
+
+describe('programs whose threads share a single worker (needs riscv64-linux-gnu-gcc)', () => {
+  for (const name of waiting) {
+    const expected = readFileSync(join(sources, 'expected', `${name}.txt`), 'latin1');
+    it.skipIf(crossCompiler === undefined)(name, async () => {
+      const run = await runInFolder(['--workers', '1'], compile(`${name}.c`, ['-static']));
+      expect(run).toEqual({ stdout: expected, end: 'well' });
+    });
+  }
+});
+
 describe('programs with the C library (needs riscv64-linux-gnu-gcc and g++)', () => {
   for (const [name, source] of programs) {
     const expected = readFileSync(join(sources, 'expected', `${name}.txt`), 'latin1');
