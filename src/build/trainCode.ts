@@ -12,7 +12,17 @@ const program = fileURLToPath(new URL('test/guests/freestanding.elf', root));
 process.env.GUESTHOUSE_TRAINING = 'on';
 
 /** What thread hosts learn: programs that start, read, write, map memory, start threads and processes. */
-const APPLETS: readonly string[] = ['hello', 'args', 'auxv', 'cat', 'stdio', 'threads 2', 'pipes', 'children 3', 'hello'];
+const APPLETS: readonly string[] = [
+  'hello',
+  'args',
+  'auxv',
+  'cat',
+  'stdio',
+  'threads 2',
+  'pipes',
+  'children 3',
+  'hello',
+];
 /** What the translator learns. */
 const TRANSLATED: readonly string[] = ['registers', 'fp', 'count 2000000 1'];
 
