@@ -147,8 +147,16 @@ static int waits(int kind) {
   case CLOSED: {
     /* Another thread closes the descriptor and puts another file there: the call has the first one. */
     int copy = dup(bytes[0]);
+    char status[64];
+    snprintf(status, sizeof status, "/proc/self/task/%d/stat", getpid());
     void *close_it(void *fd) {
-      usleep(100000);
+      char line[512] = "";
+      while (strstr(line, ") S ") == NULL) {
+        usleep(10000);
+        int file = open(status, O_RDONLY);
+        line[read(file, line, sizeof line - 1)] = 0;
+        close(file);
+      }
       dup2(event, *(int *)fd);
       return 0;
     }
