@@ -97,7 +97,7 @@ describe(`a machine in which ${FORKS} processes have been started (needs riscv64
           expect(last.kernel).toBeLessThanOrEqual(first.kernel + KERNEL_SLACK);
           expect(workers).toBeLessThanOrEqual(6);
           expect(last.others).toBe(first.others);
-          // Each worker that started meanwhile has four of its own, and each opens its clock when it runs its first thread.
+          // Each worker that started meanwhile, the translator's too, has four of its own, and each opens its clock when it runs its first thread.
           expect(last.ofWorkers).toBeLessThanOrEqual(first.ofWorkers + 4 * 6 + workers);
         } finally {
           await machine.close();

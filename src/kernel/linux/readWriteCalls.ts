@@ -115,22 +115,10 @@ function transfer(
   inputOffset: number | undefined,
   outputOffset: number | undefined,
 ): number {
-  // What has been read and not yet written is nowhere else.
-  return t.keepHost(() => transferNow(t, input, output, count, inputOffset, outputOffset));
-}
-
-function transferNow(
-  t: ThreadContext,
-  input: number,
-  output: number,
-  count: number,
-  inputOffset: number | undefined,
-  outputOffset: number | undefined,
-): number {
   const { mem, thread } = t;
   const buffer = allocateBlock(mem, CHUNK, thread);
   let done = 0;
-  try {
+  const move = (): number => {
     while (done < count) {
       const chunk = new KernelVector(buffer, Math.min(CHUNK, count - done));
       const had = readFile(t, input, chunk, inputOffset === undefined ? undefined : inputOffset + done);
@@ -151,6 +139,10 @@ function transferNow(
       if (had < chunk.length) break;
     }
     return done;
+  };
+  try {
+    // What has been read and not yet written is nowhere else: the call cannot be begun again.
+    return t.keepHost(move);
   } finally {
     freeBlock(mem, buffer, thread);
   }
