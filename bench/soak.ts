@@ -5,13 +5,15 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { PLACE_FIRST_FIT, PLACE_TOP_DOWN } from '../src/mm/findVma.js';
 import { crossCompiler } from './compileGuest.js';
+import { forkRound } from './forkRound.js';
 import { type GuestRoundOptions, guestRound } from './guestRound.js';
 import { stressRound } from './stressRound.js';
 
 /**
  * `npm run soak [-- MINUTES [SEED]]`: rounds of stress on the memory map, each with its own seed, until the time is up
  * (default 30 minutes): in turn one on the functions themselves (stressRound) and one of programs in a machine (guestRound:
- * threads, forks, code, files, shared memory, every page size, translated or not). Ends with 1 at the first thing that is
+ * threads, forks, code, files, shared memory, every page size, translated or not). Before them 100,000 processes are started in one
+ * machine, which must be as it was then. Ends with 1 at the first thing that is
  * wrong; the printed seed repeats the round's choices.
  */
 const minutes = Number(process.argv[2] ?? 30);
@@ -22,6 +24,8 @@ if (!(minutes > 0) || !Number.isSafeInteger(firstSeed)) {
 }
 
 const STEPS = 3000;
+/** Processes that are started one after another, before the rounds. */
+const FORKS = 100_000;
 const PATIENCE = 300_000;
 /** The process may grow by this much after the first rounds, bytes. */
 const RSS_SLACK = 400 * 1024 * 1024;
@@ -44,6 +48,12 @@ setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
 if (crossCompiler === undefined) process.stdout.write('no riscv64-linux-gnu-gcc: no rounds of programs\n');
+else {
+  const problems = await forkRound(FORKS);
+  process.stdout.write(`${FORKS} processes: ${problems.length === 0 ? 'well' : 'WRONG'}\n`);
+  for (const problem of problems) process.stdout.write(`  ${problem}\n`);
+  if (problems.length > 0) process.exit(1);
+}
 const directory = mkdtempSync(join(tmpdir(), 'guesthouse-soak-'));
 const end = performance.now() + minutes * 60_000;
 let rounds = 0;
