@@ -81,7 +81,6 @@ const waiting = [
   'filelocks',
   'ipc',
   'queues',
-  'waiting',
   'jobcontrol',
   'futexes',
 ];

@@ -75,7 +75,8 @@ static void endsMeanwhile(void) {
   CHECK(pipe(ends) == 0);
   pid_t middle = fork();
   if (middle == 0) {
-    pid_t child = sleeper(150);
+    /* Long enough for the parent to stop and continue this one, on a busy machine as well. */
+    pid_t child = sleeper(1000);
     CHECK(write(ends[1], &child, sizeof child) == sizeof child);
     waitpid(child, &status, 0);
     _exit(WEXITSTATUS(status));
