@@ -489,8 +489,6 @@ function translationPolicy({
   return { threshold, patience: 0, tiers: 1, share: 0, ...mostBytes };
 }
 
-/** Whether a descriptor never makes its reader wait: a regular file or /dev/null. */
-/** Sizes that an address space can have. Throws RangeError. */
 /** The limits of a guest and its descendants, if there are any. */
 function treeLimits({ maxProcesses, maxThreads, memory }: SpawnOptions, page: number): { tree?: TreeLimits } {
   if (maxProcesses === undefined && maxThreads === undefined && memory === undefined) return {};
@@ -503,6 +501,7 @@ function treeLimits({ maxProcesses, maxThreads, memory }: SpawnOptions, page: nu
   };
 }
 
+/** Sizes that an address space can have. Throws RangeError. */
 function checkSizes({ pageSize, reservedVa, maxProcesses, maxThreads }: SpawnOptions): void {
   for (const [name, count] of Object.entries({ maxProcesses, maxThreads }))
     if (count !== undefined && !(Number.isInteger(count) && count >= 1))
@@ -514,6 +513,7 @@ function checkSizes({ pageSize, reservedVa, maxProcesses, maxThreads }: SpawnOpt
     throw new RangeError(`reservedVa must be a multiple of 64 KiB from 16 MiB to 64 GiB, not ${reservedVa}`);
 }
 
+/** Whether a descriptor never makes its reader wait: a regular file or /dev/null. */
 function readsAsFile(fd: number): boolean {
   try {
     const stat = fstatSync(fd);

@@ -1,14 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import {
   accessSync,
-  chmodSync,
   closeSync,
   constants,
   fstatSync,
   ftruncateSync,
-  futimesSync,
   linkSync,
-  lutimesSync,
   mkdirSync,
   renameSync,
   rmdirSync,
@@ -17,18 +14,11 @@ import {
 } from 'node:fs';
 import { noteFileTruncate } from '../../memory/filePages.js';
 import { openHostFile, releaseHostFile } from '../../memory/hostFile.js';
-import { copyOut, readI64 } from '../../memory/userAccess.js';
+import { copyOut } from '../../memory/userAccess.js';
 import { claimWrite } from '../../memory/writeClaims.js';
 import { Fs } from '../../sync/records/files.js';
-import {
-  FILE_HOST,
-  FILE_HOST_DIRECTORY,
-  FILE_MADE_DIRECTORY,
-  FILE_PIPE,
-  OpenFile,
-} from '../../sync/records/openFile.js';
+import { FILE_HOST_DIRECTORY, FILE_MADE_DIRECTORY, OpenFile } from '../../sync/records/openFile.js';
 import { CAP_SYS_CHROOT, capable } from '../capabilities.js';
-import { realtimeNow } from '../clock.js';
 import {
   EACCES,
   EBUSY,
@@ -46,8 +36,8 @@ import {
   EXDEV,
   SyscallError,
 } from '../errno.js';
-import { chownHostFile, createdMode, ownCreated } from '../files/created.js';
-import { pathArgument, withFile, withRealFile } from '../files/descriptors.js';
+import { createdMode, ownCreated } from '../files/created.js';
+import { pathArgument, withFile } from '../files/descriptors.js';
 import { createFifo } from '../files/fifo.js';
 import {
   type FileStatus,
@@ -69,7 +59,6 @@ import {
   workingDirectory,
 } from '../files/fsRecord.js';
 import {
-  hasProcFd,
   hostArgument,
   hostCall,
   ofNode,
@@ -82,7 +71,6 @@ import {
   IN_ATTRIB,
   IN_CREATE,
   IN_MODIFY,
-  notifyFile,
   notifyMoved,
   notifyPlace,
   notifyRemoved,
@@ -104,23 +92,19 @@ import {
   typeOf,
 } from '../files/pathResolution.js';
 import {
-  allowedMode,
   MAY_EXEC,
   MAY_WRITE,
   realSubjectOf,
   requireAccess,
-  requireChown,
   requireCreate,
   requireDelete,
   requireLinkable,
-  requireOwner,
-  requireTimes,
   type Subject,
   subjectOf,
 } from '../files/permission.js';
 import type { HostPlace, Place } from '../files/place.js';
 import { statusOfPlace } from '../files/placeStatus.js';
-import { hostFdOf, loseSetIds, withinLimit } from '../files/regularFile.js';
+import { loseSetIds, withinLimit } from '../files/regularFile.js';
 import type { ThreadContext } from '../threadContext.js';
 import { packStat, packStatfs, packStatx } from './structsFile.js';
 import { type SyscallTable, syscall } from './syscall.js';
@@ -130,48 +114,30 @@ import {
   SYS_faccessat,
   SYS_faccessat2,
   SYS_fchdir,
-  SYS_fchmod,
-  SYS_fchmodat,
-  SYS_fchmodat2,
-  SYS_fchown,
-  SYS_fchownat,
-  SYS_fgetxattr,
-  SYS_flistxattr,
-  SYS_fremovexattr,
-  SYS_fsetxattr,
   SYS_fstatfs,
   SYS_getcwd,
-  SYS_getxattr,
-  SYS_lgetxattr,
   SYS_linkat,
-  SYS_listxattr,
-  SYS_llistxattr,
-  SYS_lremovexattr,
-  SYS_lsetxattr,
   SYS_mkdirat,
   SYS_mknodat,
   SYS_newfstatat,
   SYS_readlinkat,
-  SYS_removexattr,
   SYS_renameat2,
-  SYS_setxattr,
   SYS_statfs,
   SYS_statx,
   SYS_symlinkat,
   SYS_truncate,
   SYS_umask,
   SYS_unlinkat,
-  SYS_utimensat,
 } from './syscallNumbers.js';
 
 /** System calls on paths. */
 
-const AT_SYMLINK_NOFOLLOW = 0x100;
+export const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EACCESS = 0x200;
 const AT_REMOVEDIR = 0x200;
 const AT_SYMLINK_FOLLOW = 0x400;
 const AT_NO_AUTOMOUNT = 0x800;
-const AT_EMPTY_PATH = 0x1000;
+export const AT_EMPTY_PATH = 0x1000;
 const AT_STATX_MASK = 0x6000;
 
 function resolve(t: ThreadContext, dirfd: number, path: string, follow: boolean): Resolved {
@@ -185,7 +151,8 @@ export function existing(t: ThreadContext, dirfd: number, path: string, follow: 
   return requireExisting(resolve(t, dirfd, path, follow));
 }
 
-function required(status: FileStatus | undefined): FileStatus {
+/** The status of something that is to be there. Throws ENOENT. */
+export function required(status: FileStatus | undefined): FileStatus {
   if (status === undefined) throw new SyscallError(ENOENT);
   return status;
 }
@@ -201,7 +168,7 @@ export function statusAt(t: ThreadContext, dirfd: number, path: string, flags: n
 }
 
 /** A path argument that AT_EMPTY_PATH allows to be missing altogether. */
-function optionalPath(t: ThreadContext, path: number, flags: number): string {
+export function optionalPath(t: ThreadContext, path: number, flags: number): string {
   return path === 0 && flags & AT_EMPTY_PATH ? '' : pathArgument(t, path);
 }
 
@@ -271,178 +238,9 @@ function checkAccess(t: ThreadContext, subject: Subject | undefined, place: Plac
   }
 }
 
-/**
- * Runs `body` with a host path that leads to the very file at `place`, whatever happens to its name meanwhile.
- * The place is no symbolic link.
- */
-function withHostNode<T>(place: HostPlace, body: (path: Buffer) => T): T {
-  if (!hasProcFd || place.reopened) return hostCall(() => body(hostArgument(place.hostPath)));
-  const O_PATH = 0o10000000;
-  const fd = openBeneath(place, O_PATH);
-  try {
-    return hostCall(() => body(hostArgument(`/proc/self/fd/${fd}`)));
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Tells who watches that a place's attributes have changed. */
-function noteAttributes(t: ThreadContext, place: HostPlace): void {
-  const directory = typeOf(place) === S_IFDIR;
-  notifyPlace(t.mem, place.hostPath, { mask: IN_ATTRIB, directory, parent: true, self: true }, t.thread);
-}
-
 /** Tells who watches a directory that there is something new in it. */
 function noteCreated(t: ThreadContext, place: HostPlace, directory = false): void {
   notifyPlace(t.mem, place.hostPath, { mask: IN_CREATE, directory, parent: true }, t.thread);
-}
-
-function chmodAt(t: ThreadContext, dirfd: number, path: string, mode: number, flags: number): number {
-  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
-  if (path === '' && flags & AT_EMPTY_PATH) return chmodDescriptor(t, dirfd, mode);
-  const place = existing(t, dirfd, path, (flags & AT_SYMLINK_NOFOLLOW) === 0);
-  if (place.kind === 'made' && place.node.change !== undefined) {
-    place.node.change(t, { mode: mode & 0o7777 });
-    return 0;
-  }
-  requireWritable(place);
-  if (typeOf(place) === S_IFLNK) return -EOPNOTSUPP;
-  const status = required(statusOfPlace(t, place));
-  requireOwner(t, status);
-  withHostNode(place, (node) => chmodSync(node, allowedMode(t, status.gid, mode & 0o7777)));
-  noteAttributes(t, place);
-  return 0;
-}
-
-/** The host place of an open file or directory that may be changed. Throws EROFS and EPERM. */
-function changeable(t: ThreadContext, file: number): HostPlace | number {
-  const { mem } = t;
-  const kind = mem.getU32(file + OpenFile.kind);
-  const readOnly = (mem.getU32(file + OpenFile.attributes) & 2) !== 0;
-  if (kind === FILE_HOST) {
-    if (readOnly) throw new SyscallError(EROFS);
-    return hostFdOf(mem, file);
-  }
-  const fifo = kind === FILE_PIPE && mem.getI32(file + OpenFile.hostFd) >= 0;
-  if (kind !== FILE_HOST_DIRECTORY && !fifo) throw new SyscallError(EPERM);
-  const place = locate(t, currentPath(t, file));
-  requireWritable(place);
-  return place;
-}
-
-function chmodDescriptor(t: ThreadContext, fd: number, mode: number): number {
-  return withRealFile(t, fd, (file) => {
-    const bits = mode & 0o7777;
-    const change = operationsOf(t.mem, file).changeMode;
-    if (change !== undefined) return change(t, file, bits);
-    const target = changeable(t, file);
-    const status = operationsOf(t.mem, file).status(t, file);
-    requireOwner(t, status);
-    const allowed = allowedMode(t, status.gid, bits);
-    if (typeof target === 'number') hostCall(() => chmodSync(`/proc/self/fd/${target}`, allowed));
-    else withHostNode(target, (node) => chmodSync(node, allowed));
-    notifyFile(t.mem, file, IN_ATTRIB, t.thread);
-    return 0;
-  });
-}
-
-function chownAt(
-  t: ThreadContext,
-  dirfd: number,
-  path: string,
-  user: number,
-  group: number,
-  flags: number,
-): number {
-  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
-  if (path === '' && flags & AT_EMPTY_PATH) return chownDescriptor(t, dirfd, user, group);
-  const place = existing(t, dirfd, path, (flags & AT_SYMLINK_NOFOLLOW) === 0);
-  if (place.kind === 'made' && place.node.change !== undefined) {
-    place.node.change(t, { uid: user, gid: group });
-    return 0;
-  }
-  requireWritable(place);
-  const changes = (user | 0) !== -1 || (group | 0) !== -1;
-  const status = required(statusOfPlace(t, place));
-  requireChown(t, status, user, group);
-  withParent(place, (hostPath) => chownHostFile(t, hostPath, user, group));
-  if (changes) noteAttributes(t, place);
-  return 0;
-}
-
-function chownDescriptor(t: ThreadContext, fd: number, user: number, group: number): number {
-  return withRealFile(t, fd, (file) => {
-    const change = operationsOf(t.mem, file).changeOwner;
-    if (change !== undefined) return change(t, file, user, group);
-    const target = changeable(t, file);
-    requireChown(t, operationsOf(t.mem, file).status(t, file), user, group);
-    if (typeof target === 'number') chownHostFile(t, target, user, group);
-    else withParent(target, (hostPath) => chownHostFile(t, hostPath, user, group));
-    notifyFile(t.mem, file, IN_ATTRIB, t.thread);
-    return 0;
-  });
-}
-
-const UTIME_NOW = 0x3fffffff;
-const UTIME_OMIT = 0x3ffffffe;
-
-/** What Node keeps of a time, in nanoseconds: microseconds until libuv 1.52. */
-const [uvMajor, uvMinor] = process.versions.uv.split('.').map(Number);
-const TIME_UNIT = uvMajor > 1 || uvMinor >= 52 ? 1 : 1000;
-const double = new Float64Array(1);
-const doubleBits = new BigInt64Array(double.buffer);
-
-/**
- * A time as Node takes it, which cuts off what a double of seconds has beyond its unit. Doubles of our days lie 240 ns apart: the first
- * that is not before the time, so that what got its time from another file is never older than that. Negative numbers mean
- * now for Node; a Date, exact to the millisecond, does not.
- */
-function hostTime(seconds: number, nanoseconds: number): number | Date {
-  if (seconds < 0) return new Date(seconds * 1000 + Math.floor(nanoseconds / 1e6));
-  const wanted = nanoseconds - (nanoseconds % TIME_UNIT);
-  double[0] = seconds + wanted / 1e9;
-  while ((double[0] - seconds) * 1e9 < wanted) doubleBits[0]++;
-  return double[0];
-}
-
-/** One of utimensat's two times; `unchanged` for UTIME_OMIT. */
-function timeArgument(t: ThreadContext, address: number, unchanged: bigint): number | Date {
-  const nanoseconds = readI64(t, address + 8);
-  if (nanoseconds === UTIME_NOW) return realtimeNow(t.mem) / 1000;
-  if (nanoseconds === UTIME_OMIT) {
-    const rest = ((unchanged % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-    return hostTime(Number((unchanged - rest) / 1_000_000_000n), Number(rest));
-  }
-  if (nanoseconds < 0 || nanoseconds > 999_999_999) throw new SyscallError(EINVAL);
-  return hostTime(readI64(t, address), nanoseconds);
-}
-
-/** utimensat(2). Times are not exact to the nanosecond (`hostTime`). */
-function utimensat(t: ThreadContext, dirfd: number, path: number, times: number, flags: number): number {
-  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
-  if (times !== 0 && readI64(t, times + 8) === UTIME_OMIT && readI64(t, times + 24) === UTIME_OMIT) return 0;
-  const both = (status: FileStatus): readonly (number | Date)[] => {
-    requireTimes(t, status, times === 0 || [8, 24].every((at) => readI64(t, times + at) === UTIME_NOW));
-    if (times === 0) return [realtimeNow(t.mem) / 1000, realtimeNow(t.mem) / 1000];
-    return [timeArgument(t, times, status.accessed), timeArgument(t, times + 16, status.modified)];
-  };
-  const name = path === 0 ? '' : pathArgument(t, path);
-  if (path === 0 || (name === '' && flags & AT_EMPTY_PATH)) {
-    return withRealFile(t, dirfd, (file) => {
-      const target = changeable(t, file);
-      const [accessed, modified] = both(operationsOf(t.mem, file).status(t, file));
-      if (typeof target === 'number') hostCall(() => futimesSync(target, accessed, modified));
-      else withParent(target, (p) => hostCall(() => lutimesSync(hostArgument(p), accessed, modified)));
-      notifyFile(t.mem, file, IN_ATTRIB, t.thread);
-      return 0;
-    });
-  }
-  const place = existing(t, dirfd, name, (flags & AT_SYMLINK_NOFOLLOW) === 0);
-  requireWritable(place);
-  const [accessed, modified] = both(required(statusOfPlace(t, place)));
-  withParent(place, (p) => hostCall(() => lutimesSync(hostArgument(p), accessed, modified)));
-  noteAttributes(t, place);
-  return 0;
 }
 
 /** The place of something that is to be made: nothing is there, and its directory can be written. Throws EEXIST. */
@@ -754,13 +552,6 @@ function umask(t: ThreadContext, mask: number): number {
   return t.mem.atomicExchange(t.fs + Fs.umask, mask & 0o777);
 }
 
-/** Extended attributes are not passed on: the file systems that a guest sees have none. */
-const getXattr = (t: ThreadContext, path: number, follow: boolean): number => {
-  existing(t, AT_FDCWD, pathArgument(t, path), follow);
-  return -EOPNOTSUPP;
-};
-const xattrOf = (t: ThreadContext, fd: number): number => withRealFile(t, fd, () => -EOPNOTSUPP);
-
 export const pathCalls: SyscallTable = {
   [SYS_newfstatat]: syscall(
     'newfstatat',
@@ -782,27 +573,6 @@ export const pathCalls: SyscallTable = {
       (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0
         ? -EINVAL
         : accessAt(t, dirfd, optionalPath(t, path, flags), mode | 0, flags | 0),
-  ),
-  [SYS_fchmod]: syscall('fchmod', ['fd', 'octal'], chmodDescriptor),
-  [SYS_fchmodat]: syscall('fchmodat', ['dirfd', 'path', 'octal'], (t, dirfd, path, mode) =>
-    chmodAt(t, dirfd, pathArgument(t, path), mode, 0),
-  ),
-  [SYS_fchmodat2]: syscall(
-    'fchmodat2',
-    ['dirfd', 'path', 'octal', 'atFlags'],
-    (t, dirfd, path, mode, flags) => chmodAt(t, dirfd, optionalPath(t, path, flags), mode, flags | 0),
-  ),
-  [SYS_fchown]: syscall('fchown', ['fd', 'uint', 'uint'], chownDescriptor),
-  [SYS_fchownat]: syscall(
-    'fchownat',
-    ['dirfd', 'path', 'uint', 'uint', 'atFlags'],
-    (t, dirfd, path, user, group, flags) =>
-      chownAt(t, dirfd, optionalPath(t, path, flags), user, group, flags | 0),
-  ),
-  [SYS_utimensat]: syscall(
-    'utimensat',
-    ['dirfd', 'path', 'pointer', 'atFlags'],
-    (t, dirfd, path, times, flags) => utimensat(t, dirfd, path, times, flags | 0),
   ),
   [SYS_mkdirat]: syscall('mkdirat', ['dirfd', 'path', 'octal'], (t, dirfd, path, mode) =>
     mkdirat(t, dirfd, pathArgument(t, path), mode | 0),
@@ -847,24 +617,4 @@ export const pathCalls: SyscallTable = {
   [SYS_fchdir]: syscall('fchdir', ['fd'], fchdir),
   [SYS_chroot]: syscall('chroot', ['path'], (t, path) => chroot(t, pathArgument(t, path))),
   [SYS_umask]: syscall('umask', ['octal'], umask),
-  [SYS_getxattr]: syscall('getxattr', ['path', 'string', 'pointer', 'size'], (t, path) =>
-    getXattr(t, path, true),
-  ),
-  [SYS_lgetxattr]: syscall('lgetxattr', ['path', 'string', 'pointer', 'size'], (t, path) =>
-    getXattr(t, path, false),
-  ),
-  [SYS_fgetxattr]: syscall('fgetxattr', ['fd', 'string', 'pointer', 'size'], xattrOf),
-  [SYS_setxattr]: syscall('setxattr', ['path', 'string', 'buffer', 'size', 'int'], (t, path) =>
-    getXattr(t, path, true),
-  ),
-  [SYS_lsetxattr]: syscall('lsetxattr', ['path', 'string', 'buffer', 'size', 'int'], (t, path) =>
-    getXattr(t, path, false),
-  ),
-  [SYS_fsetxattr]: syscall('fsetxattr', ['fd', 'string', 'buffer', 'size', 'int'], xattrOf),
-  [SYS_listxattr]: syscall('listxattr', ['path', 'pointer', 'size'], (t, path) => getXattr(t, path, true)),
-  [SYS_llistxattr]: syscall('llistxattr', ['path', 'pointer', 'size'], (t, path) => getXattr(t, path, false)),
-  [SYS_flistxattr]: syscall('flistxattr', ['fd', 'pointer', 'size'], xattrOf),
-  [SYS_removexattr]: syscall('removexattr', ['path', 'string'], (t, path) => getXattr(t, path, true)),
-  [SYS_lremovexattr]: syscall('lremovexattr', ['path', 'string'], (t, path) => getXattr(t, path, false)),
-  [SYS_fremovexattr]: syscall('fremovexattr', ['fd', 'string'], xattrOf),
 };

@@ -1,3 +1,4 @@
+import { attributeCalls } from './attributeCalls.js';
 import { capabilityCalls } from './capabilityCalls.js';
 import { fileCalls } from './fileCalls.js';
 import { futexCalls } from './futexCalls.js';
@@ -25,6 +26,7 @@ import { timeCalls } from './timeCalls.js';
 
 /** The system calls of Linux on RISC-V 64, each topic in a file of its own; a number without an entry gives ENOSYS. */
 const topics: readonly SyscallTable[] = [
+  attributeCalls,
   capabilityCalls,
   fileCalls,
   futexCalls,
