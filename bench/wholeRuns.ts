@@ -79,7 +79,7 @@ function start(
     }
     case 'wasm': {
       const command = join(repository, 'dist/bench/wasiProgram.js');
-      return runProgram(process.execPath, ['--no-warnings', command, program, ...args], settings);
+      return runProgram(process.execPath, [command, program, ...args], settings);
     }
     case 'native':
       return runProgram(program, [...options, ...args], settings);
