@@ -77,18 +77,29 @@ export function appendReadyLocked(mem: SharedMemory, epoll: number, item: number
 /** Makes `item` hear of the source's events. */
 export function watchSource(mem: SharedMemory, source: number, item: number, owner: number): void {
   lockMutex(mem, source + EventSource.watchLock, owner);
-  mem.setU32(item + EpollItem.nextOfSource, mem.getU32(source + EventSource.watches));
-  mem.atomicStore(source + EventSource.watches, item);
+  pushLocked(mem, source + EventSource.watches, item, EpollItem.nextOfSource);
   unlockMutex(mem, source + EventSource.watchLock, owner);
 }
 
 /** Ends watchSource. */
 export function unwatchSource(mem: SharedMemory, source: number, item: number, owner: number): void {
   lockMutex(mem, source + EventSource.watchLock, owner);
-  let link = source + EventSource.watches;
-  while (mem.getU32(link) !== item) link = mem.getU32(link) + EpollItem.nextOfSource;
-  mem.atomicStore(link, mem.getU32(item + EpollItem.nextOfSource));
+  unlinkLocked(mem, source + EventSource.watches, item, EpollItem.nextOfSource);
   unlockMutex(mem, source + EventSource.watchLock, owner);
+}
+
+/** Puts a record in front of a source's list; `next` is the record's link. EventSource.watchLock is held. */
+function pushLocked(mem: SharedMemory, first: number, record: number, next: number): void {
+  mem.setU32(record + next, mem.getU32(first));
+  // Atomic, because signalEvents looks for an empty list without the lock.
+  mem.atomicStore(first, record);
+}
+
+/** Takes a record out of a source's list, if it is there. EventSource.watchLock is held. */
+function unlinkLocked(mem: SharedMemory, first: number, record: number, next: number): void {
+  let link = first;
+  while (mem.getU32(link) !== 0 && mem.getU32(link) !== record) link = mem.getU32(link) + next;
+  if (mem.getU32(link) === record) mem.atomicStore(link, mem.getU32(record + next));
 }
 
 /** Sends a signal about a source's event; the lock tree's outermost locks are taken. */
@@ -118,18 +129,15 @@ function signalAsync(mem: SharedMemory, source: number, mask: number, owner: num
 
 /** Makes an open file hear of the source's events by signals. */
 export function addAsync(mem: SharedMemory, source: number, file: number, owner: number): void {
-  removeAsync(mem, source, file, owner);
   lockMutex(mem, source + EventSource.watchLock, owner);
-  mem.setU32(file + OpenFile.nextAsync, mem.getU32(source + EventSource.asyncs));
-  mem.atomicStore(source + EventSource.asyncs, file);
+  unlinkLocked(mem, source + EventSource.asyncs, file, OpenFile.nextAsync);
+  pushLocked(mem, source + EventSource.asyncs, file, OpenFile.nextAsync);
   unlockMutex(mem, source + EventSource.watchLock, owner);
 }
 
 /** Ends addAsync, if there was one. */
 export function removeAsync(mem: SharedMemory, source: number, file: number, owner: number): void {
   lockMutex(mem, source + EventSource.watchLock, owner);
-  let link = source + EventSource.asyncs;
-  while (mem.getU32(link) !== 0 && mem.getU32(link) !== file) link = mem.getU32(link) + OpenFile.nextAsync;
-  if (mem.getU32(link) === file) mem.atomicStore(link, mem.getU32(file + OpenFile.nextAsync));
+  unlinkLocked(mem, source + EventSource.asyncs, file, OpenFile.nextAsync);
   unlockMutex(mem, source + EventSource.watchLock, owner);
 }
