@@ -64,6 +64,10 @@ export interface RegionCallees {
   readonly self: FunctionRef;
   /** (thread, depth) → LEFT_*: runs the region at Thread.pc, if there is one. */
   readonly enter: FunctionRef;
+  /** What takes the region's place when it is left; see interpreter/regionTransfers. */
+  readonly goOn: FunctionRef;
+  readonly back: FunctionRef;
+  readonly leave: FunctionRef;
   /** The entry of the region of this module that begins at `pc`, if there is one. */
   regionAt(pc: number): FunctionRef | undefined;
   readonly useHelper: HelperCalls;
@@ -115,7 +119,7 @@ export function writeRegionEntry(
     const then = link === undefined ? i32.const(generation | 0) : i32.load(link, at + PageLink.generation);
     f.brIf(stale, i32.ne(i32.load(expected, CodePage.generation), then), false);
   });
-  if (observation === undefined) f.return(call(body, 'i32', thread, f.param('i32', 1)));
+  if (observation === undefined) f.returnCall(body, thread, f.param('i32', 1));
   else writeObservedCall(f, body, observation);
   f.close();
   if (observation?.left !== undefined)
@@ -187,10 +191,10 @@ function writeCountedCall(
  *     block exitThere
  *       block exitAside
  *         the blocks, structured by the dominator tree
- *       end: the reason is LEFT_ASIDE
+ *       end: the interpreter is to take over
  *     end: the pc from exitAt
  *   end
- *   registers, pc and instret back; return the reason
+ *   registers back; what takes the region's place sees to pc and instret
  */
 export function writeRegion(
   f: FunctionBuilder,
@@ -212,6 +216,11 @@ const REPEATED = 80;
 const MOST_REPEATS = 3;
 /** Entries in the table of a switch for each place that it goes to, at most. */
 const SPARSEST_TABLE = 16;
+
+/** How a region is left: to go on at the pc wherever that is, by a return, or for the interpreter to do the instruction there. */
+const HOW = { goOn: 0, aside: 1, back: 2 } as const;
+
+const RA = 1;
 
 /** A place in the code of a switch, and the label of its block. */
 interface Place {
@@ -269,7 +278,7 @@ class RegionWriter {
   /** By block number: whether it is written behind a label. */
   private readonly isMerge: readonly boolean[];
   private readonly exitPc: Local<'i64'>;
-  private readonly exitReason: Local<'i32'>;
+  private readonly exitHow: Local<'i32'>;
   private readonly exitAt: Local<'i32'>;
   private readonly exit: Label;
   private readonly exitThere: Label;
@@ -306,7 +315,7 @@ class RegionWriter {
     this.count = f.local('i32');
     f.set(this.count, i32.const(options.budget));
     this.exitPc = f.local('i64');
-    this.exitReason = f.local('i32');
+    this.exitHow = f.local('i32');
     this.exitAt = f.local('i32');
     const inexact = f.local('i32');
     const inexactNearest = f.local('i32');
@@ -368,16 +377,19 @@ class RegionWriter {
     const { f, thread } = this;
     this.tree(0);
     f.close();
-    f.set(this.exitReason, i32.const(LEFT_ASIDE));
+    f.set(this.exitHow, i32.const(HOW.aside));
     f.close();
     const distance = i64.extend_i32_s(i32.shr_s(this.exitAt, i32.const(DONE_BITS)));
     f.set(this.exitPc, i64.add(i64.const(this.region.entry.pc), distance));
     f.set(this.count, i32.sub(this.count, i32.and(this.exitAt, i32.const(2 ** DONE_BITS - 1))));
     f.close();
     this.storeRegisters(this.use.written);
-    f.store('i64.store', thread, this.exitPc, Thread.pc);
-    this.storeCount();
-    f.return(this.exitReason);
+    const { goOn, back, leave } = this.callees;
+    const transfer = (to: FunctionRef): void =>
+      f.returnCall(to, thread, this.depth, this.exitPc, i32.sub(i32.const(this.options.budget), this.count));
+    f.if(i32.eq(this.exitHow, i32.const(HOW.back)), () => transfer(back), undefined, undefined);
+    f.if(this.exitHow, () => transfer(leave), undefined, false);
+    transfer(goOn);
   }
 
   /** The masks for the sizes of access there are. */
@@ -402,15 +414,16 @@ class RegionWriter {
   private goOnAt(pc: number, done: number): void {
     if (Math.abs(pc - this.region.entry.pc) >= 2 ** (31 - DONE_BITS)) {
       this.countDone(done);
-      this.goOnAtRegister(i64.const(pc));
+      this.goOnAtRegister(i64.const(pc), HOW.goOn);
       return;
     }
     this.f.set(this.exitAt, this.exitCode(pc, done));
     this.f.br(this.exitThere);
   }
 
-  private goOnAtRegister(pc: I64): void {
+  private goOnAtRegister(pc: I64, how: number): void {
     this.f.set(this.exitPc, pc);
+    if (how !== HOW.goOn) this.f.set(this.exitHow, i32.const(how));
     this.f.br(this.exit);
   }
 
@@ -661,7 +674,7 @@ class RegionWriter {
     this.call(n, i64.const(target), callee ?? this.callees.enter, terminator.next);
   }
 
-  private jumpTo(n: number, { terminator }: Block, target: Local<'i64'>): void {
+  private jumpTo(n: number, { terminator, instructions }: Block, target: Local<'i64'>): void {
     if (terminator.kind === 'call') {
       this.switchTo(n, target, terminator.copies);
       this.call(n, target, this.callees.enter, terminator.next);
@@ -677,7 +690,8 @@ class RegionWriter {
       );
     } else if (terminator.kind === 'switch') this.switchTo(n, target, terminator.targets);
     this.countDone(this.doneAtEnd(n));
-    this.goOnAtRegister(target);
+    const { rd, rs1 } = instructions[instructions.length - 1].decoded;
+    this.goOnAtRegister(target, rd === 0 && rs1 === RA ? HOW.back : HOW.goOn);
   }
 
   /** Calls the region at `target` and goes on along `next` when it comes back there; otherwise leaves as it did. */
@@ -685,12 +699,12 @@ class RegionWriter {
     const { f, thread, depth, use } = this;
     this.countDone(this.doneAtEnd(n));
     if (next.block === undefined) {
-      this.goOnAtRegister(target);
+      this.goOnAtRegister(target, HOW.goOn);
       return;
     }
     f.if(
       i32.or(i32.eqz(depth), i32.eqz(this.mayGoOn())),
-      () => this.goOnAtRegister(target),
+      () => this.goOnAtRegister(target, HOW.goOn),
       undefined,
       false,
     );

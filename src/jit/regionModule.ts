@@ -42,7 +42,7 @@ const imported = new Map<string, Helper>();
 
 /**
  * Compiles regions into one module, which exports their entries as r0, r1, … and their bodies as b0, b1, …, in the order
- * given. It imports the machine's memory, `engine.enter` and helpers. With `observed` its regions count what they do. `linked`
+ * given. It imports the machine's memory, functions of interpreter/regionTransfers as `engine`, and helpers. With `observed` its regions count what they do. `linked`
  * makes a module that other processes can use: what is different there, the addresses and generations of CodePages, stands in
  * memory, in PageLinks (region by region, page by page) at the address that its exported global `links` is set to.
  */
@@ -58,6 +58,10 @@ export function compileRegions(
     module.importMemory({ module: 'engine', name: 'memory', minimum: 1, maximum: 65536, shared: true });
     const type = { params: ['i32', 'i32'], results: ['i32'] } as const;
     const enter = module.importFunction('engine', 'enter', type);
+    const engine = (name: string): FunctionRef => module.importFunction('engine', name, TRANSFER);
+    // What is observed stays on the host's stack until it is left, so that no other may take its place.
+    const stop = observed && engine('stop');
+    const transfers = { leave: engine('leave'), goOn: stop ?? engine('goOn'), back: stop ?? engine('back') };
     const entered =
       observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;
     const left = observed?.tellsExits === true ? module.importFunction('engine', 'left', type) : undefined;
@@ -84,7 +88,7 @@ export function compileRegions(
         const at = formed.findIndex((other) => other.region.entry.pc === pc && other.codeTable === codeTable);
         return at < 0 ? undefined : functions[at].entry;
       };
-      const callees = { self: body, enter, regionAt, useHelper: helpers.use };
+      const callees = { self: body, enter, ...transfers, regionAt, useHelper: helpers.use };
       writeRegion(body.builder, region, homeEntry, callees, options);
     });
     if (helpers.missing.size === 0) return module.toBytes() as Uint8Array<ArrayBuffer>;

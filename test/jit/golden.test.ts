@@ -121,7 +121,7 @@ test.each(Object.entries(FUNCTIONS))('%s', async (name, source) => {
   // Only what has been executed is translated: here, all of it.
   for (let at = CODE; at < CODE + assemble(source, CODE).bytes.length; at += 4) machine.warm(at);
   expect(machine.translate(CODE)).toBe(true);
-  const module = readWasm(machine.compiled[0], { threads: true });
+  const module = readWasm(machine.compiled[0], { threads: true, tail_call: true });
   module.applyNames();
   const file = `${name.replaceAll(' ', '-')}.wat`;
   await expect(module.toText({ foldExprs: true })).toMatchFileSnapshot(

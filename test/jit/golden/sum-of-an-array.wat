@@ -1,8 +1,12 @@
 (module
   (type (;0;) (func (param i32 i32) (result i32)))
+  (type (;1;) (func (param i32 i32 i64 i32) (result i32)))
   (import "engine" "enter" (func (;0;) (type 0)))
+  (import "engine" "leave" (func (;1;) (type 1)))
+  (import "engine" "goOn" (func (;2;) (type 1)))
+  (import "engine" "back" (func (;3;) (type 1)))
   (import "engine" "memory" (memory (;0;) 1 65536 shared))
-  (func (;1;) (type 0) (param i32 i32) (result i32)
+  (func (;4;) (type 0) (param i32 i32) (result i32)
     (local i32)
     (local.set 2
       (i32.load offset=568
@@ -23,14 +27,13 @@
           (i32.load offset=8
             (i32.const 4202496))
           (i32.const 0)))
-      (return
-        (call 2
-          (local.get 0)
-          (local.get 1))))
+      (return_call 5
+        (local.get 0)
+        (local.get 1)))
     (return
       (i32.const 1))
     (unreachable))
-  (func (;2;) (type 0) (param i32 i32) (result i32)
+  (func (;5;) (type 0) (param i32 i32) (result i32)
     (local i64 i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64)
     (local.set 2
       (i64.load offset=8
@@ -352,6 +355,8 @@
                 (i32.const 1)))
             (local.set 8
               (local.get 20))
+            (local.set 9
+              (i32.const 2))
             (br 3 (;@1;))))
         (local.set 9
           (i32.const 1)))
@@ -377,20 +382,35 @@
     (i64.store offset=104
       (local.get 0)
       (local.get 6))
-    (i64.store offset=520
-      (local.get 0)
-      (local.get 8))
-    (i64.store offset=552
-      (local.get 0)
-      (i64.add
-        (i64.load offset=552
-          (local.get 0))
-        (i64.extend_i32_s
+    (if  ;; label = @1
+      (i32.eq
+        (local.get 9)
+        (i32.const 2))
+      (then
+        (return_call 3
+          (local.get 0)
+          (local.get 1)
+          (local.get 8)
           (i32.sub
             (i32.const 1000)
             (local.get 7)))))
-    (return
-      (local.get 9))
+    (if  ;; label = @1
+      (local.get 9)
+      (then
+        (return_call 1
+          (local.get 0)
+          (local.get 1)
+          (local.get 8)
+          (i32.sub
+            (i32.const 1000)
+            (local.get 7)))))
+    (return_call 2
+      (local.get 0)
+      (local.get 1)
+      (local.get 8)
+      (i32.sub
+        (i32.const 1000)
+        (local.get 7)))
     (unreachable))
-  (export "r0" (func 1))
-  (export "b0" (func 2)))
+  (export "r0" (func 4))
+  (export "b0" (func 5)))
