@@ -32,8 +32,8 @@ import type { ThreadContext } from './threadContext.js';
  * Parents and children. Every relation, and what a parent has still to be told of its children, is guarded by
  * Machine.guestsLock; a Guest record is freed under it, so that whoever holds it may use the records of other guests.
  *
- * A guest that the embedder started has no parent: the embedder waits for it. A guest whose parent has ended belongs to
- * the machine's init, which is no guest: nothing is left of such an orphan when it ends.
+ * A guest that the embedder started has no parent: the embedder waits for it. Nor has a guest whose parent has ended, which
+ * belongs to the machine's init (initProcess.ts): nothing is left of such an orphan when it ends. Both see init as their parent.
  */
 
 /**
@@ -109,6 +109,7 @@ export function leaveFamily(t: ThreadContext): boolean {
     orphanLocked(t, child, reaper);
     child = next;
   }
+  mem.u8.copyWithin(guest + Guest.comm, thread + Thread.comm, thread + Thread.comm + 16);
   mem.atomicStore(guest + Guest.phase, GUEST_ZOMBIE);
   releaseOrphansLocked(mem, guest, mem.getU32(guest + Guest.parent), guest, thread);
   tellPidFdsLocked(mem, guest, thread);

@@ -5,6 +5,7 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initSleepers } from '../sync/sleepers.js';
 import { initFutexes } from './futexQueue.js';
+import { createInitProcess } from './initProcess.js';
 import { FIRST_TID } from './threadRecords.js';
 import { initTimers } from './timers.js';
 import { initUts } from './uts.js';
@@ -34,4 +35,5 @@ export function initKernel(mem: SharedMemory, owner: number, options: KernelOpti
   initTimers(mem, owner);
   initUts(mem, owner);
   initSleepers(mem);
+  createInitProcess(mem, owner);
 }

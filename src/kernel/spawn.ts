@@ -1,7 +1,7 @@
 import { createMm, type MmOptions } from '../mm/addressSpace.js';
 import { countProcess, countThread, createTree, type TreeLimits } from '../sync/guestTree.js';
 import { Mutex, tryLockMutex, unlockMutex } from '../sync/mutex.js';
-import { GUEST_RUNNING, GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
+import { GUEST_RUNNING, GUEST_ZOMBIE, Guest, INIT_PID } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { START_EXEC, Thread } from '../sync/records/thread.js';
 import { addThread } from '../sync/safepoint.js';
@@ -109,7 +109,8 @@ function withGuestList(mem: SharedMemory, owner: number, body: () => void): bool
 export function terminateAllGuests(mem: SharedMemory, owner: number): boolean {
   return withGuestList(mem, owner, () => {
     visitGuestsLocked(mem, (guest) => {
-      if (mem.atomicLoad(guest + Guest.phase) === GUEST_RUNNING) terminateGuest(mem, guest, owner);
+      const runs = mem.atomicLoad(guest + Guest.phase) === GUEST_RUNNING;
+      if (runs && mem.getU32(guest + Guest.pid) !== INIT_PID) terminateGuest(mem, guest, owner);
       return false;
     });
   });

@@ -66,7 +66,7 @@ export function allocateTid(mem: SharedMemory, owner: number, wanted = 0): numbe
   return withMutex(mem, MACHINE + Machine.guestsLock, owner, () => {
     if (wanted !== 0) {
       if (wanted >= mem.getU32(MACHINE + Machine.maxTids)) return -EINVAL;
-      if (wanted === 1 || inUseLocked(mem, wanted)) return -EEXIST;
+      if (inUseLocked(mem, wanted)) return -EEXIST;
       // Those that come in turn look whether it is in use from now on.
       mem.setU32(MACHINE + Machine.tidsWrapped, 1);
       return wanted;
@@ -82,7 +82,7 @@ export function allocateTid(mem: SharedMemory, owner: number, wanted = 0): numbe
   });
 }
 
-/** The first id given out; smaller ones belong to the machine itself (1 is its init). */
+/** The first id given out; smaller ones belong to the machine itself. */
 export const FIRST_TID = 1000;
 
 function inUseLocked(mem: SharedMemory, tid: number): boolean {

@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { ENOSYS } from '../../src/kernel/errno.js';
+import { ENOSYS, ESRCH } from '../../src/kernel/errno.js';
 import * as SYS from '../../src/kernel/linux/syscallNumbers.js';
 import { linuxSyscalls } from '../../src/kernel/linux/syscallTable.js';
 import { linuxSystemCall } from '../../src/kernel/linux/systemCall.js';
+import { terminateAllGuests } from '../../src/kernel/spawn.js';
 import type { ThreadContext } from '../../src/kernel/threadContext.js';
 import { fireTimers, nextTimerDeadline } from '../../src/kernel/timers.js';
 import { COORDINATOR } from '../../src/sync/mutex.js';
@@ -201,6 +202,18 @@ describe('what programs ask the system', () => {
     expect([mem.getU64(AT + 8), mem.getU32(AT + 24) & 0xff]).toEqual([1, 3]);
     expect(mem.getI64(AT + 32)).toBe(-1);
     expect(mem.getU64(AT + 40)).toBe(0);
+  });
+
+  it('sends signals to init nowhere, and does not mean it by -1', () => {
+    const { mem } = machine;
+    const SIGKILL = 9;
+    expect(ecall(SYS.SYS_kill, 1, 0)).toBe(0);
+    expect(ecall(SYS.SYS_kill, 1, SIGKILL)).toBe(0);
+    expect(ecall(SYS.SYS_tgkill, 1, 1, SIGKILL)).toBe(0);
+    expect(ecall(SYS.SYS_kill, -1, SIGKILL)).toBe(-ESRCH);
+    expect(ecall(SYS.SYS_getpgid, 1)).toBe(1);
+    expect(terminateAllGuests(mem, COORDINATOR)).toBe(true);
+    expect(ecall(SYS.SYS_kill, 1, 0)).toBe(0);
   });
 
   it('refuses clone flags as the kernel does', () => {

@@ -41,6 +41,7 @@ const programs: [string, string][] = [
   ['processes', 'processes.c'],
   ['waiting', 'waiting.c'],
   ['processfiles', 'processfiles.c'],
+  ['procfiles', 'procfiles.c'],
   ['rights', 'rights.c'],
   ['scheduling', 'scheduling.c'],
   ['unixsockets', 'unixsockets.c'],

@@ -300,12 +300,12 @@ export const procRoot: MadeNode = madeDirectory(
   '/proc',
   DEV_PROC,
   (t) => {
-    const names = Object.keys(machineEntries);
+    const pids: number[] = [];
     visitGuests(t.mem, t.thread, (guest) => {
-      names.push(String(t.mem.getU32(guest + Guest.pid)));
+      pids.push(t.mem.getU32(guest + Guest.pid));
       return false;
     });
-    return names;
+    return [...Object.keys(machineEntries), ...pids.sort((a, b) => a - b).map(String)];
   },
   (t, name) => {
     if (Object.hasOwn(machineEntries, name)) return machineEntries[name];

@@ -6,7 +6,7 @@ import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { CAP_SYS_RESOURCE, capable } from '../capabilities.js';
 import { limitCpuLocked } from '../cpuLimit.js';
 import { EFAULT, EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
-import { withProcessRecord } from '../files/procProcess.js';
+import { withProcessRecord } from '../files/heldProcess.js';
 import {
   getLimit,
   RLIM_INFINITY,

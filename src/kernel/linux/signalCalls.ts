@@ -1,6 +1,6 @@
 import { copyIn, copyOut, readU32 } from '../../memory/userAccess.js';
 import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
-import { GUEST_ZOMBIE, Guest } from '../../sync/records/guest.js';
+import { GUEST_ZOMBIE, Guest, INIT_PID } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Sighand, SignalAction, ThreadSignals } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
@@ -286,7 +286,8 @@ function kill(t: ThreadContext, pidNumber: number, signalNumber: number): number
     signal === 0 ? 'sent' : sendSignal(mem, thread, g, 0, signal, info);
   if (pid === pidOf(t)) return answer(send(guest));
   if (pid > 0) return sendToGuests(t, signal, (g) => isNamedBy(t, g, pid), send);
-  if (pid === -1) return sendToGuests(t, signal, (g) => g !== guest, send);
+  if (pid === -1)
+    return sendToGuests(t, signal, (g) => g !== guest && mem.getU32(g + Guest.pid) !== INIT_PID, send);
   if (pid === -0x8000_0000) return -ESRCH;
   const group = pid === 0 ? mem.getU32(guest + Guest.pgid) : -pid;
   return sendToGuests(t, signal, (g) => mem.getU32(g + Guest.pgid) === group, send);

@@ -3,7 +3,7 @@ import { CACHE_BLOCK, EXTENSIONS, WITHOUT_C, ZICBOM, ZICBOZ } from '../../isa/ex
 import { copyIn, copyOut, readU64Big, writeU32, writeU64Big } from '../../memory/userAccess.js';
 import { withMutex } from '../../sync/mutex.js';
 import { monotonicNow } from '../../sync/park.js';
-import { Guest } from '../../sync/records/guest.js';
+import { Guest, INIT_PID } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Mm } from '../../sync/records/mm.js';
 import { Thread } from '../../sync/records/thread.js';
@@ -19,6 +19,7 @@ import {
 import { EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { DEFAULT_TIMERSLACK } from '../files/procProcess.js';
 import { groupsOf, NGROUPS_MAX, setGroups } from '../groups.js';
+import { visitGuests } from '../guestRecords.js';
 import { setProcessGroup, startSession } from '../processGroups.js';
 import { fillRandom } from '../random.js';
 import { hangUpOwn } from '../terminals/hangUp.js';
@@ -155,7 +156,7 @@ function getppid(t: ThreadContext): number {
   const { mem, guest, thread } = t;
   return withMutex(mem, MACHINE + Machine.guestsLock, thread, () => {
     const parent = mem.getU32(guest + Guest.parent);
-    return parent === 0 ? 1 : mem.getU32(parent + Guest.pid);
+    return parent === 0 ? INIT_PID : mem.getU32(parent + Guest.pid);
   });
 }
 
@@ -193,6 +194,11 @@ function sysinfo(t: ThreadContext, va: number): number {
   const shift = mem.getU32(MACHINE + Machine.hostPageShift);
   const total = mem.getU32(MACHINE + Machine.frameCount) * 2 ** shift;
   const used = mem.getI32(MACHINE + Machine.framesUsed) * 2 ** shift;
+  let threads = 0;
+  visitGuests(mem, t.thread, (guest) => {
+    threads += mem.getI32(guest + Guest.threadCount);
+    return false;
+  });
   const bytes = new Uint8Array(112);
   const view = new DataView(bytes.buffer);
   const up = monotonicNow() - mem.getU64(MACHINE + Machine.bootTime);
@@ -203,7 +209,7 @@ function sysinfo(t: ThreadContext, va: number): number {
   });
   view.setBigUint64(32, BigInt(total), true);
   view.setBigUint64(40, BigInt(Math.max(0, total - used)), true);
-  view.setUint16(80, Math.min(65535, mem.getI32(MACHINE + Machine.guestCount)), true);
+  view.setUint16(80, Math.min(65535, threads), true);
   view.setUint32(104, 1, true);
   copyOut(t, va, bytes);
   return 0;

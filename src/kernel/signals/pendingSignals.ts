@@ -2,7 +2,7 @@ import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { lockMutex, unlockMutex } from '../../sync/mutex.js';
 import { unpark } from '../../sync/park.js';
 import { FilesGlobal } from '../../sync/records/files.js';
-import { Guest } from '../../sync/records/guest.js';
+import { Guest, INIT_PID } from '../../sync/records/guest.js';
 import {
   GuestSignals,
   PendingSignals,
@@ -199,6 +199,8 @@ function postSignalLocked(
   timerSequence: number,
 ): SendResult {
   if (mem.getU32(guest + Guest.threads) === 0) return 'ignored';
+  // Init has no handlers, and what would end or stop a process does not get to it (SIGNAL_UNKILLABLE).
+  if (mem.getU32(guest + Guest.pid) === INIT_PID) return 'ignored';
   const sighand = mem.getU32(guest + Guest.sighand);
   lockMutex(mem, sighand + Sighand.lock, owner);
   try {

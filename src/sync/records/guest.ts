@@ -121,7 +121,12 @@ export const Guest = record({
   personality: u32,
   /** 1 when a set of semaphores may hold a SemaphoreUndo of the guest. Atomic. */
   semaphoreUndos: i32,
+  /** Bytes 0-15 of the name of the thread that was the last; a zombie's. Machine.guestsLock. */
+  comm: array(u32, 4),
 });
+
+/** Guest.pid of the machine's init (kernel/initProcess.ts). */
+export const INIT_PID = 1;
 
 export const GUEST_RUNNING = 0;
 export const GUEST_EXITING = 1;

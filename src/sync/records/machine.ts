@@ -48,6 +48,7 @@ export const Machine = record({
   guestsLock: embedded(Mutex),
   /** All guests, linked by Guest.nextGuest; guestsLock. */
   guests: pointer,
+  /** How many those are, without the machine's init; guestsLock. */
   guestCount: i32,
   /** Last process/thread id given out; guestsLock. */
   lastTid: u32,
