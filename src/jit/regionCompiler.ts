@@ -38,7 +38,15 @@ import {
   successors,
   type Terminator,
 } from './regionGraph.js';
-import { type RegisterSet, type RegisterUse, registersIn, registerUse, union } from './registerUse.js';
+import {
+  mayLeave,
+  type RegisterSet,
+  type RegisterUse,
+  registersIn,
+  registerUse,
+  union,
+  writesOf,
+} from './registerUse.js';
 
 import { alwaysDone } from './shortBranches.js';
 import { isWord, wordRegisters, wordsAfter, wordsAnywhere } from './wordRegisters.js';
@@ -217,9 +225,6 @@ const MOST_REPEATS = 3;
 /** Entries in the table of a switch for each place that it goes to, at most. */
 const SPARSEST_TABLE = 16;
 
-/** How a region is left: to go on at the pc wherever that is, by a return, or for the interpreter to do the instruction there. */
-const HOW = { goOn: 0, aside: 1, back: 2 } as const;
-
 const RA = 1;
 
 /** A place in the code of a switch, and the label of its block. */
@@ -278,8 +283,15 @@ class RegionWriter {
   /** By block number: whether it is written behind a label. */
   private readonly isMerge: readonly boolean[];
   private readonly exitPc: Local<'i64'>;
-  private readonly exitHow: Local<'i32'>;
+  /** Whether the interpreter is to do the instruction there. */
+  private readonly exitsAside: Local<'i32'>;
   private readonly exitAt: Local<'i32'>;
+  /** Registers that may differ from the Thread record there, as masks; and those that there are at all exits. */
+  private readonly exitX: Local<'i32'>;
+  private readonly exitF: Local<'i32'>;
+  private readonly exitSets = new Map<string, RegisterSet>();
+  /** Those at the instruction that is being written; undefined: it is not expected to leave the region. */
+  private atInstruction: RegisterSet | undefined;
   private readonly exit: Label;
   private readonly exitThere: Label;
   private readonly exitAside: Label;
@@ -305,7 +317,7 @@ class RegionWriter {
     for (const r of registersIn(use.used.x & wordsAnywhere(this.flow, this.words)))
       this.w[r] = f.local('i32');
     for (const r of registersIn(use.used.f)) this.fp[r] = f.local('f64');
-    this.loadRegisters(union(use.live[0], use.written));
+    this.loadRegisters(use.live[0]);
     const accesses = region.blocks
       .flatMap((block) => block.instructions)
       .flatMap(({ decoded }) => accessOf(decoded) ?? []);
@@ -315,8 +327,10 @@ class RegionWriter {
     this.count = f.local('i32');
     f.set(this.count, i32.const(options.budget));
     this.exitPc = f.local('i64');
-    this.exitHow = f.local('i32');
+    this.exitsAside = f.local('i32');
     this.exitAt = f.local('i32');
+    this.exitX = f.local('i32');
+    this.exitF = f.local('i32');
     const inexact = f.local('i32');
     const inexactNearest = f.local('i32');
     const rounds = region.blocks.some((block) =>
@@ -352,6 +366,8 @@ class RegionWriter {
       hostPageShift: options.hostPageShift,
       useHelper: callees.useHelper,
       asideAt: (pc, done) => {
+        if (this.atInstruction === undefined) throw new Error('an instruction that leaves the region');
+        this.noteDirty(this.atInstruction);
         f.set(this.exitAt, this.exitCode(pc, done));
         return this.exitAside;
       },
@@ -374,22 +390,52 @@ class RegionWriter {
   }
 
   write(): void {
-    const { f, thread } = this;
+    const { f } = this;
     this.tree(0);
     f.close();
-    f.set(this.exitHow, i32.const(HOW.aside));
+    f.set(this.exitsAside, i32.const(1));
     f.close();
     const distance = i64.extend_i32_s(i32.shr_s(this.exitAt, i32.const(DONE_BITS)));
     f.set(this.exitPc, i64.add(i64.const(this.region.entry.pc), distance));
     f.set(this.count, i32.sub(this.count, i32.and(this.exitAt, i32.const(2 ** DONE_BITS - 1))));
     f.close();
-    this.storeRegisters(this.use.written);
-    const { goOn, back, leave } = this.callees;
-    const transfer = (to: FunctionRef): void =>
-      f.returnCall(to, thread, this.depth, this.exitPc, i32.sub(i32.const(this.options.budget), this.count));
-    f.if(i32.eq(this.exitHow, i32.const(HOW.back)), () => transfer(back), undefined, undefined);
-    f.if(this.exitHow, () => transfer(leave), undefined, false);
-    transfer(goOn);
+    this.storeDirty();
+    f.if(this.exitsAside, () => this.transfer(this.callees.leave, this.exitPc), undefined, false);
+    this.transfer(this.callees.goOn, this.exitPc);
+  }
+
+  /** What `to` does takes the place of the region; all registers are in the Thread record. */
+  private transfer(to: FunctionRef, pc: I64): void {
+    const done = i32.sub(i32.const(this.options.budget), this.count);
+    this.f.returnCall(to, this.thread, this.depth, pc, done);
+  }
+
+  /** Notes for an exit that these registers may differ from the Thread record. */
+  private noteDirty(registers: RegisterSet): void {
+    const { f } = this;
+    this.exitSets.set(`${registers.x},${registers.f}`, registers);
+    f.set(this.exitX, i32.const(registers.x));
+    if (this.use.written.f !== 0) f.set(this.exitF, i32.const(registers.f));
+  }
+
+  /** Writes the registers back that an exit has noted; those that are alike in all exits are asked for together. */
+  private storeDirty(): void {
+    const { f } = this;
+    const sets = [...this.exitSets.values()];
+    for (const file of ['x', 'f'] as const) {
+      const alike = new Map<string, number>();
+      for (const r of registersIn(this.use.written[file])) {
+        const column = sets.map((set) => (set[file] >>> r) & 1).join('');
+        if (column.includes('1')) alike.set(column, (alike.get(column) ?? 0) | (1 << r));
+      }
+      const noted = file === 'x' ? this.exitX : this.exitF;
+      for (const [column, mask] of alike) {
+        const store = (): void => this.storeRegisters(file === 'x' ? { x: mask, f: 0 } : { x: 0, f: mask });
+        const bit = 1 << registersIn(mask)[0];
+        if (column.includes('0')) f.if(i32.and(noted, i32.const(bit)), store);
+        else store();
+      }
+    }
   }
 
   /** The masks for the sizes of access there are. */
@@ -410,20 +456,21 @@ class RegionWriter {
     if (done > 0) this.f.set(this.count, i32.sub(this.count, i32.const(done)));
   }
 
-  /** Leaves the region, `done` instructions being not counted, to go on at `pc`, which is the start of a block, wherever that is. */
-  private goOnAt(pc: number, done: number): void {
+  /** Leaves the region at the end of block `n`, `done` instructions being not counted, to go on at `pc`, which is the start of a block, wherever that is. */
+  private goOnAt(n: number, pc: number, done: number): void {
     if (Math.abs(pc - this.region.entry.pc) >= 2 ** (31 - DONE_BITS)) {
       this.countDone(done);
-      this.goOnAtRegister(i64.const(pc), HOW.goOn);
+      this.goOnAtRegister(n, i64.const(pc));
       return;
     }
+    this.noteDirty(this.use.dirty[n]);
     this.f.set(this.exitAt, this.exitCode(pc, done));
     this.f.br(this.exitThere);
   }
 
-  private goOnAtRegister(pc: I64, how: number): void {
+  private goOnAtRegister(n: number, pc: I64): void {
+    this.noteDirty(this.use.dirty[n]);
     this.f.set(this.exitPc, pc);
-    if (how !== HOW.goOn) this.f.set(this.exitHow, i32.const(how));
     this.f.br(this.exit);
   }
 
@@ -471,7 +518,7 @@ class RegionWriter {
   private go(from: number, edge: Edge, done: number): void {
     const { f, flow } = this;
     if (edge.block === undefined) {
-      this.goOnAt(edge.pc, done);
+      this.goOnAt(from, edge.pc, done);
       return;
     }
     const to = flow.number.get(edge.block)!;
@@ -482,11 +529,11 @@ class RegionWriter {
       }
       // Where there is no loop open, control flow is irreducible: a second way into it. A region of its own takes over.
       const loop = this.loops[to];
-      if (loop === undefined) this.goOnAt(edge.pc, done);
+      if (loop === undefined) this.goOnAt(from, edge.pc, done);
       else {
         this.countDone(done);
         f.brIf(loop, this.mayGoOn(), true);
-        this.goOnAt(edge.pc, 0);
+        this.goOnAt(from, edge.pc, 0);
       }
     } else if (this.isMerge[to]) {
       this.countDone(done);
@@ -527,8 +574,11 @@ class RegionWriter {
     let ended = false;
     let done = pending;
     let skipped: SkippedCode | undefined;
+    let dirty = this.use.dirtyBefore[n];
     instructions.forEach((at, i) => {
       const { instruction } = at.decoded;
+      this.atInstruction = mayLeave(at.decoded) ? dirty : undefined;
+      dirty = union(dirty, writesOf(at.decoded));
       // What control goes to next is written inside of its last instruction.
       if (i === total - 1 && groups[i] === undefined)
         for (const group of new Set(groups)) if (group?.place) f.release(group.place);
@@ -690,8 +740,14 @@ class RegionWriter {
       );
     } else if (terminator.kind === 'switch') this.switchTo(n, target, terminator.targets);
     this.countDone(this.doneAtEnd(n));
+    if (terminator.kind !== 'indirect') {
+      this.goOnAtRegister(n, target);
+      return;
+    }
     const { rd, rs1 } = instructions[instructions.length - 1].decoded;
-    this.goOnAtRegister(target, rd === 0 && rs1 === RA ? HOW.back : HOW.goOn);
+    // That is where the region mostly ends.
+    this.storeRegisters(this.use.dirty[n]);
+    this.transfer(rd === 0 && rs1 === RA ? this.callees.back : this.callees.goOn, target);
   }
 
   /** Calls the region at `target` and goes on along `next` when it comes back there; otherwise leaves as it did. */
@@ -699,12 +755,12 @@ class RegionWriter {
     const { f, thread, depth, use } = this;
     this.countDone(this.doneAtEnd(n));
     if (next.block === undefined) {
-      this.goOnAtRegister(target, HOW.goOn);
+      this.goOnAtRegister(n, target);
       return;
     }
     f.if(
       i32.or(i32.eqz(depth), i32.eqz(this.mayGoOn())),
-      () => this.goOnAtRegister(target, HOW.goOn),
+      () => this.goOnAtRegister(n, target),
       undefined,
       false,
     );
@@ -721,7 +777,7 @@ class RegionWriter {
       false,
     );
     f.release(reason);
-    this.loadRegisters(union(use.live[this.flow.number.get(next.block)!], use.written));
+    this.loadRegisters(use.live[this.flow.number.get(next.block)!]);
     this.frame.loadInexact();
     this.go(n, next, 0);
   }

@@ -1,5 +1,6 @@
+import type { Decoded } from '../isa/instruction.js';
 import type { ControlFlow } from './controlFlow.js';
-import { type Block, successors } from './regionGraph.js';
+import { type Block, edgesOf, successors } from './regionGraph.js';
 
 /**
  * Which registers a region's blocks use: sets are bit masks, the integer registers in `x` and the floating-point ones in
@@ -14,16 +15,19 @@ interface BlockUse {
   /** Read before they are written, and written, in the block. */
   readonly read: RegisterSet;
   readonly written: RegisterSet;
+  /** Written before the first place where control may leave the region; undefined where there is none. */
+  readonly writtenBeforeExit: RegisterSet | undefined;
 }
 
 export interface RegisterUse {
   /** Read or written anywhere. */
   readonly used: RegisterSet;
-  /** Written anywhere: what every exit writes back. */
+  /** Written anywhere. */
   readonly written: RegisterSet;
-  /** By block number: registers whose value at the start of the block matters to the region. */
+  /** By block number: registers whose value at the start of the block matters to the region, which may have to write it back, too. */
   readonly live: readonly RegisterSet[];
-  /** By block number: registers at the end of the block that may differ from the Thread record. */
+  /** By block number: registers at the start of the block, and at its end, that may differ from the Thread record. */
+  readonly dirtyBefore: readonly RegisterSet[];
   readonly dirty: readonly RegisterSet[];
 }
 
@@ -41,7 +45,7 @@ export function registersIn(mask: number): number[] {
 
 /** Finds out what the blocks of a region do with registers. */
 export function registerUse(flow: ControlFlow): RegisterUse {
-  const uses = flow.order.map(useOf);
+  const uses = flow.order.map((block, b) => useOf(block, endLeaves(flow, b)));
   const next = flow.order.map((block) => successors(block).map((successor) => flow.number.get(successor)!));
   const written = uses.reduce((all, use) => union(all, use.written), NONE);
 
@@ -52,51 +56,90 @@ export function registerUse(flow: ControlFlow): RegisterUse {
     return terminator.copies.flatMap(({ block }) => (block === undefined ? [] : [flow.number.get(block)!]));
   };
 
-  const live = uses.map((use) => use.read);
-  for (let changed = true; changed; ) {
-    changed = false;
-    for (let b = uses.length - 1; b >= 0; b--) {
-      let after = NONE;
-      for (const n of follows(b)) after = union(after, live[n]);
-      const before = union(uses[b].read, without(after, uses[b].written));
-      if (!same(before, live[b])) changed = true;
-      live[b] = before;
-    }
-  }
-
+  const dirtyBefore = uses.map(() => NONE);
   const dirty = uses.map((use) => use.written);
   for (let changed = true; changed; ) {
     changed = false;
     for (let b = 0; b < uses.length; b++) {
       for (const n of follows(b)) {
-        const more = union(dirty[n], dirty[b]);
-        if (!same(more, dirty[n])) changed = true;
-        dirty[n] = more;
+        const more = union(dirtyBefore[n], dirty[b]);
+        if (same(more, dirtyBefore[n])) continue;
+        changed = true;
+        dirtyBefore[n] = more;
+        dirty[n] = union(dirty[n], more);
       }
     }
   }
+
+  // What differs from the Thread record on one of the ways to an exit is written back there, whichever way it was.
+  const read = uses.map((use, b) =>
+    use.writtenBeforeExit === undefined
+      ? use.read
+      : union(use.read, without(dirtyBefore[b], use.writtenBeforeExit)),
+  );
+  const live = [...read];
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (let b = uses.length - 1; b >= 0; b--) {
+      let after = NONE;
+      for (const n of follows(b)) after = union(after, live[n]);
+      const before = union(read[b], without(after, uses[b].written));
+      if (!same(before, live[b])) changed = true;
+      live[b] = before;
+    }
+  }
   const used = uses.reduce((all, use) => union(all, use.read), written);
-  return { used, written, live, dirty };
+  return { used, written, live, dirtyBefore, dirty };
 }
 
-function useOf(block: Block): BlockUse {
+/** What an instruction writes. */
+export function writesOf({ instruction, rd }: Decoded): RegisterSet {
+  let writes = NONE;
+  for (const letter of instruction.operands) {
+    if (letter === 'd') writes = union(writes, { x: 1 << rd, f: 0 });
+    else if (letter === 'D') writes = union(writes, { x: 0, f: 1 << rd });
+  }
+  return without(writes, X0);
+}
+
+/** Operands of what only computes with integer registers, and goes elsewhere. */
+const COMPUTES = /^(d,[stja<>uY,]+|d,o\(s\)|s,t,p)$/;
+
+/** Whether the region may be left in the middle of the instruction, for the interpreter to do it. */
+export function mayLeave({ instruction }: Decoded): boolean {
+  const { flow, memory, operands } = instruction;
+  return flow === 'exit' || memory || !COMPUTES.test(operands);
+}
+
+/** Whether the region may be left at the end of a block. */
+function endLeaves(flow: ControlFlow, b: number): boolean {
+  const { terminator } = flow.order[b];
+  const { kind } = terminator;
+  if (kind !== 'goto' && kind !== 'branch' && kind !== 'guard') return true;
+  return edgesOf(terminator).some(
+    ({ block }) => block === undefined || flow.isBackEdge(b, flow.number.get(block)!),
+  );
+}
+
+const X0: RegisterSet = { x: 1, f: 0 };
+
+function useOf(block: Block, endLeaves: boolean): BlockUse {
   let read = NONE;
   let written = NONE;
+  let writtenBeforeExit: RegisterSet | undefined;
   for (const { decoded, role } of block.instructions) {
     // Where it is skipped the old value stays.
     let reads = role === 'skipped' ? { x: 1 << decoded.rd, f: 0 } : NONE;
-    let writes = NONE;
+    if (writtenBeforeExit === undefined && mayLeave(decoded)) writtenBeforeExit = written;
     for (const letter of decoded.instruction.operands) {
       if (letter === 's') reads = union(reads, { x: 1 << decoded.rs1, f: 0 });
       else if (letter === 't') reads = union(reads, { x: 1 << decoded.rs2, f: 0 });
-      else if (letter === 'd') writes = union(writes, { x: 1 << decoded.rd, f: 0 });
       else if (letter === 'S') reads = union(reads, { x: 0, f: 1 << decoded.rs1 });
       else if (letter === 'T') reads = union(reads, { x: 0, f: 1 << decoded.rs2 });
       else if (letter === 'R') reads = union(reads, { x: 0, f: 1 << decoded.rs3 });
-      else if (letter === 'D') writes = union(writes, { x: 0, f: 1 << decoded.rd });
     }
-    read = union(read, without(reads, written));
-    written = union(written, writes);
+    read = union(read, without(without(reads, X0), written));
+    written = union(written, writesOf(decoded));
   }
   const { terminator } = block;
   if (terminator.kind === 'guard') {
@@ -104,6 +147,6 @@ function useOf(block: Block): BlockUse {
     for (const { base, stride } of terminator.guard.groups)
       read = union(read, { x: (1 << base) | (1 << stride), f: 0 });
   }
-  const x0: RegisterSet = { x: 1, f: 0 };
-  return { read: without(read, x0), written: without(written, x0) };
+  if (endLeaves) writtenBeforeExit ??= written;
+  return { read: without(read, X0), written, writtenBeforeExit };
 }
