@@ -2,7 +2,6 @@ import { CodePage } from '../sync/records/codePage.js';
 import { Thread } from '../sync/records/thread.js';
 import { HOT_COUNTERS, READY } from '../sync/records/translation.js';
 import {
-  callIndirect,
   type FunctionBuilder,
   type I32,
   type I64,
@@ -20,11 +19,10 @@ import { OPCODE_SHIFT, SLOT_SCALE_SHIFT } from './slot.js';
  * How translated code goes from one region to another, as functions of the interpreter's module: they look at slots as its
  * dispatch does. All return as regions do, 0 to go on at Thread.pc in the interpreter.
  *
- * `enter(thread, depth)` runs the region at Thread.pc, if there is one. `aside(thread, depth)` stands in for a region that V8 has
- * no room for.
+ * `aside(thread, depth)` stands in for a region that V8 has no room for.
  *
- * The others are for regions of the first tier, which keep all registers in the Thread record; (thread, depth, pc, done), where
- * `done` instructions are to be counted. They replace their caller's frame.
+ * The others have the parameters (thread, depth, pc, done), where `done` instructions are to be counted; registers are in the Thread record.
+ * They are called with the depth of the callee, or replace their caller's frame.
  * `goOn` runs the region at `pc`, if there is one and attention is not wanted.
  * `back` is for a return: its caller goes on if that is a region, else it is a `goOn`.
  * `round` is for a loop that begins at `pc` when it has to look around: its budget is used up, attention is wanted, or `pc` leads elsewhere by now.
@@ -33,10 +31,6 @@ import { OPCODE_SHIFT, SLOT_SCALE_SHIFT } from './slot.js';
 export function defineRegionTransfers(module: ModuleBuilder, regionType: number): void {
   const transfer = { params: ['i32', 'i32', 'i64', 'i32'], results: ['i32'] } as const;
   const region = { params: ['i32', 'i32'], results: ['i32'] } as const;
-
-  const enter = module.function(region);
-  writeEnter(enter.builder, regionType);
-  module.exportFunction('enter', enter);
 
   const aside = module.function(region);
   aside.builder.return(i32.const(1));
@@ -123,14 +117,6 @@ function regionAt(f: FunctionBuilder, thread: I32, address: I32): Local<'i32'> {
     f.store('i32.store16', counter, heat);
   });
   return region;
-}
-
-function writeEnter(f: FunctionBuilder, regionType: number): void {
-  const thread = f.param('i32', 0);
-  const depth = f.param('i32', 1);
-  const pc = f.hold(i64.load(thread, Thread.pc));
-  const region = regionAt(f, thread, slotAt(f, thread, pc));
-  f.return(callIndirect(regionType, 'i32', region, thread, depth));
 }
 
 /** Machine address of the counter of jumps to the slot at `address`. */

@@ -70,9 +70,8 @@ export interface RegionOptions {
 export interface RegionCallees {
   /** The region's own function, for calls of itself: its pages have been checked already. */
   readonly self: FunctionRef;
-  /** (thread, depth) → LEFT_*: runs the region at Thread.pc, if there is one. */
-  readonly enter: FunctionRef;
-  /** What takes the region's place when it is left; see interpreter/regionTransfers. */
+  /** What calls other regions; and what takes the region's place when it is left. See interpreter/regionTransfers. */
+  readonly callOn: FunctionRef;
   readonly goOn: FunctionRef;
   readonly back: FunctionRef;
   readonly leave: FunctionRef;
@@ -103,20 +102,20 @@ export interface RegionObservation {
 }
 
 /**
- * Writes the function through which a region is entered, (thread, depth) → LEFT_*: checks that the thread's code is what
+ * Writes the beginning of the function through which a region is entered, (thread, depth) → LEFT_*: checks that the thread's code is what
  * the region was compiled from, else LEFT_ASIDE. With `links` what that is stands in memory instead of in the function.
  */
 export function writeRegionEntry(
   f: FunctionBuilder,
   region: Region,
   pages: readonly RegionPage[],
-  body: FunctionRef,
   links?: RegionLinks,
   observation?: RegionObservation,
 ): void {
   const thread = f.param('i32', 0);
   const link = links && f.hold(globalGet('i32', links.global));
   const codeTable = f.hold(i32.load(thread, Thread.codeTable));
+  const asExpected = f.openBlock();
   const stale = f.openBlock();
   f.brIf(stale, i64.ne(i64.load(thread, Thread.pc), i64.const(region.entry.pc)), false);
   pages.forEach(({ page, codePage, generation }, i) => {
@@ -127,12 +126,21 @@ export function writeRegionEntry(
     const then = link === undefined ? i32.const(generation | 0) : i32.load(link, at + PageLink.generation);
     f.brIf(stale, i32.ne(i32.load(expected, CodePage.generation), then), false);
   });
-  if (observation === undefined) f.returnCall(body, thread, f.param('i32', 1));
-  else writeObservedCall(f, body, observation);
+  f.br(asExpected);
   f.close();
   if (observation?.left !== undefined)
     f.drop(call(observation.left, 'i32', thread, i32.const(SIDE_EXIT_STALE)));
   f.return(i32.const(LEFT_ASIDE));
+  f.close();
+}
+
+/** Whether the region calls itself: then its body is a function of its own, which need not look at its code again. */
+export function callsItself({ entry, blocks }: Region): boolean {
+  return blocks.some(({ terminator, instructions }) => {
+    if (terminator.kind !== 'call') return false;
+    const { pc, decoded } = instructions[instructions.length - 1];
+    return decoded.instruction.flow === 'jump' && pc + decoded.immediate === entry.pc;
+  });
 }
 
 /**
@@ -406,8 +414,12 @@ class RegionWriter {
 
   /** What `to` does takes the place of the region; all registers are in the Thread record. */
   private transfer(to: FunctionRef, pc: I64): void {
-    const done = i32.sub(i32.const(this.options.budget), this.count);
-    this.f.returnCall(to, this.thread, this.depth, pc, done);
+    this.f.returnCall(to, this.thread, this.depth, pc, this.doneSoFar());
+  }
+
+  /** Instructions that Thread.instret is short of. */
+  private doneSoFar(): I32 {
+    return i32.sub(i32.const(this.options.budget), this.count);
   }
 
   /** Notes for an exit that these registers may differ from the Thread record. */
@@ -486,7 +498,7 @@ class RegionWriter {
 
   private storeCount(): void {
     const { f, thread } = this;
-    const done = i64.extend_i32_s(i32.sub(i32.const(this.options.budget), this.count));
+    const done = i64.extend_i32_s(this.doneSoFar());
     f.store('i64.store', thread, i64.add(i64.load(thread, Thread.instret), done), Thread.instret);
   }
 
@@ -721,13 +733,13 @@ class RegionWriter {
     const { pc, decoded } = instructions[instructions.length - 1];
     const target = pc + decoded.immediate;
     const callee = target === this.region.entry.pc ? this.callees.self : this.callees.regionAt(target);
-    this.call(n, i64.const(target), callee ?? this.callees.enter, terminator.next);
+    this.call(n, i64.const(target), callee, terminator.next);
   }
 
   private jumpTo(n: number, { terminator, instructions }: Block, target: Local<'i64'>): void {
     if (terminator.kind === 'call') {
       this.switchTo(n, target, terminator.copies);
-      this.call(n, target, this.callees.enter, terminator.next);
+      this.call(n, target, undefined, terminator.next);
       return;
     }
     if (terminator.kind === 'return') {
@@ -750,27 +762,38 @@ class RegionWriter {
     this.transfer(rd === 0 && rs1 === RA ? this.callees.back : this.callees.goOn, target);
   }
 
-  /** Calls the region at `target` and goes on along `next` when it comes back there; otherwise leaves as it did. */
-  private call(n: number, target: I64, callee: FunctionRef, next: Edge): void {
+  /**
+   * Calls the region at `target`, whose function is `callee` where that is known, and goes on along `next` when it comes back there; otherwise
+   * leaves as it did.
+   */
+  private call(n: number, target: I64, callee: FunctionRef | undefined, next: Edge): void {
     const { f, thread, depth, use } = this;
     this.countDone(this.doneAtEnd(n));
     if (next.block === undefined) {
       this.goOnAtRegister(n, target);
       return;
     }
-    f.if(
-      i32.or(i32.eqz(depth), i32.eqz(this.mayGoOn())),
-      () => this.goOnAtRegister(n, target),
-      undefined,
-      false,
-    );
+    if (callee !== undefined)
+      f.if(
+        i32.or(i32.eqz(depth), i32.eqz(this.mayGoOn())),
+        () => this.goOnAtRegister(n, target),
+        undefined,
+        false,
+      );
     this.storeRegisters(use.dirty[n]);
-    f.store('i64.store', thread, target, Thread.pc);
-    const reason = f.hold(call(callee, 'i32', thread, i32.sub(depth, i32.const(1))));
+    const deeper = i32.sub(depth, i32.const(1));
+    let reason: Local<'i32'>;
+    if (callee === undefined) {
+      reason = f.hold(call(this.callees.callOn, 'i32', thread, deeper, target, this.doneSoFar()));
+      f.set(this.count, i32.const(this.options.budget));
+    } else {
+      f.store('i64.store', thread, target, Thread.pc);
+      reason = f.hold(call(callee, 'i32', thread, deeper));
+    }
     f.if(
       i32.or(reason, i64.ne(i64.load(thread, Thread.pc), i64.const(next.pc))),
       () => {
-        this.storeCount();
+        if (callee !== undefined) this.storeCount();
         f.return(reason);
       },
       undefined,

@@ -5,6 +5,7 @@ import { type FunctionRef, ModuleBuilder } from '../wasm/index.js';
 import { writeQuickRegion } from './quickCompiler.js';
 import type { QuickRegion } from './quickRegion.js';
 import {
+  callsItself,
   type RegionOptions,
   type RegionPage,
   writeObservedCall,
@@ -41,8 +42,8 @@ const TRANSFER = { params: ['i32', 'i32', 'i64', 'i32'], results: ['i32'] } as c
 const imported = new Map<string, Helper>();
 
 /**
- * Compiles regions into one module, which exports their entries as r0, r1, … and their bodies as b0, b1, …, in the order
- * given. It imports the machine's memory, functions of interpreter/regionTransfers as `engine`, and helpers. With `observed` its regions count what they do. `linked`
+ * Compiles regions into one module, which exports their entries as r0, r1, …, in the order given, and their bodies as b0, b1, … where
+ * these are functions of their own. It imports the machine's memory, functions of interpreter/regionTransfers as `engine`, and helpers. With `observed` its regions count what they do. `linked`
  * makes a module that other processes can use: what is different there, the addresses and generations of CodePages, stands in
  * memory, in PageLinks (region by region, page by page) at the address that its exported global `links` is set to.
  */
@@ -57,11 +58,12 @@ export function compileRegions(
     const module = new ModuleBuilder();
     module.importMemory({ module: 'engine', name: 'memory', minimum: 1, maximum: 65536, shared: true });
     const type = { params: ['i32', 'i32'], results: ['i32'] } as const;
-    const enter = module.importFunction('engine', 'enter', type);
     const engine = (name: string): FunctionRef => module.importFunction('engine', name, TRANSFER);
+    const callOn = engine('goOn');
+    const back = engine('back');
     // What is observed stays on the host's stack until it is left, so that no other may take its place.
     const stop = observed && engine('stop');
-    const transfers = { leave: engine('leave'), goOn: stop ?? engine('goOn'), back: stop ?? engine('back') };
+    const transfers = { leave: engine('leave'), callOn, goOn: stop ?? callOn, back: stop ?? back };
     const entered =
       observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;
     const left = observed?.tellsExits === true ? module.importFunction('engine', 'left', type) : undefined;
@@ -69,11 +71,14 @@ export function compileRegions(
     const links = linked ? module.global('i32', 0) : undefined;
     if (links !== undefined) module.exportGlobal('links', links);
     let offset = 0;
-    const functions = formed.map(() => ({ entry: module.function(type), body: module.function(type) }));
+    const functions = formed.map(({ region }) => {
+      const entry = module.function(type);
+      return { entry, body: observed || callsItself(region) ? module.function(type) : entry };
+    });
     formed.forEach(({ region, pages, codeTable, homeEntry }, i) => {
       const { entry, body } = functions[i];
       module.exportFunction(`r${i}`, entry);
-      module.exportFunction(`b${i}`, body);
+      if (body !== entry) module.exportFunction(`b${i}`, body);
       const observation = observed && {
         profile: observed.profiles === 0 ? 0 : observed.profiles + i * RegionProfile.SIZE,
         index: observed.first + i,
@@ -83,12 +88,15 @@ export function compileRegions(
       };
       const link = links === undefined ? undefined : { global: links, offset };
       offset += pages.length * PageLink.SIZE;
-      writeRegionEntry(entry.builder, region, pages, body, link, observation);
+      writeRegionEntry(entry.builder, region, pages, link, observation);
+      if (observation !== undefined) writeObservedCall(entry.builder, body, observation);
+      else if (body !== entry)
+        entry.builder.returnCall(body, entry.builder.param('i32', 0), entry.builder.param('i32', 1));
       const regionAt = (pc: number): FunctionRef | undefined => {
         const at = formed.findIndex((other) => other.region.entry.pc === pc && other.codeTable === codeTable);
         return at < 0 ? undefined : functions[at].entry;
       };
-      const callees = { self: body, enter, ...transfers, regionAt, useHelper: helpers.use };
+      const callees = { self: body, ...transfers, regionAt, useHelper: helpers.use };
       writeRegion(body.builder, region, homeEntry, callees, options);
     });
     if (helpers.missing.size === 0) return module.toBytes() as Uint8Array<ArrayBuffer>;

@@ -300,7 +300,7 @@ export class Translator {
     if (optimize === undefined) return module;
     const { exports } = new WebAssembly.Instance(module, this.standIns(module));
     for (let i = 0; i < regions && this.mem.atomicLoad(MACHINE + Machine.closing) === 0; i++) {
-      optimize(exports[`b${i}`]);
+      if (exports[`b${i}`] !== undefined) optimize(exports[`b${i}`]);
       optimize(exports[`r${i}`]);
     }
     return module;

@@ -1,238 +1,211 @@
 (module
-  (type (;0;) (func (param i32 i32) (result i32)))
-  (type (;1;) (func (param i32 i32 i64 i32) (result i32)))
-  (import "engine" "enter" (func (;0;) (type 0)))
-  (import "engine" "leave" (func (;1;) (type 1)))
-  (import "engine" "goOn" (func (;2;) (type 1)))
-  (import "engine" "back" (func (;3;) (type 1)))
+  (type (;0;) (func (param i32 i32 i64 i32) (result i32)))
+  (type (;1;) (func (param i32 i32) (result i32)))
+  (import "engine" "goOn" (func (;0;) (type 0)))
+  (import "engine" "back" (func (;1;) (type 0)))
+  (import "engine" "leave" (func (;2;) (type 0)))
   (import "engine" "memory" (memory (;0;) 1 65536 shared))
-  (func (;4;) (type 0) (param i32 i32) (result i32)
-    (local i32)
+  (func (;3;) (type 1) (param i32 i32) (result i32)
+    (local i32 i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i64 i64 i32)
     (local.set 2
       (i32.load offset=568
         (local.get 0)))
     (block  ;; label = @1
-      (br_if 0 (;@1;)
-        (i64.ne
-          (i64.load offset=520
-            (local.get 0))
-          (i64.const 65536)))
-      (br_if 0 (;@1;)
-        (i32.ne
-          (i32.load offset=64
-            (local.get 2))
-          (i32.const 4202496)))
-      (br_if 0 (;@1;)
-        (i32.ne
-          (i32.load offset=8
-            (i32.const 4202496))
-          (i32.const 0)))
-      (return_call 5
-        (local.get 0)
-        (local.get 1)))
-    (return
-      (i32.const 1))
-    (unreachable))
-  (func (;5;) (type 0) (param i32 i32) (result i32)
-    (local i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i64 i32 i64 i64 i32)
-    (local.set 2
+      (block  ;; label = @2
+        (br_if 0 (;@2;)
+          (i64.ne
+            (i64.load offset=520
+              (local.get 0))
+            (i64.const 65536)))
+        (br_if 0 (;@2;)
+          (i32.ne
+            (i32.load offset=64
+              (local.get 2))
+            (i32.const 4202496)))
+        (br_if 0 (;@2;)
+          (i32.ne
+            (i32.load offset=8
+              (i32.const 4202496))
+            (i32.const 0)))
+        (br 1 (;@1;)))
+      (return
+        (i32.const 1)))
+    (local.set 3
       (i64.load offset=8
         (local.get 0)))
-    (local.set 3
-      (i64.load offset=64
-        (local.get 0)))
-    (local.set 4
+    (local.set 5
       (i64.load offset=80
         (local.get 0)))
-    (local.set 5
-      (i64.load offset=120
-        (local.get 0)))
-    (local.set 6
+    (local.set 7
       (i32.const 1000))
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
           (block  ;; label = @4
-            (local.set 3
-              (local.get 2))
-            (local.set 5
+            (local.set 4
+              (local.get 3))
+            (local.set 6
               (i64.const 65540))
-            (local.set 5
+            (local.set 6
               (i64.add
-                (local.get 5)
+                (local.get 6)
                 (i64.const 20)))
-            (local.set 16
+            (local.set 19
               (i64.and
-                (local.get 5)
+                (local.get 6)
                 (i64.const -2)))
-            (local.set 2
+            (local.set 3
               (i64.const 65552))
             (if  ;; label = @5
               (i64.eq
-                (local.get 16)
+                (local.get 19)
                 (i64.const 65560))
               (then
-                (local.set 4
+                (local.set 5
                   (i64.add
-                    (local.get 4)
+                    (local.get 5)
                     (i64.const 1)))
-                (local.set 17
+                (local.set 20
                   (i64.and
-                    (local.get 2)
+                    (local.get 3)
                     (i64.const -2)))
                 (if  ;; label = @6
                   (i64.eq
-                    (local.get 17)
+                    (local.get 20)
                     (i64.const 65552))
                   (then
-                    (local.set 6
+                    (local.set 7
                       (i32.sub
-                        (local.get 6)
+                        (local.get 7)
                         (i32.const 6)))
                     (br 2 (;@4;))))
-                (local.set 6
+                (local.set 7
                   (i32.sub
-                    (local.get 6)
+                    (local.get 7)
                     (i32.const 6)))
-                (local.set 7
-                  (local.get 17))
+                (local.set 11
+                  (i32.const 34050))
                 (local.set 8
-                  (i32.const 2))
+                  (local.get 20))
                 (br 4 (;@1;))))
-            (local.set 6
+            (local.set 7
               (i32.sub
-                (local.get 6)
+                (local.get 7)
                 (i32.const 4)))
-            (if  ;; label = @5
-              (i32.or
-                (i32.eqz
-                  (local.get 1))
-                (i32.eqz
-                  (i32.lt_s
-                    (i32.load offset=640
-                      (local.get 0))
-                    (local.get 6))))
-              (then
-                (local.set 7
-                  (local.get 16))
-                (br 4 (;@1;))))
             (i64.store offset=8
               (local.get 0)
-              (local.get 2))
+              (local.get 3))
             (i64.store offset=64
               (local.get 0)
-              (local.get 3))
+              (local.get 4))
             (i64.store offset=120
               (local.get 0)
-              (local.get 5))
-            (i64.store offset=520
-              (local.get 0)
-              (local.get 16))
-            (local.set 18
+              (local.get 6))
+            (local.set 21
               (call 0
                 (local.get 0)
                 (i32.sub
                   (local.get 1)
-                  (i32.const 1))))
+                  (i32.const 1))
+                (local.get 19)
+                (i32.sub
+                  (i32.const 1000)
+                  (local.get 7))))
+            (local.set 7
+              (i32.const 1000))
             (if  ;; label = @5
               (i32.or
-                (local.get 18)
+                (local.get 21)
                 (i64.ne
                   (i64.load offset=520
                     (local.get 0))
                   (i64.const 65552)))
               (then
-                (i64.store offset=552
-                  (local.get 0)
-                  (i64.add
-                    (i64.load offset=552
-                      (local.get 0))
-                    (i64.extend_i32_s
-                      (i32.sub
-                        (i32.const 1000)
-                        (local.get 6)))))
                 (return
-                  (local.get 18))))
-            (local.set 2
+                  (local.get 21))))
+            (local.set 3
               (i64.load offset=8
                 (local.get 0)))
-            (local.set 3
+            (local.set 4
               (i64.load offset=64
                 (local.get 0)))
-            (local.set 4
+            (local.set 5
               (i64.load offset=80
                 (local.get 0)))
-            (local.set 5
+            (local.set 6
               (i64.load offset=120
                 (local.get 0)))
             (br 0 (;@4;)))
-          (local.set 16
+          (local.set 19
             (i64.and
-              (local.get 3)
+              (local.get 4)
               (i64.const -2)))
-          (local.set 6
-            (i32.sub
-              (local.get 6)
-              (i32.const 1)))
           (local.set 7
-            (local.get 16))
-          (br 2 (;@1;)))
-        (local.set 8
+            (i32.sub
+              (local.get 7)
+              (i32.const 1)))
+          (i64.store offset=8
+            (local.get 0)
+            (local.get 3))
+          (i64.store offset=64
+            (local.get 0)
+            (local.get 4))
+          (i64.store offset=80
+            (local.get 0)
+            (local.get 5))
+          (i64.store offset=120
+            (local.get 0)
+            (local.get 6))
+          (return_call 0
+            (local.get 0)
+            (local.get 1)
+            (local.get 19)
+            (i32.sub
+              (i32.const 1000)
+              (local.get 7))))
+        (local.set 9
           (i32.const 1)))
-      (local.set 7
+      (local.set 8
         (i64.add
           (i64.const 65536)
           (i64.extend_i32_s
             (i32.shr_s
-              (local.get 9)
+              (local.get 10)
               (i32.const 10)))))
-      (local.set 6
+      (local.set 7
         (i32.sub
-          (local.get 6)
+          (local.get 7)
           (i32.and
-            (local.get 9)
+            (local.get 10)
             (i32.const 1023)))))
     (i64.store offset=8
       (local.get 0)
-      (local.get 2))
+      (local.get 3))
     (i64.store offset=64
       (local.get 0)
-      (local.get 3))
+      (local.get 4))
     (i64.store offset=80
       (local.get 0)
-      (local.get 4))
+      (local.get 5))
     (i64.store offset=120
       (local.get 0)
-      (local.get 5))
+      (local.get 6))
     (if  ;; label = @1
-      (i32.eq
-        (local.get 8)
-        (i32.const 2))
+      (local.get 9)
       (then
-        (return_call 3
+        (return_call 2
           (local.get 0)
           (local.get 1)
-          (local.get 7)
+          (local.get 8)
           (i32.sub
             (i32.const 1000)
-            (local.get 6)))))
-    (if  ;; label = @1
-      (local.get 8)
-      (then
-        (return_call 1
-          (local.get 0)
-          (local.get 1)
-          (local.get 7)
-          (i32.sub
-            (i32.const 1000)
-            (local.get 6)))))
-    (return_call 2
+            (local.get 7)))))
+    (return_call 0
       (local.get 0)
       (local.get 1)
-      (local.get 7)
+      (local.get 8)
       (i32.sub
         (i32.const 1000)
-        (local.get 6)))
+        (local.get 7)))
     (unreachable))
-  (export "r0" (func 4))
-  (export "b0" (func 5)))
+  (export "r0" (func 3)))

@@ -1,40 +1,41 @@
 (module
-  (type (;0;) (func (param i32 i32) (result i32)))
-  (type (;1;) (func (param i32 i32 i64 i32) (result i32)))
-  (import "engine" "enter" (func (;0;) (type 0)))
-  (import "engine" "leave" (func (;1;) (type 1)))
-  (import "engine" "goOn" (func (;2;) (type 1)))
-  (import "engine" "back" (func (;3;) (type 1)))
+  (type (;0;) (func (param i32 i32 i64 i32) (result i32)))
+  (type (;1;) (func (param i32 i32) (result i32)))
+  (import "engine" "goOn" (func (;0;) (type 0)))
+  (import "engine" "back" (func (;1;) (type 0)))
+  (import "engine" "leave" (func (;2;) (type 0)))
   (import "engine" "memory" (memory (;0;) 1 65536 shared))
-  (func (;4;) (type 0) (param i32 i32) (result i32)
+  (func (;3;) (type 1) (param i32 i32) (result i32)
     (local i32)
     (local.set 2
       (i32.load offset=568
         (local.get 0)))
     (block  ;; label = @1
-      (br_if 0 (;@1;)
-        (i64.ne
-          (i64.load offset=520
-            (local.get 0))
-          (i64.const 65536)))
-      (br_if 0 (;@1;)
-        (i32.ne
-          (i32.load offset=64
-            (local.get 2))
-          (i32.const 4202496)))
-      (br_if 0 (;@1;)
-        (i32.ne
-          (i32.load offset=8
-            (i32.const 4202496))
-          (i32.const 0)))
-      (return_call 5
-        (local.get 0)
-        (local.get 1)))
-    (return
-      (i32.const 1))
+      (block  ;; label = @2
+        (br_if 0 (;@2;)
+          (i64.ne
+            (i64.load offset=520
+              (local.get 0))
+            (i64.const 65536)))
+        (br_if 0 (;@2;)
+          (i32.ne
+            (i32.load offset=64
+              (local.get 2))
+            (i32.const 4202496)))
+        (br_if 0 (;@2;)
+          (i32.ne
+            (i32.load offset=8
+              (i32.const 4202496))
+            (i32.const 0)))
+        (br 1 (;@1;)))
+      (return
+        (i32.const 1)))
+    (return_call 4
+      (local.get 0)
+      (local.get 1))
     (unreachable))
-  (func (;5;) (type 0) (param i32 i32) (result i32)
-    (local i64 i64 i64 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i64)
+  (func (;4;) (type 1) (param i32 i32) (result i32)
+    (local i64 i64 i64 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i64)
     (local.set 2
       (i64.load offset=8
         (local.get 0)))
@@ -44,25 +45,22 @@
     (local.set 4
       (i64.load offset=80
         (local.get 0)))
-    (local.set 5
-      (i64.load offset=120
-        (local.get 0)))
     (local.set 7
       (i32.const 1000))
-    (local.set 13
+    (local.set 15
       (i32.load offset=560
         (local.get 0)))
-    (local.set 14
+    (local.set 16
       (i32.load offset=564
         (local.get 0)))
-    (local.set 15
+    (local.set 17
       (i64.sub
         (i64.const 0)
         (i64.load offset=576
           (local.get 0))))
-    (local.set 16
+    (local.set 18
       (i64.or
-        (local.get 15)
+        (local.get 17)
         (i64.const 7)))
     (block  ;; label = @1
       (block  ;; label = @2
@@ -89,70 +87,72 @@
               (i64.add
                 (local.get 3)
                 (i64.const -16)))
+            (local.set 11
+              (i32.const 32772))
             (local.set 10
               (i32.const 12291))
             (br_if 1 (;@3;)
               (i64.ne
                 (i64.and
                   (local.get 3)
-                  (local.get 16))
+                  (local.get 18))
                 (i64.const 0)))
-            (local.set 19
+            (local.set 21
               (i32.add
                 (i32.wrap_i64
                   (local.get 3))
                 (i32.const 0)))
-            (local.set 18
+            (local.set 20
               (i32.load
                 (i32.add
-                  (local.get 14)
+                  (local.get 16)
                   (i32.shl
                     (i32.wrap_i64
                       (i64.shr_u
                         (local.get 3)
                         (i64.const 12)))
                     (i32.const 2)))))
-            (local.set 17
+            (local.set 19
               (i64.add
                 (local.get 3)
                 (i64.const 15)))
             (br_if 1 (;@3;)
               (i64.ne
                 (i64.and
-                  (local.get 17)
-                  (local.get 15))
+                  (local.get 19)
+                  (local.get 17))
                 (i64.const 0)))
             (br_if 1 (;@3;)
               (i32.ne
                 (i32.load
                   (i32.add
-                    (local.get 14)
+                    (local.get 16)
                     (i32.shl
                       (i32.wrap_i64
                         (i64.shr_u
-                          (local.get 17)
+                          (local.get 19)
                           (i64.const 12)))
                       (i32.const 2))))
-                (local.get 18)))
+                (local.get 20)))
             (if  ;; label = @5
               (i32.ne
-                (local.get 18)
+                (local.get 20)
                 (i32.const 1))
               (then
                 (br_if 2 (;@3;)
                   (i32.eqz
-                    (local.get 18)))
-                (local.set 19
+                    (local.get 20)))
+                (local.set 21
                   (i32.add
-                    (local.get 19)
+                    (local.get 21)
                     (i32.sub
-                      (local.get 18)
+                      (local.get 20)
                       (i32.const 1))))))
             (i64.store offset=8
-              (local.get 19)
+              (local.get 21)
               (local.get 2))
             (i64.store
-              (local.get 19)
+              (local.get 21)
               (local.get 4))
             (local.set 4
               (i64.add
@@ -182,70 +182,72 @@
                 (i64.add
                   (local.get 3)
                   (i64.const -16)))
+              (local.set 11
+                (i32.const 33798))
               (local.set 10
                 (i32.const 12298))
               (br_if 2 (;@3;)
                 (i64.ne
                   (i64.and
                     (local.get 3)
-                    (local.get 16))
+                    (local.get 18))
                   (i64.const 0)))
-              (local.set 19
+              (local.set 21
                 (i32.add
                   (i32.wrap_i64
                     (local.get 3))
                   (i32.const 0)))
-              (local.set 18
+              (local.set 20
                 (i32.load
                   (i32.add
-                    (local.get 14)
+                    (local.get 16)
                     (i32.shl
                       (i32.wrap_i64
                         (i64.shr_u
                           (local.get 3)
                           (i64.const 12)))
                       (i32.const 2)))))
-              (local.set 17
+              (local.set 19
                 (i64.add
                   (local.get 3)
                   (i64.const 15)))
               (br_if 2 (;@3;)
                 (i64.ne
                   (i64.and
-                    (local.get 17)
-                    (local.get 15))
+                    (local.get 19)
+                    (local.get 17))
                   (i64.const 0)))
               (br_if 2 (;@3;)
                 (i32.ne
                   (i32.load
                     (i32.add
-                      (local.get 14)
+                      (local.get 16)
                       (i32.shl
                         (i32.wrap_i64
                           (i64.shr_u
-                            (local.get 17)
+                            (local.get 19)
                             (i64.const 12)))
                         (i32.const 2))))
-                  (local.get 18)))
+                  (local.get 20)))
               (if  ;; label = @6
                 (i32.ne
-                  (local.get 18)
+                  (local.get 20)
                   (i32.const 1))
                 (then
                   (br_if 3 (;@3;)
                     (i32.eqz
-                      (local.get 18)))
-                  (local.set 19
+                      (local.get 20)))
+                  (local.set 21
                     (i32.add
-                      (local.get 19)
+                      (local.get 21)
                       (i32.sub
-                        (local.get 18)
+                        (local.get 20)
                         (i32.const 1))))))
               (i64.store offset=8
-                (local.get 19)
+                (local.get 21)
                 (local.get 2))
               (i64.store
-                (local.get 19)
+                (local.get 21)
                 (local.get 4))
               (local.set 4
                 (i64.add
@@ -267,6 +269,8 @@
                         (local.get 0))
                       (local.get 7))))
                 (then
+                  (local.set 11
+                    (i32.const 33798))
                   (local.set 8
                     (i64.const 65536))
                   (br 5 (;@1;))))
@@ -285,15 +289,15 @@
               (i64.store offset=520
                 (local.get 0)
                 (i64.const 65536))
-              (local.set 19
-                (call 5
+              (local.set 21
+                (call 4
                   (local.get 0)
                   (i32.sub
                     (local.get 1)
                     (i32.const 1))))
               (if  ;; label = @6
                 (i32.or
-                  (local.get 19)
+                  (local.get 21)
                   (i64.ne
                     (i64.load offset=520
                       (local.get 0))
@@ -309,28 +313,24 @@
                           (i32.const 1000)
                           (local.get 7)))))
                   (return
-                    (local.get 19))))
-              (local.set 2
-                (i64.load offset=8
-                  (local.get 0)))
+                    (local.get 21))))
               (local.set 3
                 (i64.load offset=16
                   (local.get 0)))
               (local.set 4
                 (i64.load offset=80
                   (local.get 0)))
-              (local.set 5
-                (i64.load offset=120
-                  (local.get 0)))
+              (local.set 11
+                (i32.const 0))
               (local.set 10
                 (i32.const 28672))
               (br_if 2 (;@3;)
                 (i64.ne
                   (i64.and
                     (local.get 3)
-                    (local.get 16))
+                    (local.get 18))
                   (i64.const 0)))
-              (local.set 19
+              (local.set 21
                 (i32.add
                   (i32.wrap_i64
                     (local.get 3))
@@ -339,7 +339,7 @@
                 (i32.ne
                   (i32.load
                     (i32.add
-                      (local.get 14)
+                      (local.get 16)
                       (i32.shl
                         (i32.wrap_i64
                           (i64.shr_u
@@ -348,10 +348,10 @@
                         (i32.const 2))))
                   (i32.const 1))
                 (then
-                  (local.set 18
+                  (local.set 20
                     (i32.load
                       (i32.add
-                        (local.get 14)
+                        (local.get 16)
                         (i32.shl
                           (i32.wrap_i64
                             (i64.shr_u
@@ -360,18 +360,18 @@
                           (i32.const 2)))))
                   (br_if 3 (;@3;)
                     (i32.eqz
-                      (local.get 18)))
-                  (local.set 19
+                      (local.get 20)))
+                  (local.set 21
                     (i32.add
-                      (local.get 19)
+                      (local.get 21)
                       (i32.sub
-                        (local.get 18)
+                        (local.get 20)
                         (i32.const 1))))))
               (local.set 5
                 (i64.load
-                  (local.get 19)))
+                  (local.get 21)))
               (i64.store
-                (local.get 19)
+                (local.get 21)
                 (local.get 4))
               (local.set 4
                 (i64.add
@@ -393,6 +393,8 @@
                         (local.get 0))
                       (local.get 7))))
                 (then
+                  (local.set 11
+                    (i32.const 33794))
                   (local.set 8
                     (i64.const 65536))
                   (br 5 (;@1;))))
@@ -408,15 +410,15 @@
               (i64.store offset=520
                 (local.get 0)
                 (i64.const 65536))
-              (local.set 19
-                (call 5
+              (local.set 21
+                (call 4
                   (local.get 0)
                   (i32.sub
                     (local.get 1)
                     (i32.const 1))))
               (if  ;; label = @6
                 (i32.or
-                  (local.get 19)
+                  (local.get 21)
                   (i64.ne
                     (i64.load offset=520
                       (local.get 0))
@@ -432,88 +434,84 @@
                           (i32.const 1000)
                           (local.get 7)))))
                   (return
-                    (local.get 19))))
-              (local.set 2
-                (i64.load offset=8
-                  (local.get 0)))
+                    (local.get 21))))
               (local.set 3
                 (i64.load offset=16
                   (local.get 0)))
               (local.set 4
                 (i64.load offset=80
                   (local.get 0)))
-              (local.set 5
-                (i64.load offset=120
-                  (local.get 0)))
+              (local.set 11
+                (i32.const 0))
               (local.set 10
                 (i32.const 45056))
               (br_if 2 (;@3;)
                 (i64.ne
                   (i64.and
                     (local.get 3)
-                    (local.get 16))
+                    (local.get 18))
                   (i64.const 0)))
-              (local.set 19
+              (local.set 21
                 (i32.add
                   (i32.wrap_i64
                     (local.get 3))
                   (i32.const 0)))
-              (local.set 18
+              (local.set 20
                 (i32.load
                   (i32.add
-                    (local.get 13)
+                    (local.get 15)
                     (i32.shl
                       (i32.wrap_i64
                         (i64.shr_u
                           (local.get 3)
                           (i64.const 12)))
                       (i32.const 2)))))
-              (local.set 17
+              (local.set 19
                 (i64.add
                   (local.get 3)
                   (i64.const 15)))
               (br_if 2 (;@3;)
                 (i64.ne
                   (i64.and
-                    (local.get 17)
-                    (local.get 15))
+                    (local.get 19)
+                    (local.get 17))
                   (i64.const 0)))
               (br_if 2 (;@3;)
                 (i32.ne
                   (i32.load
                     (i32.add
-                      (local.get 13)
+                      (local.get 15)
                       (i32.shl
                         (i32.wrap_i64
                           (i64.shr_u
-                            (local.get 17)
+                            (local.get 19)
                             (i64.const 12)))
                         (i32.const 2))))
-                  (local.get 18)))
+                  (local.get 20)))
               (if  ;; label = @6
                 (i32.ne
-                  (local.get 18)
+                  (local.get 20)
                   (i32.const 1))
                 (then
                   (br_if 3 (;@3;)
                     (i32.eqz
-                      (local.get 18)))
-                  (local.set 19
+                      (local.get 20)))
+                  (local.set 21
                     (i32.add
-                      (local.get 19)
+                      (local.get 21)
                       (i32.sub
-                        (local.get 18)
+                        (local.get 20)
                         (i32.const 1))))))
               (local.set 5
                 (i64.load
-                  (local.get 19)))
+                  (local.get 21)))
               (local.set 4
                 (i64.add
                   (local.get 4)
                   (local.get 5)))
               (local.set 2
                 (i64.load offset=8
-                  (local.get 19)))
+                  (local.get 21)))
               (local.set 3
                 (i64.add
                   (local.get 3)
@@ -523,24 +521,26 @@
                   (local.get 7)
                   (i32.const 4)))
               (br 0 (;@5;)))
-            (local.set 20
+            (local.set 22
               (i64.and
                 (local.get 2)
                 (i64.const -2)))
             (if  ;; label = @5
               (i64.eq
-                (local.get 20)
+                (local.get 22)
                 (i64.const 65564))
               (then
+                (local.set 11
+                  (i32.const 33798))
                 (local.set 10
                   (i32.const 28673))
                 (br_if 2 (;@3;)
                   (i64.ne
                     (i64.and
                       (local.get 3)
-                      (local.get 16))
+                      (local.get 18))
                     (i64.const 0)))
-                (local.set 19
+                (local.set 21
                   (i32.add
                     (i32.wrap_i64
                       (local.get 3))
@@ -549,7 +549,7 @@
                   (i32.ne
                     (i32.load
                       (i32.add
-                        (local.get 14)
+                        (local.get 16)
                         (i32.shl
                           (i32.wrap_i64
                             (i64.shr_u
@@ -558,10 +558,10 @@
                           (i32.const 2))))
                     (i32.const 1))
                   (then
-                    (local.set 18
+                    (local.set 20
                       (i32.load
                         (i32.add
-                          (local.get 14)
+                          (local.get 16)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
@@ -570,18 +570,18 @@
                             (i32.const 2)))))
                     (br_if 3 (;@3;)
                       (i32.eqz
-                        (local.get 18)))
-                    (local.set 19
+                        (local.get 20)))
+                    (local.set 21
                       (i32.add
-                        (local.get 19)
+                        (local.get 21)
                         (i32.sub
-                          (local.get 18)
+                          (local.get 20)
                           (i32.const 1))))))
                 (local.set 5
                   (i64.load
-                    (local.get 19)))
+                    (local.get 21)))
                 (i64.store
-                  (local.get 19)
+                  (local.get 21)
                   (local.get 4))
                 (local.set 4
                   (i64.add
@@ -611,70 +611,72 @@
                     (i64.add
                       (local.get 3)
                       (i64.const -16)))
+                  (local.set 11
+                    (i32.const 33798))
                   (local.set 10
                     (i32.const 12296))
                   (br_if 3 (;@3;)
                     (i64.ne
                       (i64.and
                         (local.get 3)
-                        (local.get 16))
+                        (local.get 18))
                       (i64.const 0)))
-                  (local.set 19
+                  (local.set 21
                     (i32.add
                       (i32.wrap_i64
                         (local.get 3))
                       (i32.const 0)))
-                  (local.set 18
+                  (local.set 20
                     (i32.load
                       (i32.add
-                        (local.get 14)
+                        (local.get 16)
                         (i32.shl
                           (i32.wrap_i64
                             (i64.shr_u
                               (local.get 3)
                               (i64.const 12)))
                           (i32.const 2)))))
-                  (local.set 17
+                  (local.set 19
                     (i64.add
                       (local.get 3)
                       (i64.const 15)))
                   (br_if 3 (;@3;)
                     (i64.ne
                       (i64.and
-                        (local.get 17)
-                        (local.get 15))
+                        (local.get 19)
+                        (local.get 17))
                       (i64.const 0)))
                   (br_if 3 (;@3;)
                     (i32.ne
                       (i32.load
                         (i32.add
-                          (local.get 14)
+                          (local.get 16)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
-                                (local.get 17)
+                                (local.get 19)
                                 (i64.const 12)))
                             (i32.const 2))))
-                      (local.get 18)))
+                      (local.get 20)))
                   (if  ;; label = @7
                     (i32.ne
-                      (local.get 18)
+                      (local.get 20)
                       (i32.const 1))
                     (then
                       (br_if 4 (;@3;)
                         (i32.eqz
-                          (local.get 18)))
-                      (local.set 19
+                          (local.get 20)))
+                      (local.set 21
                         (i32.add
-                          (local.get 19)
+                          (local.get 21)
                           (i32.sub
-                            (local.get 18)
+                            (local.get 20)
                             (i32.const 1))))))
                   (i64.store offset=8
-                    (local.get 19)
+                    (local.get 21)
                     (local.get 2))
                   (i64.store
-                    (local.get 19)
+                    (local.get 21)
                     (local.get 4))
                   (local.set 4
                     (i64.add
@@ -696,6 +698,8 @@
                             (local.get 0))
                           (local.get 7))))
                     (then
+                      (local.set 11
+                        (i32.const 33798))
                       (local.set 8
                         (i64.const 65536))
                       (br 6 (;@1;))))
@@ -714,15 +718,15 @@
                   (i64.store offset=520
                     (local.get 0)
                     (i64.const 65536))
-                  (local.set 19
-                    (call 5
+                  (local.set 21
+                    (call 4
                       (local.get 0)
                       (i32.sub
                         (local.get 1)
                         (i32.const 1))))
                   (if  ;; label = @7
                     (i32.or
-                      (local.get 19)
+                      (local.get 21)
                       (i64.ne
                         (i64.load offset=520
                           (local.get 0))
@@ -738,28 +742,24 @@
                               (i32.const 1000)
                               (local.get 7)))))
                       (return
-                        (local.get 19))))
-                  (local.set 2
-                    (i64.load offset=8
-                      (local.get 0)))
+                        (local.get 21))))
                   (local.set 3
                     (i64.load offset=16
                       (local.get 0)))
                   (local.set 4
                     (i64.load offset=80
                       (local.get 0)))
-                  (local.set 5
-                    (i64.load offset=120
-                      (local.get 0)))
+                  (local.set 11
+                    (i32.const 0))
                   (local.set 10
                     (i32.const 28672))
                   (br_if 3 (;@3;)
                     (i64.ne
                       (i64.and
                         (local.get 3)
-                        (local.get 16))
+                        (local.get 18))
                       (i64.const 0)))
-                  (local.set 19
+                  (local.set 21
                     (i32.add
                       (i32.wrap_i64
                         (local.get 3))
@@ -768,7 +768,7 @@
                     (i32.ne
                       (i32.load
                         (i32.add
-                          (local.get 14)
+                          (local.get 16)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
@@ -777,10 +777,10 @@
                             (i32.const 2))))
                       (i32.const 1))
                     (then
-                      (local.set 18
+                      (local.set 20
                         (i32.load
                           (i32.add
-                            (local.get 14)
+                            (local.get 16)
                             (i32.shl
                               (i32.wrap_i64
                                 (i64.shr_u
@@ -789,18 +789,18 @@
                               (i32.const 2)))))
                       (br_if 4 (;@3;)
                         (i32.eqz
-                          (local.get 18)))
-                      (local.set 19
+                          (local.get 20)))
+                      (local.set 21
                         (i32.add
-                          (local.get 19)
+                          (local.get 21)
                           (i32.sub
-                            (local.get 18)
+                            (local.get 20)
                             (i32.const 1))))))
                   (local.set 5
                     (i64.load
-                      (local.get 19)))
+                      (local.get 21)))
                   (i64.store
-                    (local.get 19)
+                    (local.get 21)
                     (local.get 4))
                   (local.set 4
                     (i64.add
@@ -822,6 +822,8 @@
                             (local.get 0))
                           (local.get 7))))
                     (then
+                      (local.set 11
+                        (i32.const 33794))
                       (local.set 8
                         (i64.const 65536))
                       (br 6 (;@1;))))
@@ -837,15 +839,15 @@
                   (i64.store offset=520
                     (local.get 0)
                     (i64.const 65536))
-                  (local.set 19
-                    (call 5
+                  (local.set 21
+                    (call 4
                       (local.get 0)
                       (i32.sub
                         (local.get 1)
                         (i32.const 1))))
                   (if  ;; label = @7
                     (i32.or
-                      (local.get 19)
+                      (local.get 21)
                       (i64.ne
                         (i64.load offset=520
                           (local.get 0))
@@ -861,88 +863,84 @@
                               (i32.const 1000)
                               (local.get 7)))))
                       (return
-                        (local.get 19))))
-                  (local.set 2
-                    (i64.load offset=8
-                      (local.get 0)))
+                        (local.get 21))))
                   (local.set 3
                     (i64.load offset=16
                       (local.get 0)))
                   (local.set 4
                     (i64.load offset=80
                       (local.get 0)))
-                  (local.set 5
-                    (i64.load offset=120
-                      (local.get 0)))
+                  (local.set 11
+                    (i32.const 0))
                   (local.set 10
                     (i32.const 45056))
                   (br_if 3 (;@3;)
                     (i64.ne
                       (i64.and
                         (local.get 3)
-                        (local.get 16))
+                        (local.get 18))
                       (i64.const 0)))
-                  (local.set 19
+                  (local.set 21
                     (i32.add
                       (i32.wrap_i64
                         (local.get 3))
                       (i32.const 0)))
-                  (local.set 18
+                  (local.set 20
                     (i32.load
                       (i32.add
-                        (local.get 13)
+                        (local.get 15)
                         (i32.shl
                           (i32.wrap_i64
                             (i64.shr_u
                               (local.get 3)
                               (i64.const 12)))
                           (i32.const 2)))))
-                  (local.set 17
+                  (local.set 19
                     (i64.add
                       (local.get 3)
                       (i64.const 15)))
                   (br_if 3 (;@3;)
                     (i64.ne
                       (i64.and
-                        (local.get 17)
-                        (local.get 15))
+                        (local.get 19)
+                        (local.get 17))
                       (i64.const 0)))
                   (br_if 3 (;@3;)
                     (i32.ne
                       (i32.load
                         (i32.add
-                          (local.get 13)
+                          (local.get 15)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
-                                (local.get 17)
+                                (local.get 19)
                                 (i64.const 12)))
                             (i32.const 2))))
-                      (local.get 18)))
+                      (local.get 20)))
                   (if  ;; label = @7
                     (i32.ne
-                      (local.get 18)
+                      (local.get 20)
                       (i32.const 1))
                     (then
                       (br_if 4 (;@3;)
                         (i32.eqz
-                          (local.get 18)))
-                      (local.set 19
+                          (local.get 20)))
+                      (local.set 21
                         (i32.add
-                          (local.get 19)
+                          (local.get 21)
                           (i32.sub
-                            (local.get 18)
+                            (local.get 20)
                             (i32.const 1))))))
                   (local.set 5
                     (i64.load
-                      (local.get 19)))
+                      (local.get 21)))
                   (local.set 4
                     (i64.add
                       (local.get 4)
                       (local.get 5)))
                   (local.set 2
                     (i64.load offset=8
-                      (local.get 19)))
+                      (local.get 21)))
                   (local.set 3
                     (i64.add
                       (local.get 3)
@@ -952,84 +950,86 @@
                       (local.get 7)
                       (i32.const 4)))
                   (br 0 (;@6;)))
-                (local.set 21
+                (local.set 23
                   (i64.and
                     (local.get 2)
                     (i64.const -2)))
                 (if  ;; label = @6
                   (i64.eq
-                    (local.get 21)
+                    (local.get 23)
                     (i64.const 65580))
                   (then
+                    (local.set 11
+                      (i32.const 33798))
                     (local.set 10
                       (i32.const 45057))
                     (br_if 3 (;@3;)
                       (i64.ne
                         (i64.and
                           (local.get 3)
-                          (local.get 16))
+                          (local.get 18))
                         (i64.const 0)))
-                    (local.set 19
+                    (local.set 21
                       (i32.add
                         (i32.wrap_i64
                           (local.get 3))
                         (i32.const 0)))
-                    (local.set 18
+                    (local.set 20
                       (i32.load
                         (i32.add
-                          (local.get 13)
+                          (local.get 15)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
                                 (local.get 3)
                                 (i64.const 12)))
                             (i32.const 2)))))
-                    (local.set 17
+                    (local.set 19
                       (i64.add
                         (local.get 3)
                         (i64.const 15)))
                     (br_if 3 (;@3;)
                       (i64.ne
                         (i64.and
-                          (local.get 17)
-                          (local.get 15))
+                          (local.get 19)
+                          (local.get 17))
                         (i64.const 0)))
                     (br_if 3 (;@3;)
                       (i32.ne
                         (i32.load
                           (i32.add
-                            (local.get 13)
+                            (local.get 15)
                             (i32.shl
                               (i32.wrap_i64
                                 (i64.shr_u
-                                  (local.get 17)
+                                  (local.get 19)
                                   (i64.const 12)))
                               (i32.const 2))))
-                        (local.get 18)))
+                        (local.get 20)))
                     (if  ;; label = @7
                       (i32.ne
-                        (local.get 18)
+                        (local.get 20)
                         (i32.const 1))
                       (then
                         (br_if 4 (;@3;)
                           (i32.eqz
-                            (local.get 18)))
-                        (local.set 19
+                            (local.get 20)))
+                        (local.set 21
                           (i32.add
-                            (local.get 19)
+                            (local.get 21)
                             (i32.sub
-                              (local.get 18)
+                              (local.get 20)
                               (i32.const 1))))))
                     (local.set 5
                       (i64.load
-                        (local.get 19)))
+                        (local.get 21)))
                     (local.set 4
                       (i64.add
                         (local.get 4)
                         (local.get 5)))
                     (local.set 2
                       (i64.load offset=8
-                        (local.get 19)))
+                        (local.get 21)))
                     (local.set 3
                       (i64.add
                         (local.get 3)
@@ -1043,21 +1043,21 @@
                   (i32.sub
                     (local.get 7)
                     (i32.const 1)))
+                (local.set 11
+                  (i32.const 33798))
                 (local.set 8
-                  (local.get 21))
-                (local.set 9
-                  (i32.const 2))
+                  (local.get 23))
                 (br 4 (;@1;))))
             (local.set 7
               (i32.sub
                 (local.get 7)
                 (i32.const 1)))
+            (local.set 11
+              (i32.const 33798))
             (local.set 8
-              (local.get 20))
-            (local.set 9
-              (i32.const 2))
+              (local.get 22))
             (br 3 (;@1;)))
-          (local.set 20
+          (local.set 22
             (i64.and
               (local.get 2)
               (i64.const -2)))
@@ -1065,11 +1065,25 @@
             (i32.sub
               (local.get 7)
               (i32.const 1)))
-          (local.set 8
-            (local.get 20))
-          (local.set 9
-            (i32.const 2))
-          (br 2 (;@1;)))
+          (i64.store offset=8
+            (local.get 0)
+            (local.get 2))
+          (i64.store offset=16
+            (local.get 0)
+            (local.get 3))
+          (i64.store offset=80
+            (local.get 0)
+            (local.get 4))
+          (i64.store offset=120
+            (local.get 0)
+            (local.get 5))
+          (return_call 1
+            (local.get 0)
+            (local.get 1)
+            (local.get 22)
+            (i32.sub
+              (i32.const 1000)
+              (local.get 7))))
         (local.set 9
           (i32.const 1)))
       (local.set 8
@@ -1085,41 +1099,44 @@
           (i32.and
             (local.get 10)
             (i32.const 1023)))))
-    (i64.store offset=8
-      (local.get 0)
-      (local.get 2))
-    (i64.store offset=16
-      (local.get 0)
-      (local.get 3))
-    (i64.store offset=80
-      (local.get 0)
-      (local.get 4))
-    (i64.store offset=120
-      (local.get 0)
-      (local.get 5))
     (if  ;; label = @1
-      (i32.eq
-        (local.get 9)
+      (i32.and
+        (local.get 11)
         (i32.const 2))
       (then
-        (return_call 3
+        (i64.store offset=8
           (local.get 0)
-          (local.get 1)
-          (local.get 8)
-          (i32.sub
-            (i32.const 1000)
-            (local.get 7)))))
+          (local.get 2))
+        (i64.store offset=80
+          (local.get 0)
+          (local.get 4))))
+    (if  ;; label = @1
+      (i32.and
+        (local.get 11)
+        (i32.const 4))
+      (then
+        (i64.store offset=16
+          (local.get 0)
+          (local.get 3))))
+    (if  ;; label = @1
+      (i32.and
+        (local.get 11)
+        (i32.const 32768))
+      (then
+        (i64.store offset=120
+          (local.get 0)
+          (local.get 5))))
     (if  ;; label = @1
       (local.get 9)
       (then
-        (return_call 1
+        (return_call 2
           (local.get 0)
           (local.get 1)
           (local.get 8)
           (i32.sub
             (i32.const 1000)
             (local.get 7)))))
-    (return_call 2
+    (return_call 0
       (local.get 0)
       (local.get 1)
       (local.get 8)
@@ -1127,5 +1144,5 @@
         (i32.const 1000)
         (local.get 7)))
     (unreachable))
-  (export "r0" (func 4))
-  (export "b0" (func 5)))
+  (export "r0" (func 3))
+  (export "b0" (func 4)))
