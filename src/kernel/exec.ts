@@ -9,7 +9,7 @@ import {
 } from '../loader/loadProgram.js';
 import { parseScript, SCRIPT_HEAD_BYTES } from '../loader/script.js';
 import { UserFault } from '../memory/caller.js';
-import { keepFilePages } from '../memory/keptFiles.js';
+import { keepFile } from '../memory/keptFiles.js';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ } from '../memory/linuxMemory.js';
 import { translate } from '../memory/userAccess.js';
 import { createMm, releaseMm } from '../mm/addressSpace.js';
@@ -427,7 +427,7 @@ function buildImage(t: ThreadContext, program: OpenedProgram): Image {
     setExecutable(t, program.executable);
     // Not the scripts that come before it.
     for (const file of program.files.slice(program.files.indexOf(program.executable)))
-      if (file.mapped.file !== 0) keepFilePages(mem, file.mapped.file, t.thread);
+      if (file.mapped.file !== 0) keepFile(mem, file.mapped.file, t.thread);
     if (t.options.logPage) logPageLayout(t, 'binary load');
     return {
       sp: stack.sp,

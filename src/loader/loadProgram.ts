@@ -66,12 +66,12 @@ export function prepareProgram(
   openInterpreter: (path: Uint8Array) => ProgramFile,
   pageSize = MIN_PAGE_SIZE,
 ): PreparedProgram {
-  const image = parseElf(file, 'program', pageSize);
+  const image = imageOf(file, 'program', pageSize);
   const executableStack = image.executableStack ?? false;
   if (image.interpreter === undefined) return { file, image, interpreter: undefined, executableStack };
   const interpreterFile = openInterpreter(image.interpreter);
   try {
-    const interpreter = parseElf(interpreterFile, 'interpreter', pageSize);
+    const interpreter = imageOf(interpreterFile, 'interpreter', pageSize);
     if (!interpreter.relocatable) throw new LoadError(ELIBBAD, 'it is not position independent');
     return { file, image, interpreter: { file: interpreterFile, image: interpreter }, executableStack };
   } catch (error) {
@@ -79,6 +79,16 @@ export function prepareProgram(
     const name = new TextDecoder().decode(image.interpreter);
     throw new LoadError(error.errno, `its interpreter ${name}: ${error.message}`);
   }
+}
+
+function imageOf(file: ProgramFile, role: 'program' | 'interpreter', pageSize: number): ElfImage {
+  const key = `${role} ${pageSize}`;
+  let image = file.images?.get(key);
+  if (image === undefined) {
+    image = parseElf(file, role, pageSize);
+    file.images?.set(key, image);
+  }
+  return image;
 }
 
 /** The error for an interpreter that is missing: what `openInterpreter` throws. */

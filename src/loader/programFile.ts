@@ -1,4 +1,5 @@
 import type { MappedFile } from '../mm/targetMmap.js';
+import type { ElfImage } from './elf.js';
 
 /** An executable, as the loader sees it: kernel/files opens it, within the guest's sandbox. */
 export interface ProgramFile {
@@ -8,6 +9,8 @@ export interface ProgramFile {
   readonly size: number;
   /** Reads at `offset` into the whole of `into`; returns how many bytes there were. */
   read(offset: number, into: Uint8Array): number;
+  /** What has been parsed of it, kept from one start to the next where that is possible: by role and page size. */
+  readonly images?: Map<string, ElfImage>;
   /** What targetMmap maps for it. */
   readonly mapped: MappedFile;
 }

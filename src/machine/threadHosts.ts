@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { MessageChannel, type MessagePort, type Transferable, Worker } from 'node:worker_threads';
 import { type Endpoint, expose } from 'comlink';
+import { forgetKeptFiles } from '../memory/keptFiles.js';
 import {
   addHosts,
   closeHosts,
@@ -166,6 +167,7 @@ export class ThreadHosts {
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_TIMEOUT).unref());
     await Promise.race([Promise.allSettled([...this.running]), timeout]);
     await Promise.all([this.pool.destroy(), this.translatorWorker?.terminate()]);
+    forgetKeptFiles(this.mem, COORDINATOR);
     for (const port of this.ports) port.close();
     this.ports.clear();
   }

@@ -1,21 +1,31 @@
-import { closeSync } from 'node:fs';
+import { type BigIntStats, closeSync } from 'node:fs';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { HostFile } from '../sync/records/hostFile.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { refreshFile } from './keptFiles.js';
-import { objectOfFile, releaseObject } from './sharedObject.js';
+import { dropObjectPages, objectOfFile, releaseObject } from './sharedObject.js';
 
-/** What identifies a host file; the fields of fs.Stats. */
+/** What identifies a host file. */
 export interface HostFileIdentity {
   readonly dev: number;
   readonly ino: number;
   readonly size: number;
-  /** Absent: whether the file has changed since it was open last is not looked at. */
-  readonly mtimeMs?: number;
-  readonly ctimeMs?: number;
+  /** A number that changes with the file's times. Absent: whether it has changed since it was open last is not looked at. */
+  readonly stamp?: number;
+}
+
+/** The identity of the file that the host's status is of. */
+export function identityOf(
+  stats: Pick<BigIntStats, 'dev' | 'ino' | 'size' | 'mtimeNs' | 'ctimeNs'>,
+): Required<HostFileIdentity> {
+  return {
+    dev: Number(stats.dev),
+    ino: Number(stats.ino),
+    size: Number(stats.size),
+    stamp: Number(stats.mtimeNs + stats.ctimeNs),
+  };
 }
 
 /**
@@ -37,8 +47,7 @@ export function openHostFile(
     freeBlock(mem, file, owner);
     throw error;
   }
-  if (stat.mtimeMs !== undefined && stat.ctimeMs !== undefined)
-    refreshFile(mem, object, stat.size, stat.mtimeMs + stat.ctimeMs, owner);
+  if (stat.stamp !== undefined) refreshFile(mem, object, stat.size, stat.stamp, owner);
   mem.atomicStore(file + HostFile.refs, 1);
   mem.setI32(file + HostFile.hostFd, hostFd);
   mem.setU32(file + HostFile.writable, writable ? 1 : 0);
@@ -50,6 +59,20 @@ export function openHostFile(
   mem.setU32(object + SharedObject.files, file);
   unlockMutex(mem, MACHINE + Machine.filePagesLock, owner);
   return file;
+}
+
+/** A file has been opened, and is as `stamp` says now: pages of before go, unless somebody maps them at the moment. */
+function refreshFile(mem: SharedMemory, object: number, size: number, stamp: number, owner: number): void {
+  const at = (object + SharedObject.stamp) >>> 3;
+  if (mem.f64[at] === stamp) return;
+  if (mem.atomicLoad(object + SharedObject.pageCount) !== 0) {
+    if (mem.getU32(object + SharedObject.mappings) !== 0) return;
+    dropObjectPages(mem, object, 0, Infinity, owner);
+  }
+  lockMutex(mem, object + SharedObject.lock, owner);
+  mem.f64[at] = stamp;
+  mem.set64(object + SharedObject.size, size);
+  unlockMutex(mem, object + SharedObject.lock, owner);
 }
 
 /** Says which guest path /proc/PID/maps shows for mappings of the file. Once, before it is mapped. */
@@ -67,6 +90,14 @@ export function hostFilePath(mem: SharedMemory, file: number): string {
   const path = mem.getU32(file + HostFile.path);
   if (path === 0) return '';
   return new TextDecoder().decode(mem.u8.slice(path, path + mem.getU32(file + HostFile.pathLength)));
+}
+
+/** Whether that is the path given to nameHostFile. */
+export function hasHostFilePath(mem: SharedMemory, file: number, path: Uint8Array): boolean {
+  if (mem.getU32(file + HostFile.pathLength) !== path.length) return false;
+  const at = mem.getU32(file + HostFile.path);
+  for (let i = 0; i < path.length; i++) if (mem.u8[at + i] !== path[i]) return false;
+  return true;
 }
 
 /** One more reference to a HostFile that the caller has a reference to. */

@@ -1,6 +1,7 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import { type BigIntStats, closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
 import { noteFileTruncate } from '../../memory/filePages.js';
-import { nameHostFile, openHostFile, releaseHostFile } from '../../memory/hostFile.js';
+import { identityOf, nameHostFile, openHostFile, releaseHostFile } from '../../memory/hostFile.js';
+import { takeKeptFile } from '../../memory/keptFiles.js';
 import { claimWrite } from '../../memory/writeClaims.js';
 import {
   FILE_DEVICE,
@@ -39,8 +40,9 @@ import './fileKinds.js';
 import { openFifo } from './fifo.js';
 import { type FileStatus, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from './fileStatus.js';
 import { acquireFile } from './filesTable.js';
-import { hasProcFd, hostArgument, hostCall, openBeneath, openCreating } from './hostAccess.js';
+import { fstatHost, hasProcFd, hostArgument, hostCall, openBeneath, openCreating } from './hostAccess.js';
 import { reopenMemoryFile } from './memoryFile.js';
+import { fromByteString } from './mountTable.js';
 import { createOpenFile, releaseOpenFile } from './openFile.js';
 import {
   hostOpenFlags,
@@ -153,6 +155,11 @@ function openHost(t: ThreadContext, place: HostPlace, flags: number): number {
   if (type !== S_IFREG && !place.reopened) throw new SyscallError(type === S_IFCHR ? EACCES : ENXIO);
   if (writes) requireHostWritable(place);
   const hostFlags = hostOpenFlags(flags & ~O_CREAT);
+  if (hostFlags === constants.O_RDONLY && place.stats !== undefined && !place.reopened) {
+    const path = new TextEncoder().encode(fromByteString(place.path));
+    const hostFile = takeKeptFile(mem, identityOf(place.stats), path, thread);
+    if (hostFile !== 0) return fileOf(t, hostFile, flags, place);
+  }
   // What is being executed is not cut: whether it is shows once it is open.
   const fd =
     flags & O_TRUNC ? openCreating(place, hostFlags & ~constants.O_TRUNC, 0) : openBeneath(place, hostFlags);
@@ -183,31 +190,42 @@ function adoptRegular(t: ThreadContext, fd: number, flags: number, place: HostPl
   const { mem, thread } = t;
   let adopted = false;
   try {
-    const stats = hostCall(() => fstatSync(fd));
+    const stats: BigIntStats = fstatHost(fd);
     if (!stats.isFile()) throw new SyscallError(ENXIO);
     const writable = (flags & O_ACCMODE) !== O_RDONLY;
-    const hostFile = openHostFile(mem, thread, fd, writable, stats);
+    const hostFile = openHostFile(mem, thread, fd, writable, identityOf(stats));
     if (writable && !claimWrite(mem, hostFile)) {
       adopted = true;
       releaseHostFile(mem, thread, hostFile);
       throw new SyscallError(ETXTBSY);
     }
-    nameHostFile(mem, thread, hostFile, Buffer.from(place.path, 'latin1').toString('utf8'));
-    return createOpenFile(
-      mem,
-      {
-        kind: FILE_HOST,
-        flags,
-        path: place.path,
-        hostFile,
-        attributes: attributes | (place.mount.readOnly ? OPEN_READ_ONLY_MOUNT : 0),
-      },
-      thread,
-    );
+    nameHostFile(mem, thread, hostFile, fromByteString(place.path));
+    return fileOf(t, hostFile, flags, place, attributes);
   } catch (error) {
     if (!adopted) closeSync(fd);
     throw error;
   }
+}
+
+/** An open file on a HostFile, whose reference it takes over. */
+function fileOf(
+  { mem, thread }: ThreadContext,
+  hostFile: number,
+  flags: number,
+  place: HostPlace,
+  attributes = 0,
+): number {
+  return createOpenFile(
+    mem,
+    {
+      kind: FILE_HOST,
+      flags,
+      path: place.path,
+      hostFile,
+      attributes: attributes | (place.mount.readOnly ? OPEN_READ_ONLY_MOUNT : 0),
+    },
+    thread,
+  );
 }
 
 function createRegular(t: ThreadContext, place: HostPlace, flags: number, mode: number): number {

@@ -63,6 +63,18 @@ export interface LookupOptions {
   readonly sameMount?: boolean;
   /** Who searches the directories; default: the caller by its filesystem ids, `null`: the host decides. */
   readonly subject?: Subject | null;
+  /** Is told how the path was walked. */
+  readonly trace?: LookupTrace;
+}
+
+/** How a path was walked, for those who keep what it leads to. */
+export interface LookupTrace {
+  /** Where it led to; undefined until then. */
+  place?: Place;
+  /** The symbolic links of the host that were followed. */
+  readonly links: HostPlace[];
+  /** It went through something that Guesthouse makes, or up. */
+  special: boolean;
 }
 
 /** Where a path leads. */
@@ -287,6 +299,7 @@ export function lookup(t: ThreadContext, start: string, path: string, options: L
     requireAccess(t, subject, place, MAY_EXEC);
     if (name === '.' || name === '..') {
       if (name === '..') {
+        if (options.trace !== undefined) options.trace.special = true;
         if (options.beneath && place.path === start) throw new SyscallError(EXDEV);
         if (place.path !== root) place = locate(t, parentPath(place.path));
         if (startMount !== undefined && mountPath(mounts, place.path) !== startMount)
@@ -307,6 +320,10 @@ export function lookup(t: ThreadContext, start: string, path: string, options: L
     }
     if (type === S_IFLNK && (!last || options.follow || trailingSlash)) {
       if (options.noLinks || ++links > MAX_LINKS) throw new SyscallError(ELOOP);
+      if (options.trace !== undefined) {
+        if (next.kind === 'host') options.trace.links.push(next);
+        else options.trace.special = true;
+      }
       if (last && next.kind === 'host') requireFollowable(t, place, next);
       if (next.kind === 'made' && next.node.magic) {
         if (options.noMagicLinks) throw new SyscallError(ELOOP);
@@ -333,6 +350,7 @@ export function lookup(t: ThreadContext, start: string, path: string, options: L
     place = next;
   }
   if (place === assumed) place = { ...assumed, stats: lstatHost(assumed.hostPath) };
+  if (options.trace !== undefined) options.trace.place = place;
   return { place, trailingSlash, unnamed };
 }
 

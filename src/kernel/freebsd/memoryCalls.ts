@@ -1,4 +1,4 @@
-import { keepFilePages } from '../../memory/keptFiles.js';
+import { keepFile } from '../../memory/keptFiles.js';
 import { PROT_EXEC } from '../../memory/linuxMemory.js';
 import { freebsdMadvise } from '../../mm/freebsd/freebsdMadvise.js';
 import { MADV_PROTECT } from '../../mm/freebsd/freebsdMemory.js';
@@ -79,7 +79,7 @@ function mmap(
       const result = body(mapped);
       // A shared library: the next process will want it, too.
       if (result >= 0 && prot & PROT_EXEC && mapped !== null && mapped.file !== 0)
-        keepFilePages(t.mem, mapped.file, t.thread);
+        keepFile(t.mem, mapped.file, t.thread);
       return result;
     }),
   );

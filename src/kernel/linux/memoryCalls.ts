@@ -1,5 +1,5 @@
 import { flushCode } from '../../memory/codePages.js';
-import { keepFilePages } from '../../memory/keptFiles.js';
+import { keepFile } from '../../memory/keptFiles.js';
 import { MAP_ANONYMOUS, PROT_EXEC } from '../../memory/linuxMemory.js';
 import { isUnaligned } from '../../mm/pageRange.js';
 import { targetBrk } from '../../mm/targetBrk.js';
@@ -50,7 +50,7 @@ function mapFile(
 ): number {
   const result = targetMmap(t, start, length, prot, flags, file, offset);
   // A shared library: the next process will want it, too.
-  if (result >= 0 && (prot & PROT_EXEC) !== 0 && file.file !== 0) keepFilePages(t.mem, file.file, t.thread);
+  if (result >= 0 && (prot & PROT_EXEC) !== 0 && file.file !== 0) keepFile(t.mem, file.file, t.thread);
   return result;
 }
 

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import {
   accessSync,
+  type BigIntStats,
   closeSync,
   constants,
-  fstatSync,
   ftruncateSync,
   linkSync,
   mkdirSync,
@@ -13,11 +13,14 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { noteFileTruncate } from '../../memory/filePages.js';
-import { openHostFile, releaseHostFile } from '../../memory/hostFile.js';
+import { identityOf, openHostFile, releaseHostFile } from '../../memory/hostFile.js';
+import { forgetKeptFile } from '../../memory/keptFiles.js';
 import { copyOut } from '../../memory/userAccess.js';
 import { claimWrite } from '../../memory/writeClaims.js';
 import { Fs } from '../../sync/records/files.js';
+import { Mm } from '../../sync/records/mm.js';
 import { FILE_HOST_DIRECTORY, FILE_MADE_DIRECTORY, OpenFile } from '../../sync/records/openFile.js';
+import { textString } from '../../sync/text.js';
 import { CAP_SYS_CHROOT, capable } from '../capabilities.js';
 import {
   EACCES,
@@ -59,6 +62,7 @@ import {
   workingDirectory,
 } from '../files/fsRecord.js';
 import {
+  fstatHost,
   hostArgument,
   hostCall,
   ofNode,
@@ -75,6 +79,7 @@ import {
   notifyPlace,
   notifyRemoved,
 } from '../files/inotify.js';
+import { namesHaveChanged } from '../files/knownPrograms.js';
 import { operationsOf, pathOf } from '../files/openFile.js';
 import {
   AT_FDCWD,
@@ -306,6 +311,7 @@ function symlinkat(t: ThreadContext, target: number, dirfd: number, path: number
       ownCreated(t, p, hostParent(p), 0o777, 'link');
     }),
   );
+  namesHaveChanged(t.mem);
   noteCreated(t, place);
   return 0;
 }
@@ -395,8 +401,16 @@ function unlinkat(t: ThreadContext, dirfd: number, path: string, flags: number):
   requireWritable(found);
   withParent(found, (p) => hostCall(() => unlinkSync(hostArgument(p))));
   if (found.stats?.nlink === 1n) forgetOwners(t, found.stats);
+  nameIsGone(t, found.stats);
   notifyRemoved(t.mem, found.hostPath, found.stats, false, t.thread);
   return 0;
+}
+
+/** A name of what `stats` describes has been removed: nothing keeps the file any longer. */
+function nameIsGone({ mem, thread }: ThreadContext, stats: BigIntStats | undefined): void {
+  if (stats === undefined) return;
+  const { dev, ino } = identityOf(stats);
+  forgetKeptFile(mem, dev, ino, thread);
 }
 
 function stripSlashes(path: string): string {
@@ -451,6 +465,8 @@ function renameat2(
       }),
     ),
   );
+  namesHaveChanged(t.mem);
+  nameIsGone(t, to.stats);
   notifyMoved(t.mem, from.hostPath, to.hostPath, directory, to.stats, t.thread);
   return 0;
 }
@@ -458,16 +474,33 @@ function renameat2(
 function readlinkat(t: ThreadContext, dirfd: number, path: number, out: number, size: number): number {
   if ((size | 0) <= 0) return -EINVAL;
   const name = pathArgument(t, path);
+  const own = name === '/proc/self/exe' ? ownExecutable(t) : '';
+  if (own !== '') return linkOut(t, own, out, size);
   const place =
     name === '' && (dirfd | 0) !== AT_FDCWD
       ? withFile(t, dirfd, (file) => locate(t, pathOf(t.mem, file)))
       : existing(t, dirfd, name, false);
   if (typeOf(place) !== S_IFLNK) return name === '' ? -ENOENT : -EINVAL;
-  const target = Buffer.from(readLink(t, place), 'latin1');
-  if (target.length === 0) return -ENOENT;
-  const length = Math.min(target.length, size | 0);
-  copyOut(t, out, target.subarray(0, length));
+  const target = readLink(t, place);
+  return target === '' ? -ENOENT : linkOut(t, target, out, size);
+}
+
+/** Hands out the target of a link, a byte string, as far as there is room for it. */
+function linkOut(t: ThreadContext, target: string, out: number, size: number): number {
+  const bytes = Buffer.from(target, 'latin1');
+  const length = Math.min(bytes.length, size | 0);
+  copyOut(t, out, bytes.subarray(0, length));
   return length;
+}
+
+/**
+ * What /proc/self/exe is a link to, without the walk there, which every start of a static program would take; '' where the walk has to
+ * tell.
+ */
+function ownExecutable(t: ThreadContext): string {
+  const { mem, mm, fs } = t;
+  if (mem.atomicLoad(fs + Fs.root) !== 0 || mountsOf(t).byPath.get('/proc')?.made === undefined) return '';
+  return textString(mem, mem.getU32(mm + Mm.exe));
 }
 
 function truncate(t: ThreadContext, path: string, length: number): number {
@@ -484,13 +517,7 @@ function truncate(t: ThreadContext, path: string, length: number): number {
   const fd = openBeneath(place, constants.O_RDWR);
   let hostFile = 0;
   try {
-    hostFile = openHostFile(
-      mem,
-      thread,
-      fd,
-      true,
-      hostCall(() => fstatSync(fd)),
-    );
+    hostFile = openHostFile(mem, thread, fd, true, identityOf(fstatHost(fd)));
     if (!claimWrite(mem, hostFile)) return -ETXTBSY;
     loseSetIds(t, fd);
     hostCall(() => ftruncateSync(fd, length));

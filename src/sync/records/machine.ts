@@ -8,7 +8,7 @@ export const MACHINE = 4096;
 export const HEAP_CLASSES = 32;
 
 /** How many files keep their pages after their last mapping has gone: memory/keptFiles.ts. */
-export const KEPT_OBJECTS = 32;
+export const KEPT_FILES = 32;
 
 /** State of the whole machine, at address MACHINE. */
 export const Machine = record({
@@ -116,8 +116,8 @@ export const Machine = record({
   sysvShm: pointer,
   /** First byte of the kernel area; constant. */
   heapBegin: u32,
-  /** SharedObjects of files that were executed last (each a reference), and which goes next; filePagesLock. */
-  keptObjects: array(pointer, KEPT_OBJECTS),
+  /** HostFiles that were executed last (each a reference), and which goes next; filePagesLock. */
+  keptFiles: array(pointer, KEPT_FILES),
   keptNext: u32,
   /** Host descriptor that logs (-d, --strace) go to, or 0: standard error. Constant once guests run. */
   logFd: i32,
@@ -163,6 +163,8 @@ export const Machine = record({
   queueWatched: i32,
   /** Counts the sleeps in `park`. Atomic. */
   sleeps: i32,
+  /** Counts renames and new symbolic links by guests (kernel/files/knownPrograms.ts). Atomic. */
+  nameChanges: i32,
 });
 
 /** A network of the machine's own: loopback only, no host. */
