@@ -169,7 +169,7 @@ export const floatingPointSemantics: Readonly<Record<string, Semantics>> = {
   ...arithmeticSemantics(false),
 };
 
-/** fmadd.d and its kin for machines with a truly fused `f64x2.relaxed_madd`: to be preferred over floatingPointSemantics. */
+/** fmul.d, fmadd.d and its kin for machines with a truly fused `f64x2.relaxed_madd`: to be preferred over floatingPointSemantics. */
 export const fusedSemantics: Readonly<Record<string, Semantics>> = Object.fromEntries(
-  Object.entries(arithmeticSemantics(true)).filter(([name]) => /^fn?m(add|sub)\.d$/.test(name)),
+  Object.entries(arithmeticSemantics(true)).filter(([name]) => /^f(mul|n?m(add|sub))\.d$/.test(name)),
 );

@@ -34,7 +34,6 @@ import {
   judgeSum32,
   judgeSum64,
   productDiffers,
-  sumError32,
   sumError64,
 } from './floatingPointExactness.js';
 import {
@@ -66,18 +65,32 @@ function requireOrdinary32(b: Builder, r: F32, zeroIsExact: () => I32): void {
   b.if(i32.eqz(isWellOrdinary32(r)), rest, undefined, false);
 }
 
-/** 1 when r ≈ x × y is not exact; zero products that were accepted are. Fast tier. */
-function productIsInexact64(b: Builder, x: F64, y: F64, r: F64): I32 {
+/** Products with larger magnitudes have errors that are numbers. */
+const LEAST_WITH_ERROR = 2 ** -900;
+
+/**
+ * 1 when r ≈ x × y is not exact; zero products that were accepted are. `fused`: whether `f64x2.relaxed_madd` may be used, which gives the
+ * error of the product. Fast tier.
+ */
+function productIsInexact64(b: Builder, x: F64, y: F64, r: F64, fused: boolean): I32 {
+  if (fused) {
+    const isSmall = f64.lt(f64.abs(r), f64.const(LEAST_WITH_ERROR));
+    b.if(isSmall, () => b.require(isZero64(r)), undefined, false);
+    return f64.ne(relaxedMultiplyAdd(x, y, f64.neg(r)), f64.const(0));
+  }
   const zero = b.hold(isZero64(r));
   b.require(i32.or(zero, i32.and(isNormal64(x), isNormal64(y))));
   return select(zero, i32.const(0), productDiffers(x, y, r));
 }
 
-/** While NX is clear: requires nearest even and raises what `inexact` finds. Comes before any change of state. */
-function inexactWhenClear(b: Builder, inexact: () => I32): void {
+/**
+ * While NX is clear: requires nearest even, and that the result is exact; the exact tier does what is not, which sets NX, and that stays so.
+ * Comes before any change of state.
+ */
+function exactWhenClear(b: Builder, inexact: () => I32): void {
   b.if(i32.eqz(b.hardFloat()), () => {
     b.require(i32.eqz(b.roundingMode()));
-    b.raise(inexact());
+    b.require(i32.eqz(inexact()));
   });
 }
 
@@ -99,10 +112,12 @@ const finiteSum32 = (b: Builder, _x: F32, _y: F32, r: F32): void => b.require(is
 
 const same = <T>(value: T): T => value;
 
-function sumIsInexact64(b: Builder, x: F64, y: F64, r: F64): I32 {
-  const error = b.hold(sumError64(x, y, r, (e) => b.hold(e)));
-  b.require(isFinite64(error));
-  return f64.ne(error, f64.const(0));
+/**
+ * 1 when the finite r = x + y, rounded to nearest, is not exact. Of r − x and r − y the one with the larger operand is an exact number (Dekker), and
+ * what an exact sum leaves is a number both times.
+ */
+function sumIsInexact64(_b: Builder, x: F64, y: F64, r: F64): I32 {
+  return i32.or(f64.ne(f64.sub(r, x), y), f64.ne(f64.sub(r, y), x));
 }
 
 function binary64(row: Binary64): Semantics {
@@ -120,7 +135,7 @@ function binary64(row: Binary64): Semantics {
     }
     const r = b.hold(row.compute(x, y));
     row.accept(b, x, y, r);
-    inexactWhenClear(b, () => row.inexact(b, x, y, r));
+    exactWhenClear(b, () => row.inexact(b, x, y, r));
     b.setF(bitsOf(r));
   };
 }
@@ -134,10 +149,8 @@ interface Binary32 {
   readonly judged: (y: F32) => F32;
 }
 
-function sumIsInexact32(b: Builder, x: F32, y: F32, r: F32): I32 {
-  const error = b.hold(sumError32(x, y, r, (e) => b.hold(e)));
-  b.require(isFinite32(error));
-  return f32.ne(error, f32.const(0));
+function sumIsInexact32(_b: Builder, x: F32, y: F32, r: F32): I32 {
+  return i32.or(f32.ne(f32.sub(r, x), y), f32.ne(f32.sub(r, y), x));
 }
 
 function binary32(row: Binary32): Semantics {
@@ -157,7 +170,7 @@ function binary32(row: Binary32): Semantics {
     const y = single(b, 'rs2');
     const r = b.hold(row.compute(x, y));
     row.accept(b, x, y, r);
-    inexactWhenClear(b, () => row.inexact(b, x, y, r));
+    exactWhenClear(b, () => row.inexact(b, x, y, r));
     b.setF(boxSingle(r));
   };
 }
@@ -175,7 +188,7 @@ const sqrt64: Semantics = (b) => {
   }
   const r = b.hold(f64.sqrt(x));
   requireOrdinary64(b, r, () => i32.const(0));
-  inexactWhenClear(b, () => {
+  exactWhenClear(b, () => {
     b.require(isNormal64(x));
     return productDiffers(r, r, x);
   });
@@ -197,7 +210,7 @@ const sqrt32: Semantics = (b) => {
   const x = single(b, 'rs1');
   const r = b.hold(f32.sqrt(x));
   requireOrdinary32(b, r, () => i32.const(0));
-  inexactWhenClear(b, () => f64.ne(f64.promote_f32(x), f64.mul(f64.promote_f32(r), f64.promote_f32(r))));
+  exactWhenClear(b, () => f64.ne(f64.promote_f32(x), f64.mul(f64.promote_f32(r), f64.promote_f32(r))));
   b.setF(boxSingle(r));
 };
 
@@ -233,24 +246,38 @@ function fused64({ operation, negateProduct, negateAddend }: Signs, fused: boole
     const x = b.hold(factor(asDouble(b.f('rs1'))));
     const y = double(b, 'rs2');
     const z = b.hold(addend(asDouble(b.f('rs3'))));
+    // Zero is exact where both terms are, or where they cancel well above the subnormal range.
+    const zeroIsExact = (): I32 =>
+      i32.or(i32.or(isZero64(x), isZero64(y)), f64.gt(f64.abs(z), f64.const(CANCELS_EXACTLY)));
+    if (fused) {
+      const r = b.hold(relaxedMultiplyAdd(x, y, z));
+      requireOrdinary64(b, r, zeroIsExact);
+      exactWhenClear(b, () => {
+        const p = b.hold(f64.mul(x, y));
+        // A product of zero is exact where a factor is zero.
+        const isSmall = f64.lt(f64.abs(p), f64.const(LEAST_WITH_ERROR));
+        b.if(isSmall, () => b.require(i32.or(isZero64(x), isZero64(y))), undefined, false);
+        b.require(f64.eq(relaxedMultiplyAdd(x, y, f64.neg(p)), f64.const(0)));
+        return sumIsInexact64(b, p, z, r);
+      });
+      b.setF(bitsOf(r));
+      return;
+    }
     const result = b.variable('f64');
     b.if(
       b.hardFloat(),
       () => {
-        b.set(result, fused ? relaxedMultiplyAdd(x, y, z) : b.call(softwareMultiplyAdd, x, y, z));
-        // Zero is exact where both terms are, or where they cancel well above the subnormal range.
-        requireOrdinary64(b, result, () =>
-          i32.or(i32.or(isZero64(x), isZero64(y)), f64.gt(f64.abs(z), f64.const(CANCELS_EXACTLY))),
-        );
+        b.set(result, b.call(softwareMultiplyAdd, x, y, z));
+        requireOrdinary64(b, result, zeroIsExact);
       },
       () => {
         b.require(i32.eqz(b.roundingMode()));
         const p = b.hold(f64.mul(x, y));
         requireOrdinary64(b, p, () => i32.or(isZero64(x), isZero64(y)));
-        b.require(i32.eqz(productIsInexact64(b, x, y, p)));
+        b.require(i32.eqz(productIsInexact64(b, x, y, p, false)));
         b.set(result, f64.add(p, z));
         b.require(isFinite64(result));
-        b.raise(sumIsInexact64(b, p, z, result));
+        b.require(i32.eqz(sumIsInexact64(b, p, z, result)));
       },
     );
     b.setF(bitsOf(result));
@@ -287,7 +314,7 @@ function fused32({ operation, negateProduct, negateAddend }: Signs): Semantics {
     const low = i32.and(i32.wrap_i64(bitsOf(sum)), i32.const(MIDPOINT_BITS));
     requireOrdinary32(b, r, () => isZero64(sum));
     b.require(i32.ne(low, i32.const(MIDPOINT)));
-    inexactWhenClear(b, () => {
+    exactWhenClear(b, () => {
       const error = b.hold(sumError64(product, z, sum, (e) => b.hold(e)));
       return fusedIsInexact32(r, sum, error);
     });
@@ -328,7 +355,7 @@ export function arithmeticSemantics(fused: boolean): Record<string, Semantics> {
       operation: FLOAT_MUL,
       compute: f64.mul,
       accept: (b, x, y, r) => requireOrdinary64(b, r, () => i32.or(isZero64(x), isZero64(y))),
-      inexact: (b, x, y, r) => productIsInexact64(b, x, y, r),
+      inexact: (b, x, y, r) => productIsInexact64(b, x, y, r, fused),
       judge: judgeProduct64,
       judged: same,
     }),

@@ -161,7 +161,7 @@ function fromInteger(integer: Integer, toDouble: boolean): Semantics {
     const value = operand(b);
     b.if(i32.eqz(b.hardFloat()), () => {
       b.require(i32.eqz(b.roundingMode()));
-      b.raise(inexact(b, value));
+      b.require(i32.eqz(inexact(b, value)));
     });
     b.setF(result(value));
   };
@@ -182,7 +182,7 @@ const doubleToSingle: Semantics = (b) => {
   b.if(i32.eqz(isWellOrdinary32(r)), () => b.require(i32.or(isOrdinary32(r), isZero64(x))), undefined, false);
   b.if(i32.eqz(b.hardFloat()), () => {
     b.require(i32.eqz(b.roundingMode()));
-    b.raise(f64.ne(f64.promote_f32(r), x));
+    b.require(f64.eq(f64.promote_f32(r), x));
   });
   b.setF(boxSingle(r));
 };

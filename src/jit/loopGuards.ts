@@ -40,9 +40,10 @@ export interface GuardedGroup {
 /** What must hold for the copies of a loop to run. */
 export interface LoopGuard {
   readonly groups: readonly GuardedGroup[];
-  /** Whether NX must be set, and whether the dynamic rounding mode must be to nearest even. */
-  readonly inexact: boolean;
-  readonly nearest: boolean;
+  /** What operations that round to nearest even rely on; undefined when there are none, or the others. */
+  readonly rounding: SteadyRounding | undefined;
+  /** Whether the dynamic rounding mode must be to nearest even for that. */
+  readonly dynamic: boolean;
   /** Registers that must hold 32-bit numbers, as a mask: those that do whenever the loop comes round. */
   readonly words: number;
 }
@@ -54,12 +55,14 @@ export interface GuardedAccess {
   readonly offset: number;
 }
 
+/** What operations that round rely on: NX is set and the mode is to nearest even, or only the latter. */
+export type SteadyRounding = 'inexact' | 'nearest';
+
 /** What a block of a copy may rely on. */
 export interface Steady {
   /** By position in the block. */
   readonly accesses: readonly (GuardedAccess | undefined)[];
-  /** Whether operations that round find NX set and the mode to be nearest even. */
-  readonly inexact: boolean;
+  readonly rounding: SteadyRounding | undefined;
   /** Groups whose place is found at the start of the block, which is where the copies begin. */
   readonly begins: readonly GuardedGroup[];
 }
@@ -85,8 +88,11 @@ interface Distance {
 }
 type Distances = ReadonlyMap<number, Distance>;
 
-/** The region's blocks from `entry` on, copied, with its innermost loops in two versions where that may pay. */
-export function guardLoops(entry: Block): Block {
+/**
+ * The region's blocks from `entry` on, copied, with its innermost loops in two versions where that may pay. `isExact`: whether floating-point
+ * results are expected to be exact, so that NX stays clear; then the copies find out whether it is.
+ */
+export function guardLoops(entry: Block, isExact: boolean): Block {
   const copy = copyOfGraph(entry);
   convertShortBranches(copy);
   let first = turnLoops(copy);
@@ -99,7 +105,7 @@ export function guardLoops(entry: Block): Block {
     const loop = loopAt(flow, n, members);
     if (loop === undefined || loop.size > room) return;
     const copies = Math.max(1, Math.min(MOST_COPIES, Math.floor(Math.min(IN_COPIES, room) / loop.size)));
-    const outer = addCopies(loop, copies, blocks);
+    const outer = addCopies(loop, copies, blocks, isExact);
     if (outer === undefined) return;
     room -= copies * loop.size;
     if (first === header) first = outer;
@@ -227,15 +233,20 @@ const changesRounding = ({ instruction: { mnemonic } }: Decoded): boolean => mne
  * Adds copies of a loop and the guards before and behind them, and has what went to the loop go to the guard. The guard before, or
  * undefined when the loop has nothing to ask for.
  */
-function addCopies(loop: Loop, copies: number, blocks: Block[]): Block | undefined {
+function addCopies(loop: Loop, copies: number, blocks: Block[], isExact: boolean): Block | undefined {
   for (let fewer = copies; fewer > 0; fewer--) {
-    const outer = tryCopies(loop, fewer, blocks);
+    const outer = tryCopies(loop, fewer, blocks, isExact);
     if (outer !== 'too many') return outer;
   }
   return undefined;
 }
 
-function tryCopies(loop: Loop, copies: number, blocks: Block[]): Block | 'too many' | undefined {
+function tryCopies(
+  loop: Loop,
+  copies: number,
+  blocks: Block[],
+  isExact: boolean,
+): Block | 'too many' | undefined {
   const { header, members } = loop;
   const bodies = Array.from(
     { length: copies },
@@ -252,7 +263,7 @@ function tryCopies(loop: Loop, copies: number, blocks: Block[]): Block | 'too ma
       }));
     }
   });
-  const guard = guardOf(loop, bodies);
+  const guard = guardOf(loop, bodies, isExact);
   if (guard === undefined || guard === 'too many') return guard;
   const outer = new Block(header.pc, header.calls);
   const holds: Edge = { pc: header.pc, block: bodies[0].get(header)! };
@@ -271,6 +282,7 @@ function tryCopies(loop: Loop, copies: number, blocks: Block[]): Block | 'too ma
 function guardOf(
   loop: Loop,
   bodies: readonly ReadonlyMap<Block, Block>[],
+  isExact: boolean,
 ): LoopGuard | 'too many' | undefined {
   const written = writtenIn(loop.members);
   const groups = new Map<string, GuardedGroup[]>();
@@ -300,9 +312,9 @@ function guardOf(
   const asked = [...groups.values()].flat().filter((group) => isCertain(loop, group.blocks));
   if (asked.length > MOST_GROUPS) return 'too many';
   const instructions = loop.members.flatMap((block) => block.instructions);
-  const rounding = instructions.filter(({ decoded }) => decoded.instruction.usesRm);
-  const inexact = rounding.length > 0 && rounding.every(isNearest);
-  if (asked.length === 0 && !inexact) return undefined;
+  const nearest = instructions.filter((at) => at.decoded.instruction.usesRm && isNearest(at));
+  const rounding = nearest.length === 0 ? undefined : isExact ? 'nearest' : 'inexact';
+  if (asked.length === 0 && rounding !== 'inexact') return undefined;
   const first = bodies[0].get(loop.header)!;
   for (const [block, accesses] of found)
     block.steady = {
@@ -311,13 +323,13 @@ function guardOf(
           ? { group: access.group, offset: access.at - access.group.lowest }
           : undefined,
       ),
-      inexact,
+      rounding,
       begins: block === first ? asked : [],
     };
   return {
     groups: asked,
-    inexact,
-    nearest: rounding.some(({ decoded }) => decoded.rm === 7),
+    rounding,
+    dynamic: nearest.some(({ decoded }) => decoded.rm === 7),
     words: wordsOfLoop(loop.members) & written & readFirst(loop.members) & ~1,
   };
 }

@@ -14,7 +14,7 @@ import {
 } from '../wasm/index.js';
 import type { AccessGroup } from './accessGroups.js';
 import type { FloatKinds } from './floatRegisters.js';
-import type { GuardedAccess, GuardedGroup } from './loopGuards.js';
+import type { GuardedAccess, GuardedGroup, SteadyRounding } from './loopGuards.js';
 import type { RegionInstruction } from './regionGraph.js';
 import { isWord, isWordOperation, wordsAfter } from './wordRegisters.js';
 
@@ -73,8 +73,8 @@ export class RegionBuilder extends HartBuilder {
     private readonly group: AccessGroup | undefined,
     /** How the access is known to be at home, if it is. */
     private readonly guarded: GuardedAccess | undefined,
-    /** Whether NX is known to be set and the rounding mode to be nearest even. */
-    private readonly steady: boolean,
+    /** What is known where the instruction rounds to nearest even. */
+    private readonly steady: SteadyRounding | undefined,
     /** Registers that hold 32-bit numbers, as a mask. */
     private readonly words: number,
     private readonly floats: FloatKinds,
@@ -367,10 +367,16 @@ export class RegionBuilder extends HartBuilder {
   protected staticRounding(): I32 {
     return i32.const(this.at.decoded.rm);
   }
+  override roundingMode(): I32 {
+    if (!this.dynamicRounding) return this.staticRounding();
+    return this.steady === undefined ? super.roundingMode() : i32.const(0);
+  }
   override hardFloat(): I32 {
-    if (this.steady) return i32.const(1);
-    if (this.dynamicRounding) return this.region.inexactNearest;
-    return this.at.decoded.rm === 0 ? this.region.inexact : i32.const(0);
+    if (!this.dynamicRounding && this.at.decoded.rm !== 0) return i32.const(0);
+    if (this.steady === 'inexact') return i32.const(1);
+    return this.dynamicRounding && this.steady === undefined
+      ? this.region.inexactNearest
+      : this.region.inexact;
   }
   /** Counters are read in the interpreter, where the count is exact. */
   counter(): I64 {

@@ -199,6 +199,14 @@ function writeCountedCall(
   return reason;
 }
 
+/** What is expected of the threads that run a region. */
+export interface Expectations {
+  /** Thread.homeEntry. */
+  readonly homeEntry: number;
+  /** That NX is clear: its results have been exact so far. */
+  readonly isExact: boolean;
+}
+
 /**
  * Writes the wasm function of a region: (thread, depth) → LEFT_*.
  *
@@ -215,11 +223,11 @@ function writeCountedCall(
 export function writeRegion(
   f: FunctionBuilder,
   region: Region,
-  homeEntry: number,
+  expected: Expectations,
   callees: RegionCallees,
   options: RegionOptions,
 ): void {
-  new RegionWriter(f, region, homeEntry, callees, options).write();
+  new RegionWriter(f, region, expected, callees, options).write();
 }
 
 /** Shift of the distance of an exit's pc from the region's entry in exitAt; below it, instructions done and not counted. */
@@ -310,13 +318,13 @@ class RegionWriter {
   constructor(
     private readonly f: FunctionBuilder,
     private readonly region: Region,
-    homeEntry: number,
+    { homeEntry, isExact }: Expectations,
     private readonly callees: RegionCallees,
     private readonly options: RegionOptions,
   ) {
     this.thread = f.param('i32', 0);
     this.depth = f.param('i32', 1);
-    this.flow = analyse(guardLoops(region.entry));
+    this.flow = analyse(guardLoops(region.entry, isExact));
     this.use = registerUse(this.flow);
     this.words = wordRegisters(this.flow);
     this.floats = floatRegisters(this.flow);
@@ -601,7 +609,7 @@ class RegionWriter {
         done,
         groups[i],
         steady?.accesses[i],
-        steady?.inexact === true,
+        steady?.rounding,
         words,
         floats,
         {
@@ -662,8 +670,10 @@ class RegionWriter {
     const { f, frame } = this;
     const otherwise = f.openBlock();
     for (const group of guard.groups) this.askFor(group, otherwise);
-    if (guard.inexact)
-      f.brIf(otherwise, i32.eqz(guard.nearest ? frame.inexactNearest : frame.inexact), false);
+    if (guard.rounding === 'inexact')
+      f.brIf(otherwise, i32.eqz(guard.dynamic ? frame.inexactNearest : frame.inexact), false);
+    else if (guard.rounding === 'nearest' && guard.dynamic)
+      f.brIf(otherwise, i32.load(this.thread, Thread.frm), false);
     for (const r of registersIn(guard.words & ~this.words[n])) {
       f.brIf(otherwise, i64.ne(this.x[r]!, i64.extend32_s(this.x[r]!)), false);
       f.set(this.w[r]!, i32.wrap_i64(this.x[r]!));

@@ -22,6 +22,8 @@ export interface FormedRegion {
   readonly codeTable: number;
   /** Thread.homeEntry of the thread that found it: what pages at their home have in the tables. A guess. */
   readonly homeEntry: number;
+  /** Whether NX was clear in that thread; a guess, too. */
+  readonly isExact: boolean;
 }
 
 /** For regions that note what they do: */
@@ -75,7 +77,7 @@ export function compileRegions(
       const entry = module.function(type);
       return { entry, body: observed || callsItself(region) ? module.function(type) : entry };
     });
-    formed.forEach(({ region, pages, codeTable, homeEntry }, i) => {
+    formed.forEach(({ region, pages, codeTable, homeEntry, isExact }, i) => {
       const { entry, body } = functions[i];
       module.exportFunction(`r${i}`, entry);
       if (body !== entry) module.exportFunction(`b${i}`, body);
@@ -97,7 +99,7 @@ export function compileRegions(
         return at < 0 ? undefined : functions[at].entry;
       };
       const callees = { self: body, ...transfers, regionAt, useHelper: helpers.use };
-      writeRegion(body.builder, region, homeEntry, callees, options);
+      writeRegion(body.builder, region, { homeEntry, isExact }, callees, options);
     });
     if (helpers.missing.size === 0) return module.toBytes() as Uint8Array<ArrayBuffer>;
     for (const [name, helper] of helpers.missing) imported.set(name, helper);

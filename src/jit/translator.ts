@@ -382,12 +382,13 @@ export class Translator {
     place: PlaceToTranslate,
     slot: number,
   ): PlacedRegion & { readonly region: R } {
-    const { codeTable, homeEntry, pc } = place;
+    const { codeTable, homeEntry, isExact, pc } = place;
     return {
       region,
       pages: [...region.pages].map((page) => pages.get(page)!),
       codeTable,
       homeEntry,
+      isExact,
       place,
       entryPage: pages.get(Math.floor(pc / 4096))!,
       slot,

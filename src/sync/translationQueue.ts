@@ -81,6 +81,7 @@ export function requestTranslation(mem: SharedMemory, thread: number, times: num
     mem.set64(request + TranslationRequest.reach, mem.getU64(thread + Thread.reach));
     mem.setU32(request + TranslationRequest.homeEntry, mem.getU32(thread + Thread.homeEntry));
     mem.setU32(request + TranslationRequest.mm, mem.getU32(thread + Thread.mm));
+    mem.setU32(request + TranslationRequest.fflags, mem.getU32(thread + Thread.fflags));
     mem.setU32(request + TranslationRequest.times, times);
     mem.setU32(request + TranslationRequest.counters, mem.getU32(thread + Thread.hotCounters));
     mem.u8.copyWithin(request + TranslationRequest.x, thread + Thread.x, thread + Thread.x + 32 * 8);
@@ -126,6 +127,8 @@ export interface PlaceToTranslate {
   readonly homeEntry: number;
   /** The address space, which may be gone. */
   readonly mm: number;
+  /** Whether all floating-point results of the thread had been exact: NX was clear. */
+  readonly isExact: boolean;
   /** How often that worker has found it hot. */
   readonly times: number;
   /** Address of the jump counters of the worker that found it. */
@@ -175,6 +178,7 @@ function takeRequestLocked(mem: SharedMemory, translation: number): PlaceToTrans
     reach: mem.getU64(request + TranslationRequest.reach),
     homeEntry: mem.getU32(request + TranslationRequest.homeEntry),
     mm: mem.getU32(request + TranslationRequest.mm),
+    isExact: (mem.getU32(request + TranslationRequest.fflags) & 1) === 0,
     times: mem.getU32(request + TranslationRequest.times),
     counters: mem.getU32(request + TranslationRequest.counters),
     registers: Array.from({ length: 32 }, (_, r) => mem.getU64(request + TranslationRequest.x + r * 8)),

@@ -103,6 +103,7 @@ describe('translated code that is kept', () => {
       pages: [{ page: BASE / 4096, codePage: 8, generation: 1 }],
       codeTable: 8,
       homeEntry: 0,
+      isExact: false,
     };
     const [kept] = keptModule([formed], 0).regions;
     expect(isCodeOf(kept, halfwords(1))).toBe(true);

@@ -86,6 +86,52 @@ describe('loops', () => {
   });
 });
 
+describe('a loop that adds and multiplies doubles', () => {
+  const NUMBERS = 400;
+  const source = `
+    loop:
+      fld fa1, 0(a0)
+      fmul.d fa2, fa1, fa3
+      fmadd.d fa0, fa1, fa3, fa0
+      fsd fa2, 0(a0)
+      addi a0, a0, 8
+      bne a0, a1, loop
+      ebreak`;
+
+  /** The sum, flags and products when number `at` is no whole one, in rounding mode `frm`. */
+  const results = (threshold: number, at: number, frm: number): unknown => {
+    const machine = machineWith(source, { threshold, budget: 100_000 });
+    const { mem, thread } = machine;
+    for (let i = 0; i < NUMBERS; i++) mem.f64[machine.place(DATA + i * 8) / 8] = i === at ? 0.1 : (i % 9) - 4;
+    set(machine, 'a0', DATA);
+    set(machine, 'a1', DATA + NUMBERS * 8);
+    mem.f64[(thread + Thread.f + 13 * 8) / 8] = 3;
+    mem.setU32(thread + Thread.frm, frm);
+    expect(machine.run()).toBe(EXIT_EBREAK);
+    return {
+      sum: machine.f(10),
+      flags: mem.getU32(thread + Thread.fflags),
+      products: Array.from({ length: NUMBERS }, (_, i) => mem.f64[machine.place(DATA + i * 8) / 8]),
+      instructions: machine.instret,
+    };
+  };
+
+  test.each([
+    [NUMBERS, 0],
+    [0, 0],
+    [150, 0],
+    [151, 0],
+    [152, 0],
+    [153, 0],
+    [150, 1],
+    [151, 3],
+  ])('is right whether they are exact or not: number %i is not, mode %i', (at, frm) => {
+    const expected = results(100_000, at, frm);
+    expect(results(2, at, frm)).toEqual(expected);
+    expect(expected).toMatchObject({ flags: at < NUMBERS ? 1 : 0 });
+  });
+});
+
 describe('branches over a few instructions that only compute', () => {
   /** How many of the numbers below `rounds` have a bit set, and what is done for those. */
   const source = (branch: string): string => `

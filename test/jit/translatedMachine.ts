@@ -113,6 +113,7 @@ export class TranslatedMachine extends BareMachine {
       pages: [...region.pages].map((page) => pages.get(page)!),
       codeTable: 0,
       homeEntry,
+      isExact: (mem.getU32(this.thread + Thread.fflags) & 1) === 0,
     };
     const options = { hostPageShift: this.hostPageShift, fused: false, budget: this.#budget };
     const bytes =

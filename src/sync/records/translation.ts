@@ -114,6 +114,8 @@ export const TranslationRequest = record({
   x: array(u64, 32),
   homeEntry: u32,
   mm: pointer,
+  /** Its floating-point exception flags. */
+  fflags: u32,
 });
 
 /**

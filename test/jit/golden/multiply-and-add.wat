@@ -6,7 +6,7 @@
   (import "engine" "leave" (func (;2;) (type 0)))
   (import "engine" "memory" (memory (;0;) 1 65536 shared))
   (func (;3;) (type 1) (param i32 i32) (result i32)
-    (local i32 i64 f64 f64 f64 f64 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 f64 f64 f64 i32 i32 f64 f64 i64)
+    (local i32 i64 f64 f64 f64 f64 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 f64 f64 f64 i32 i32 i64)
     (local.set 2
       (i32.load offset=568
         (local.get 0)))
@@ -164,68 +164,61 @@
                             (local.get 21))
                           (i64.const 1))
                         (i64.const 9007199254740992))))))
-              (i32.store offset=528
-                (local.get 0)
-                (i32.or
-                  (i32.load offset=528
-                    (local.get 0))
-                  (select
-                    (i32.const 0)
-                    (i64.ne
-                      (i64.mul
-                        (i64.or
-                          (i64.and
-                            (i64.reinterpret_f64
-                              (local.get 20))
-                            (i64.const 4503599627370495))
-                          (i64.const 4503599627370496))
-                        (i64.or
-                          (i64.and
-                            (i64.reinterpret_f64
-                              (local.get 21))
-                            (i64.const 4503599627370495))
-                          (i64.const 4503599627370496)))
-                      (i64.shl
-                        (i64.or
-                          (i64.and
-                            (i64.reinterpret_f64
-                              (local.get 22))
-                            (i64.const 4503599627370495))
-                          (i64.const 4503599627370496))
-                        (i64.sub
-                          (i64.add
-                            (i64.and
-                              (i64.shr_u
-                                (i64.reinterpret_f64
-                                  (local.get 22))
-                                (i64.const 52))
-                              (i64.const 2047))
-                            (i64.const 1075))
-                          (i64.add
-                            (i64.and
-                              (i64.shr_u
-                                (i64.reinterpret_f64
-                                  (local.get 20))
-                                (i64.const 52))
-                              (i64.const 2047))
-                            (i64.and
-                              (i64.shr_u
-                                (i64.reinterpret_f64
-                                  (local.get 21))
-                                (i64.const 52))
-                              (i64.const 2047))))))
-                    (local.get 24))))
-              (local.set 14
-                (i32.and
-                  (i32.load offset=528
-                    (local.get 0))
-                  (i32.const 1)))
-              (local.set 15
-                (i32.and
-                  (local.get 14)
+              (local.set 12
+                (i32.const 0))
+              (local.set 13
+                (i32.const 0))
+              (local.set 11
+                (i32.const 0))
+              (br_if 1 (;@3;)
+                (i32.eqz
                   (i32.eqz
-                    (i32.load offset=532
-                      (local.get 0)))))))
+                    (select
+                      (i32.const 0)
+                      (i64.ne
+                        (i64.mul
+                          (i64.or
+                            (i64.and
+                              (i64.reinterpret_f64
+                                (local.get 20))
+                              (i64.const 4503599627370495))
+                            (i64.const 4503599627370496))
+                          (i64.or
+                            (i64.and
+                              (i64.reinterpret_f64
+                                (local.get 21))
+                              (i64.const 4503599627370495))
+                            (i64.const 4503599627370496)))
+                        (i64.shl
+                          (i64.or
+                            (i64.and
+                              (i64.reinterpret_f64
+                                (local.get 22))
+                              (i64.const 4503599627370495))
+                            (i64.const 4503599627370496))
+                          (i64.sub
+                            (i64.add
+                              (i64.and
+                                (i64.shr_u
+                                  (i64.reinterpret_f64
+                                    (local.get 22))
+                                  (i64.const 52))
+                                (i64.const 2047))
+                              (i64.const 1075))
+                            (i64.add
+                              (i64.and
+                                (i64.shr_u
+                                  (i64.reinterpret_f64
+                                    (local.get 20))
+                                  (i64.const 52))
+                                (i64.const 2047))
+                              (i64.and
+                                (i64.shr_u
+                                  (i64.reinterpret_f64
+                                    (local.get 21))
+                                  (i64.const 52))
+                                (i64.const 2047))))))
+                      (local.get 24)))))))
           (local.set 4
             (local.get 22))
           (local.set 22
@@ -276,20 +269,6 @@
                 (i32.eqz
                   (i32.eqz
                     (local.get 24))))
-              (local.set 25
-                (f64.sub
-                  (local.get 20)
-                  (local.get 22)))
-              (local.set 26
-                (f64.add
-                  (f64.sub
-                    (local.get 22)
-                    (f64.sub
-                      (local.get 20)
-                      (local.get 25)))
-                  (f64.sub
-                    (local.get 21)
-                    (local.get 25))))
               (local.set 12
                 (i32.const 0))
               (local.set 13
@@ -298,32 +277,21 @@
                 (i32.const 4097))
               (br_if 1 (;@3;)
                 (i32.eqz
-                  (f64.lt
-                    (f64.abs
-                      (local.get 26))
-                    (f64.const inf (;=inf;)))))
-              (i32.store offset=528
-                (local.get 0)
-                (i32.or
-                  (i32.load offset=528
-                    (local.get 0))
-                  (f64.ne
-                    (local.get 26)
-                    (f64.const 0x0p+0 (;=0;)))))
-              (local.set 14
-                (i32.and
-                  (i32.load offset=528
-                    (local.get 0))
-                  (i32.const 1)))
-              (local.set 15
-                (i32.and
-                  (local.get 14)
                   (i32.eqz
-                    (i32.load offset=532
-                      (local.get 0)))))))
+                    (i32.or
+                      (f64.ne
+                        (f64.sub
+                          (local.get 20)
+                          (local.get 22))
+                        (local.get 21))
+                      (f64.ne
+                        (f64.sub
+                          (local.get 20)
+                          (local.get 21))
+                        (local.get 22))))))))
           (local.set 4
             (local.get 20))
-          (local.set 27
+          (local.set 25
             (i64.and
               (local.get 3)
               (i64.const -2)))
@@ -337,7 +305,7 @@
           (return_call 1
             (local.get 0)
             (local.get 1)
-            (local.get 27)
+            (local.get 25)
             (i32.sub
               (i32.const 1000)
               (local.get 8))))
