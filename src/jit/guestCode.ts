@@ -116,6 +116,11 @@ export class OpenCode implements QuickView {
     return low !== 0 && low >>> OPCODE_SHIFT !== OP_REGION && !this.taken.has(slot);
   }
 
+  isCold(pc: number): boolean {
+    const slot = this.slotOf(pc);
+    return slot === 0 || this.mem.getU32(slot) === 0;
+  }
+
   word(pc: number): number {
     const low = this.halfword(pc);
     if (low < 0 || (low & 3) !== 3) return low;

@@ -1,17 +1,12 @@
-import { HartBuilder, type HartFrame } from '../interpreter/hartBuilder.js';
-import type { ExitReason, SourceField, StoreBits } from '../isa/builder.js';
+import { HartBuilder, type HartFrame, LOADS, loadBytes } from '../interpreter/hartBuilder.js';
+import type { ExitReason, LoadKind, SourceField, StoreBits } from '../isa/builder.js';
 import type { Decoded } from '../isa/instruction.js';
+import { Thread } from '../sync/records/thread.js';
 import { f64, type I32, type I64, i32, i64, type Local, type ValueType } from '../wasm/index.js';
 
 /** What the builder of a template works with. */
 export interface QuickFrame extends HartFrame {
-  readonly readTable: Local<'i32'>;
-  readonly writeTable: Local<'i32'>;
-  /** The offsets that entries of the tables have, as a mask. */
-  readonly tableMask: Local<'i32'>;
-  /** The address bits beyond the reach. */
-  readonly beyond: Local<'i64'>;
-  /** Scratch of memory accesses. */
+  /** Scratch of memory accesses; a load leaves its value in `address`. */
   readonly address: Local<'i64'>;
   readonly entry: Local<'i32'>;
   readonly hostPageShift: number;
@@ -19,11 +14,20 @@ export interface QuickFrame extends HartFrame {
   pcConstant(): I64;
   immediateConstant(decoded: Decoded): I64;
   offsetOf(field: SourceField | 'rd', float: boolean): number;
-  /** Leaves the region for the interpreter to do the instruction. */
-  aside(): void;
+  /** Leaves the region for the interpreter to do the instruction; where `condition` holds, if there is one. */
+  aside(condition?: I32): void;
+  /** Which of the operands were written last, and are in `address` still. */
+  readonly recent: RecentOperands;
+  /** Is told that `address` holds what the instruction's rd does. */
+  noteResult(): void;
   /** Is told which scratch locals are used. */
   noteLocal(local: Local): void;
 }
+
+/** Operands that the instruction before has written, a mask. */
+export type RecentOperands = number;
+export const RECENT_RS1 = 1;
+export const RECENT_RS2 = 2;
 
 /** How control goes on. */
 export interface QuickEnd {
@@ -55,13 +59,17 @@ export class QuickBuilder extends HartBuilder {
 
   x(field: SourceField): I64 {
     const register = this.decoded[field];
+    const recent = field === 'rs1' ? RECENT_RS1 : field === 'rs2' ? RECENT_RS2 : 0;
+    if ((this.frame.recent & recent) !== 0) return this.frame.address;
     return register === 0 ? i64.const(0) : i64.load(this.frame.thread, this.frame.offsetOf(field, false));
   }
   setX(value: I64): void {
     const { f, thread } = this.frame;
     const { rd } = this.decoded;
-    if (rd === 0) f.drop(value);
-    else f.store('i64.store', thread, withoutZero(value), this.frame.offsetOf('rd', false));
+    // Loads and calls have been made by now: their values are held.
+    if (rd === 0) return;
+    f.storeTee('i64.store', thread, withoutZero(value), this.frame.address, this.frame.offsetOf('rd', false));
+    this.frame.noteResult();
   }
   f(field: SourceField): I64 {
     return i64.load(this.frame.thread, this.frame.offsetOf(field, true));
@@ -86,49 +94,54 @@ export class QuickBuilder extends HartBuilder {
   }
 
   require(condition: I32): void {
-    this.#asideIf(i32.eqz(condition));
+    this.frame.aside(i32.eqz(condition));
   }
   legalIf(condition: I32): void {
-    this.#asideIf(i32.eqz(condition));
-  }
-  #asideIf(condition: I32): void {
-    this.frame.f.if(condition, () => this.frame.aside());
+    this.frame.aside(i32.eqz(condition));
   }
 
   // --- memory ---
 
+  override load(kind: LoadKind, address: I64): I64 {
+    const { f, address: value } = this.frame;
+    f.set(value, LOADS[kind](this.readPlace(address, loadBytes(kind))));
+    return value;
+  }
   store(bits: StoreBits, address: I64, value: I64): void {
-    const place = this.#place(this.frame.writeTable, address, bits / 8);
+    const place = this.#place(Thread.writeTable, address, bits / 8);
     this.frame.f.store(STORES[bits], place, value);
   }
   protected readPlace(address: I64, bytes: number): I32 {
-    return this.#place(this.frame.readTable, address, bytes);
+    return this.#place(Thread.readTable, address, bytes);
   }
   protected atomicReadPlace(address: I64, bytes: number): I32 {
     return this.hold(this.readPlace(address, bytes));
   }
   protected atomicWritePlace(address: I64, bytes: number): I32 {
-    return this.hold(this.#place(this.frame.writeTable, address, bytes));
+    return this.hold(this.#place(Thread.writeTable, address, bytes));
   }
 
   /**
-   * Machine address of `address`. Leaves where it is misaligned or beyond the reach, or the table has nothing there. An address beyond the reach
-   * finds some other entry of the table, which does no harm.
+   * Machine address of `address`. Leaves where it is misaligned or beyond the reach, or the table, one of the Thread record's, has nothing there. Two
+   * branches: V8's baseline compiler makes less of them than of one for both.
    */
-  #place(table: Local<'i32'>, address: I64, bytes: number): I32 {
-    const { f, beyond, tableMask, hostPageShift, entry, address: at } = this.frame;
+  #place(table: number, address: I64, bytes: number): I32 {
+    const { f, thread, hostPageShift, entry, address: at } = this.frame;
     f.set(at, withoutZero(address));
-    const offset = i32.and(i32.wrap_i64(i64.shr_u(at, i64.const(hostPageShift - 2))), tableMask);
-    f.set(entry, i32.load(i32.add(table, offset)));
-    const mask = bytes === 1 ? beyond : i64.or(beyond, i64.const(bytes - 1));
-    this.#asideIf(i32.or(i32.eqz(entry), i64.ne(i64.and(at, mask), i64.const(0))));
+    const isBeyond = i64.ge_u(at, i64.load(thread, Thread.reach));
+    this.frame.aside(
+      bytes === 1 ? isBeyond : i32.or(isBeyond, i32.and(i32.wrap_i64(at), i32.const(bytes - 1))),
+    );
+    const offset = i32.and(i32.wrap_i64(i64.shr_u(at, i64.const(hostPageShift - 2))), i32.const(-4));
+    f.set(entry, i32.load(i32.add(offset, i32.load(thread, table))));
+    this.frame.aside(i32.eqz(entry));
     return i32.add(i32.add(i32.wrap_i64(at), entry), i32.const(-1));
   }
 
   // --- control transfer: the links of jumps are whose business it is to go on ---
 
   branch(condition: I32): void {
-    this.end.branch(condition);
+    this.end.branch(withoutComparison(condition));
   }
   jump(): void {
     this.end.jump();
@@ -156,9 +169,24 @@ const REINTERPRET_F64 = i64.reinterpret_f64(f64.const(0)).opcode;
 const ADD = i64.add(i64.const(0), i64.const(0)).opcode;
 const CONST = i64.const(0).opcode;
 
-/** A sum with 0 as its second operand: that is how registers are moved, and addresses have offsets. */
+const EQ = i64.eq(i64.const(0), i64.const(0)).opcode;
+const NE = i64.ne(i64.const(0), i64.const(0)).opcode;
+
+/** A sum without a 0 in it: that is how registers are moved and loaded with constants, and addresses have offsets. */
 function withoutZero(value: I64): I64 {
   if (value.opcode !== ADD) return value;
   const [a, b] = value.operands as [I64, I64];
-  return b.opcode === CONST && b.first === 0 && b.bytes === undefined ? a : value;
+  if (isZero(b)) return a;
+  return isZero(a) ? b : value;
 }
+
+/** A comparison with 0 as a test for that. */
+function withoutComparison(condition: I32): I32 {
+  if (condition.opcode !== EQ && condition.opcode !== NE) return condition;
+  const [a, b] = condition.operands as [I64, I64];
+  if (!isZero(b)) return condition;
+  return condition.opcode === EQ ? i64.eqz(a) : i32.eqz(i64.eqz(a));
+}
+
+const isZero = (value: I64): boolean =>
+  value.opcode === CONST && value.first === 0 && value.bytes === undefined;

@@ -9,13 +9,17 @@ import { isLeftFor, type QuickBlock, type QuickRegion } from './quickRegion.js';
 import {
   BUDGET,
   CALL_BYTES,
-  DONE_BYTES,
+  DEPTH_BYTES,
+  EXIT_BYTES,
+  EXIT_DONE_BITS,
   IMMEDIATE_BYTES,
+  LEAST_LOCALS,
   LOCALS,
   localsOf,
   MOST_GROUPS,
   PC_BYTES,
   type QuickInstruction,
+  type QuickTemplates,
   REGISTER_BYTES,
 } from './quickTemplates.js';
 import type { RegionPage } from './regionCompiler.js';
@@ -47,27 +51,31 @@ const OP = {
   loadI32: 0x28,
   loadI64: 0x29,
   storeI64: 0x37,
+  drop: 0x1a,
+  unreachable: 0x00,
   constI32: 0x41,
   constI64: 0x42,
   eqzI32: 0x45,
   eqI32: 0x46,
   ltSignedI32: 0x48,
-  eqI64: 0x51,
   neI32: 0x47,
   neI64: 0x52,
-  ltUnsignedI64: 0x54,
+  ltUnsignedI32: 0x49,
+  geUnsignedI64: 0x5a,
+  extendI32: 0xac,
+  extendUnsignedI32: 0xad,
   addI32: 0x6a,
   subI32: 0x6b,
   andI32: 0x71,
   orI32: 0x72,
+  shrSignedI32: 0x75,
   wrap: 0xa7,
   addI64: 0x7c,
-  subI64: 0x7d,
-  andI64: 0x83,
   orI64: 0x84,
   shrUnsignedI64: 0x88,
 } as const;
 const VOID = 0x40;
+const RESULT_I32 = 0x7f;
 
 const RA = 1;
 
@@ -91,11 +99,15 @@ const PLAIN: Readonly<Record<string, readonly [opcode: number, align: number, re
 /**
  * Writes the body of the wasm function of a region of the first tier, number `index`: (thread, depth) → LEFT_*.
  *
- *   is the code what it was? else aside
- *   loop dispatch              the pc is one of those where it may be entered
- *     block … block            one for each block that is branched to
- *       which of the entries?
- *     end …                    the blocks in the order of their addresses
+ *   block stale
+ *     is the code what it was? else stale
+ *     block cold                 where to go on, hardly ever
+ *     block aside                the instruction that the interpreter is to do: a number on the stack
+ *       loop dispatch            which of the entries?
+ *         block … block          one for each block that is branched to
+ *         end …                  the blocks in the order of their addresses
+ *     leave it to the interpreter
+ *   leave what is at the pc to the interpreter
  *
  * It is put together of templates, byte by byte, and V8's baseline compiler makes code of it at once; nothing in it is meant for another compiler.
  */
@@ -105,13 +117,18 @@ export function writeQuickRegion(
   index: number,
   callees: QuickCallees,
   helpers: HelperTable,
-  hostPageShift: number,
+  templates: QuickTemplates,
 ): ByteWriter {
-  return new QuickWriter(region, pages, index, callees, helpers, hostPageShift).write();
+  return new QuickWriter(region, pages, index, callees, helpers, templates).write();
 }
 
-/** Local declarations without and with those for long instructions. */
-const DECLARATIONS = [false, true].map((more) => declare(localsOf(more)));
+/** Local declarations, by the number of locals and parameters. */
+const DECLARATIONS: Uint8Array[] = [];
+
+function declarations(locals: number): Uint8Array {
+  DECLARATIONS[locals] ??= declare(localsOf(locals));
+  return DECLARATIONS[locals];
+}
 
 function declare(types: readonly ValueType[]): Uint8Array {
   const out = new ByteWriter(64);
@@ -123,13 +140,23 @@ function declare(types: readonly ValueType[]): Uint8Array {
   return out.toBytes();
 }
 
+/** In place of what is left aside: nothing has been done, and where to go on stands in the Thread record. */
+const NOWHERE = -1;
+
 class QuickWriter {
   private readonly out = new ByteWriter(4096);
   /** Blocks and loops that are open. */
   private open = 0;
+  /** How many were open when these were. */
+  private staleLevel = 0;
+  private asideLevel = 0;
+  private coldLevel = 0;
+  private dispatchLevel = 0;
   /** How many were open when the block's own was opened, by the pc it begins at. */
   private readonly labels = new Map<number, number>();
   private readonly blocks = new Map<number, QuickBlock>();
+  /** The register whose value is in LOCALS.address, or 0. */
+  private last = 0;
   /** Instructions that are not counted yet. */
   private pending = 0;
   /** Where groups of accesses have their place, and the locals that are free for that. */
@@ -142,7 +169,7 @@ class QuickWriter {
     private readonly index: number,
     private readonly callees: QuickCallees,
     private readonly helpers: HelperTable,
-    private readonly hostPageShift: number,
+    private readonly templates: QuickTemplates,
   ) {
     for (const block of region.code) this.blocks.set(block.pc, block);
   }
@@ -153,13 +180,9 @@ class QuickWriter {
     const isEntry = new Set(entries);
     // What is branched to forward, or entered, is behind a label.
     const labelled = new Set(entries);
-    let accesses = false;
-    let more = false;
+    let locals = LEAST_LOCALS;
     for (const { instructions, end } of code) {
-      for (const { template } of instructions) {
-        accesses ||= template.accesses;
-        more ||= template.more;
-      }
+      for (const { template } of instructions) locals = Math.max(locals, template.locals);
       const last = instructions[instructions.length - 1];
       const { flow, decoded, length } = last;
       if (flow !== 'branch' && (flow !== 'jump' || decoded.rd !== 0)) continue;
@@ -170,8 +193,15 @@ class QuickWriter {
     code.forEach(({ end }, i) => {
       if (code[i + 1]?.pc !== end && blocks.has(end)) labelled.add(end);
     });
-    out.bytes(DECLARATIONS[more ? 1 : 0]);
-    this.prologue(accesses);
+    out.bytes(declarations(locals));
+    this.staleLevel = this.open;
+    this.begin(OP.block);
+    this.prologue();
+    this.coldLevel = this.open;
+    this.begin(OP.block, RESULT_I32);
+    this.asideLevel = this.open;
+    this.begin(OP.block, RESULT_I32);
+    this.dispatchLevel = this.open;
     this.begin(OP.loop);
     for (let n = code.length - 1; n >= 0; n--)
       if (labelled.has(code[n].pc)) {
@@ -179,6 +209,10 @@ class QuickWriter {
         this.begin(OP.block);
       }
     this.choose(entries);
+    // What is first branched to with says where locals are there: in V8's stack frame, but for this one. So are most where others branch.
+    this.keep(LOCALS.thread);
+    this.i32(NOWHERE);
+    this.branchTo(OP.br, this.asideLevel);
     code.forEach((block, n) => {
       if (labelled.has(block.pc)) {
         this.countPending();
@@ -188,16 +222,60 @@ class QuickWriter {
       this.block(block, code[n + 1]?.pc, isEntry);
     });
     this.end();
-    out.byte(0x00);
+    out.byte(OP.unreachable);
+    this.end();
+    this.aside();
+    this.end();
+    this.coldWay();
+    this.end();
+    this.i32(1);
     out.byte(OP.end);
     return out;
   }
 
+  /** Goes on at the pc whose lower half is on the stack, all instructions being counted. */
+  private coldWay(): void {
+    const { out, region } = this;
+    this.set(LOCALS.entry);
+    this.transferHead();
+    this.get(LOCALS.entry);
+    out.byte(OP.extendUnsignedI32);
+    this.pcConstant(Math.floor(region.pc / 2 ** 32) * 2 ** 32);
+    out.byte(OP.addI64);
+    this.transferTail(this.callees.goOn);
+  }
+
+  /** Has the interpreter do the instruction that the number on the stack says. */
+  private aside(): void {
+    const { out } = this;
+    out.byte(OP.tee);
+    out.byte(LOCALS.entry);
+    this.i32(NOWHERE);
+    out.byte(OP.eqI32);
+    this.branchTo(OP.brIf, this.staleLevel);
+    this.transferHead();
+    this.get(LOCALS.entry);
+    this.i32(EXIT_DONE_BITS);
+    out.byte(OP.shrSignedI32);
+    out.byte(OP.extendI32);
+    this.pcConstant(this.region.pc);
+    out.byte(OP.addI64);
+    this.get(LOCALS.base);
+    this.get(LOCALS.entry);
+    this.i32(2 ** EXIT_DONE_BITS - 1);
+    out.byte(OP.andI32);
+    out.byte(OP.addI32);
+    this.get(LOCALS.count);
+    out.byte(OP.subI32);
+    out.byte(OP.returnCall);
+    out.unsigned(this.callees.leave);
+  }
+
   // --- what is written again and again ---
 
-  private begin(how: number): void {
+  private begin(how: number, type = VOID): void {
     this.out.byte(how);
-    this.out.byte(VOID);
+    this.out.byte(type);
     this.open++;
   }
   private end(): void {
@@ -216,6 +294,11 @@ class QuickWriter {
     this.out.byte(OP.constI32);
     this.out.signed32(value);
   }
+  /** Has a local that is used often in a register, until V8 needs that for others: by itself it loads it from its stack again and again. */
+  private keep(local: number): void {
+    this.get(local);
+    this.set(local);
+  }
   private pcConstant(pc: number): void {
     const { out } = this;
     out.byte(OP.constI64);
@@ -230,69 +313,49 @@ class QuickWriter {
   // --- the parts of a region ---
 
   /** Leaves the pc's instruction to the interpreter unless the thread's code is what the region was made from; then loads what it needs. */
-  private prologue(accesses: boolean): void {
-    const { out, hostPageShift } = this;
+  private prologue(): void {
+    const { out } = this;
+    const staleUnless = (expected: number): void => {
+      this.i32(expected | 0);
+      out.byte(OP.neI32);
+      this.branchTo(OP.brIf, this.staleLevel);
+    };
     this.get(LOCALS.thread);
     this.memory(OP.loadI32, Thread.codeTable);
     this.set(LOCALS.entry);
-    this.pages.forEach(({ page, codePage, generation }, i) => {
+    for (const { page, codePage, generation } of this.pages) {
       this.get(LOCALS.entry);
       this.memory(OP.loadI32, page * 4);
-      this.i32(codePage | 0);
-      out.byte(OP.eqI32);
-      if (i > 0) out.byte(OP.andI32);
+      staleUnless(codePage);
       this.i32(codePage | 0);
       this.memory(OP.loadI32, CodePage.generation);
-      this.i32(generation | 0);
-      out.byte(OP.eqI32);
-      out.byte(OP.andI32);
-    });
-    out.byte(OP.eqzI32);
-    this.begin(OP.if);
-    this.i32(1);
-    out.byte(OP.return);
-    this.end();
+      staleUnless(generation);
+    }
+    // Entries are told from each other by the lower half of the pc.
     this.get(LOCALS.thread);
-    this.memory(OP.loadI64, Thread.pc);
-    this.set(LOCALS.pc);
+    this.memory(OP.loadI32, Thread.pc + 4);
+    staleUnless(Math.floor(this.region.pc / 2 ** 32));
+    this.get(LOCALS.thread);
+    this.memory(OP.loadI32, Thread.pc);
+    this.set(LOCALS.entry);
     this.i32(BUDGET);
-    out.byte(OP.tee);
-    out.byte(LOCALS.base);
+    this.set(LOCALS.base);
+    this.i32(BUDGET);
     this.set(LOCALS.count);
-    if (!accesses) return;
-    this.get(LOCALS.thread);
-    this.memory(OP.loadI32, Thread.readTable);
-    this.set(LOCALS.readTable);
-    this.get(LOCALS.thread);
-    this.memory(OP.loadI32, Thread.writeTable);
-    this.set(LOCALS.writeTable);
-    this.smallI64(0);
-    this.get(LOCALS.thread);
-    this.memory(OP.loadI64, Thread.reach);
-    out.byte(OP.subI64);
-    this.set(LOCALS.beyond);
-    this.get(LOCALS.thread);
-    this.memory(OP.loadI64, Thread.reach);
-    this.smallI64(hostPageShift - 2);
-    out.byte(OP.shrUnsignedI64);
-    out.byte(OP.wrap);
-    this.i32(4);
-    out.byte(OP.subI32);
-    this.set(LOCALS.tableMask);
   }
   private smallI64(value: number): void {
     this.out.byte(OP.constI64);
     this.out.signed32(value);
   }
 
-  /** Goes to the entry that the pc is, by halving. */
+  /** Goes to the entry that LOCALS.entry says, by halving; falls through where that is none. */
   private choose(entries: readonly number[]): void {
     const { out } = this;
     if (entries.length > 3) {
       const middle = entries.length >> 1;
-      this.get(LOCALS.pc);
-      this.pcConstant(entries[middle]);
-      out.byte(OP.ltUnsignedI64);
+      this.get(LOCALS.entry);
+      this.i32(entries[middle] | 0);
+      out.byte(OP.ltUnsignedI32);
       this.begin(OP.if);
       this.choose(entries.slice(0, middle));
       this.end();
@@ -300,13 +363,11 @@ class QuickWriter {
       return;
     }
     for (const entry of entries) {
-      this.get(LOCALS.pc);
-      this.pcConstant(entry);
-      out.byte(OP.eqI64);
+      this.get(LOCALS.entry);
+      this.i32(entry | 0);
+      out.byte(OP.eqI32);
       this.branchTo(OP.brIf, this.labels.get(entry)!);
     }
-    this.i32(1);
-    out.byte(OP.return);
   }
 
   private branchTo(how: number, level: number): void {
@@ -317,26 +378,44 @@ class QuickWriter {
   private countPending(): void {
     if (this.pending > 0) {
       this.get(LOCALS.count);
-      this.i32(this.pending);
-      this.out.byte(OP.subI32);
+      this.i32(-this.pending);
+      this.out.byte(OP.addI32);
       this.set(LOCALS.count);
     }
     this.pending = 0;
   }
 
   /** Copies the template of the instruction at `pc`. */
-  private copy({ decoded, template }: QuickInstruction, pc: number): void {
+  private copy(instruction: QuickInstruction, pc: number): void {
     const { out } = this;
-    const { bytes, patches, calls } = template;
+    const { decoded } = instruction;
+    const { bytes, patches, calls, keepsResult, accesses } = this.templates.behind(instruction, this.last);
+    if (keepsResult) this.last = decoded.rd;
+    else if (accesses) this.last = 0;
     const start = out.length;
     out.bytes(bytes);
     for (const { at, what, base } of patches) {
       if (what === 'pc') for (let i = 0; i < PC_BYTES; i++) out.patch(start + at + i, pcByte(pc, i));
-      else if (what === 'done') out.patchNumber(start + at, this.pending, DONE_BYTES);
+      else if (what === 'exit') out.patchNumber(start + at, this.exitAt(pc), EXIT_BYTES);
+      else if (what === 'depth')
+        out.patchNumber(start + at, this.open - 1 - this.asideLevel + base, DEPTH_BYTES);
       else if (what === 'immediate') out.patchNumber(start + at, decoded.immediate, IMMEDIATE_BYTES);
       else out.patchNumber(start + at, base + decoded[what] * 8, REGISTER_BYTES);
     }
     for (const { at, helper } of calls) out.patchNumber(start + at, this.helpers.indexOf(helper), CALL_BYTES);
+  }
+
+  /** What says that the instruction at `pc` is left aside. */
+  private exitAt(pc: number): number {
+    return (pc - this.region.pc) * 2 ** EXIT_DONE_BITS + this.pending;
+  }
+
+  /** Leaves the instruction at `pc` aside where the condition holds that `write` leaves on the stack. */
+  private asideIf(pc: number, write: () => void): void {
+    this.i32(this.exitAt(pc));
+    write();
+    this.branchTo(OP.brIf, this.asideLevel);
+    this.out.byte(OP.drop);
   }
 
   /** What all transfers begin with but the pc: (thread, depth). */
@@ -361,6 +440,13 @@ class QuickWriter {
     this.out.byte(OP.subI32);
   }
   private goOnAt(pc: number): void {
+    const { region } = this;
+    if (region.cold.has(pc) && Math.floor(pc / 2 ** 32) === Math.floor(region.pc / 2 ** 32)) {
+      this.countPending();
+      this.i32(pc | 0);
+      this.branchTo(OP.br, this.coldLevel);
+      return;
+    }
     this.transferHead();
     this.pcConstant(pc);
     this.transferTail(this.callees.goOn);
@@ -380,6 +466,8 @@ class QuickWriter {
       this.labels.set(block.pc, this.open);
       this.begin(OP.loop);
     }
+    this.keep(LOCALS.thread);
+    this.last = 0;
     let pc = block.pc;
     const groups = this.groupsOf(instructions);
     for (let i = 0; i < instructions.length; i++) {
@@ -433,11 +521,11 @@ class QuickWriter {
         }
         if (isLeftFor(last) && this.blocks.has(end))
           this.call(flow === 'jump' ? target : undefined, end, next);
+        else if (flow === 'jump') this.goOnAt(target);
         else {
           this.transferHead();
-          if (flow === 'jump') this.pcConstant(target);
-          else this.get(LOCALS.pc);
-          const returns = flow === 'jumpRegister' && decoded.rd === 0 && decoded.rs1 === RA;
+          this.get(LOCALS.address);
+          const returns = decoded.rd === 0 && decoded.rs1 === RA;
           this.transferTail(returns ? callees.back : callees.goOn);
         }
     }
@@ -457,6 +545,7 @@ class QuickWriter {
 
   /** Writes an access that is in a group. False when that cannot be done: the instruction's template will do. */
   private access({ decoded }: QuickInstruction, group: AccessGroup, pc: number): boolean {
+    const { out } = this;
     const { instruction, rd, rs2, immediate } = decoded;
     const plain = PLAIN[instruction.mnemonic];
     if (plain === undefined) return false;
@@ -474,11 +563,17 @@ class QuickWriter {
       this.get(LOCALS.thread);
       this.get(place);
       this.memory(opcode, offset, align);
+      if (registers === Thread.x) {
+        out.byte(OP.tee);
+        out.byte(LOCALS.address);
+        this.last = rd;
+      }
       this.memory(OP.storeI64, registers + rd * 8);
       return true;
     }
     this.get(place);
     if (rs2 === 0 && registers === Thread.x) this.smallI64(0);
+    else if (rs2 === this.last && registers === Thread.x) this.get(LOCALS.address);
     else {
       this.get(LOCALS.thread);
       this.memory(OP.loadI64, registers + rs2 * 8);
@@ -496,54 +591,55 @@ class QuickWriter {
   private beginGroup(group: AccessGroup, base: number, place: number, pc: number): void {
     const { out } = this;
     const { lowest, highest, anchor, alignment, writes } = group;
-    const table = writes ? LOCALS.writeTable : LOCALS.readTable;
+    const table = writes ? Thread.writeTable : Thread.readTable;
     const mayCross = highest - lowest >= alignment;
-    this.get(LOCALS.thread);
-    this.memory(OP.loadI64, Thread.x + base * 8);
+    if (base === this.last) this.get(LOCALS.address);
+    else {
+      this.get(LOCALS.thread);
+      this.memory(OP.loadI64, Thread.x + base * 8);
+    }
+    this.last = 0;
     if (lowest !== 0) {
       this.smallI64(lowest);
       out.byte(OP.addI64);
     }
     this.set(LOCALS.address);
-    this.entryOf(table, 0);
-    out.byte(OP.tee);
-    out.byte(LOCALS.entry);
-    out.byte(OP.eqzI32);
-    // Within the reach, at both ends.
-    this.get(LOCALS.address);
-    if (mayCross) {
+    this.asideIf(pc, () => {
+      // Within the reach, a power of two, at both ends.
       this.get(LOCALS.address);
-      this.smallI64(highest - lowest);
-      out.byte(OP.addI64);
-      out.byte(OP.orI64);
-    }
-    this.get(LOCALS.beyond);
-    out.byte(OP.andI64);
-    this.smallI64(0);
-    out.byte(OP.neI64);
-    out.byte(OP.orI32);
-    if (alignment > 1) {
+      if (mayCross) {
+        this.get(LOCALS.address);
+        this.smallI64(highest - lowest);
+        out.byte(OP.addI64);
+        out.byte(OP.orI64);
+      }
+      this.get(LOCALS.thread);
+      this.memory(OP.loadI64, Thread.reach);
+      out.byte(OP.geUnsignedI64);
+      if (alignment === 1) return;
+      const rest = (lowest - anchor) & (alignment - 1);
       this.get(LOCALS.address);
       out.byte(OP.wrap);
+      if (rest !== 0) {
+        this.i32(-rest);
+        out.byte(OP.addI32);
+      }
       this.i32(alignment - 1);
       out.byte(OP.andI32);
-      this.i32((lowest - anchor) & (alignment - 1));
-      out.byte(OP.neI32);
       out.byte(OP.orI32);
-    }
-    if (mayCross) {
-      this.entryOf(table, highest - lowest);
+    });
+    this.entryOf(table, 0);
+    this.set(LOCALS.entry);
+    this.asideIf(pc, () => {
       this.get(LOCALS.entry);
-      out.byte(OP.neI32);
-      out.byte(OP.orI32);
-    }
-    this.begin(OP.if);
-    this.transferHead();
-    this.pcConstant(pc);
-    this.done();
-    out.byte(OP.returnCall);
-    out.unsigned(this.callees.leave);
-    this.end();
+      out.byte(OP.eqzI32);
+    });
+    if (mayCross)
+      this.asideIf(pc, () => {
+        this.entryOf(table, highest - lowest);
+        this.get(LOCALS.entry);
+        out.byte(OP.neI32);
+      });
     this.get(LOCALS.address);
     out.byte(OP.wrap);
     this.get(LOCALS.entry);
@@ -553,20 +649,21 @@ class QuickWriter {
     this.set(place);
   }
 
-  /** Loads the table's entry for the address plus `offset`. */
+  /** Loads the entry of a table of the Thread record's for the address plus `offset`, which is within the reach. */
   private entryOf(table: number, offset: number): void {
     const { out } = this;
-    this.get(table);
     this.get(LOCALS.address);
     if (offset !== 0) {
       this.smallI64(offset);
       out.byte(OP.addI64);
     }
-    this.smallI64(this.hostPageShift - 2);
+    this.smallI64(this.templates.hostPageShift - 2);
     out.byte(OP.shrUnsignedI64);
     out.byte(OP.wrap);
-    this.get(LOCALS.tableMask);
+    this.i32(-4);
     out.byte(OP.andI32);
+    this.get(LOCALS.thread);
+    this.memory(OP.loadI32, table);
     out.byte(OP.addI32);
     this.memory(OP.loadI32, 0);
   }
@@ -603,9 +700,9 @@ class QuickWriter {
     const self = this.labels.get(pc);
     if (self !== undefined) this.branchTo(OP.br, self);
     else {
-      this.pcConstant(pc);
-      this.set(LOCALS.pc);
-      this.branchTo(OP.br, 0);
+      this.i32(pc | 0);
+      this.set(LOCALS.entry);
+      this.branchTo(OP.br, this.dispatchLevel);
     }
     this.end();
     this.transferHead();
@@ -619,9 +716,9 @@ class QuickWriter {
     this.countPending();
     this.get(LOCALS.thread);
     this.get(LOCALS.depth);
-    this.i32(1);
-    out.byte(OP.subI32);
-    if (target === undefined) this.get(LOCALS.pc);
+    this.i32(-1);
+    out.byte(OP.addI32);
+    if (target === undefined) this.get(LOCALS.address);
     else this.pcConstant(target);
     this.done();
     out.byte(OP.call);

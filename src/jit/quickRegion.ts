@@ -24,6 +24,8 @@ export class QuickRegion implements Region {
     /** Its blocks in the order of their addresses. */
     readonly code: readonly QuickBlock[],
     readonly pages: ReadonlySet<number>,
+    /** Places outside to which control hardly ever goes. */
+    readonly cold: ReadonlySet<number>,
   ) {
     this.size = code.reduce((sum, { instructions }) => sum + instructions.length, 0);
   }
@@ -64,6 +66,8 @@ export interface QuickView {
   word(pc: number): number;
   /** Whether the instruction at `pc` has been executed, as far as is known, and no region begins there, which would be entered instead. */
   isOpen(pc: number): boolean;
+  /** Whether nothing has been executed at `pc`, as far as is known. */
+  isCold(pc: number): boolean;
   /** Extensions of the processor, a mask (isa/extensions.ts). */
   readonly extensions: number;
 }
@@ -73,6 +77,7 @@ const MOST_INSTRUCTIONS = 400;
 const FARTHEST = 8192;
 
 const RA = 1;
+const T0 = 5;
 
 /** Whether control comes back behind the instruction, from elsewhere: calls and system calls. */
 export function isLeftFor({ flow, decoded }: QuickInstruction): boolean {
@@ -89,10 +94,13 @@ export function formQuickRegion(
   const leaders = new Set<number>([entryPc]);
   const entries = new Set<number>([entryPc]);
   const pending = [entryPc];
+  const cold = new Set<number>();
   const { extensions } = view;
 
   const follow = (pc: number): void => {
-    if (leaders.has(pc) || Math.abs(pc - entryPc) > FARTHEST || !view.isOpen(pc)) return;
+    if (leaders.has(pc)) return;
+    if (view.isCold(pc)) cold.add(pc);
+    if (Math.abs(pc - entryPc) > FARTHEST || !view.isOpen(pc)) return;
     leaders.add(pc);
     pending.push(pc);
   };
@@ -125,6 +133,9 @@ export function formQuickRegion(
       } else if (isLeftFor(instruction)) {
         follow(pc);
         entries.add(pc);
+      } else if (flow === 'jump' && decoded.rd === T0) {
+        // The alternate link register: helpers of prologues, such as what gives a goroutine more stack.
+        cold.add(from + decoded.immediate);
       }
       break;
     }
@@ -148,5 +159,5 @@ export function formQuickRegion(
     return block;
   });
   const enterable = [...entries].filter((pc) => isStart.has(pc)).sort((a, b) => a - b);
-  return new QuickRegion(entryPc, enterable, blocks, pages);
+  return new QuickRegion(entryPc, enterable, blocks, pages, cold);
 }

@@ -7,14 +7,19 @@ import {
   Encoding,
   Expression,
   FunctionBuilder,
-  type FunctionRef,
   i32,
   i64,
   type Local,
   type ValueType,
 } from '../wasm/index.js';
-import { accessOf } from './accessGroups.js';
-import { QuickBuilder, type QuickFrame } from './quickBuilder.js';
+import { accessOf, SIZES } from './accessGroups.js';
+import {
+  QuickBuilder,
+  type QuickFrame,
+  RECENT_RS1,
+  RECENT_RS2,
+  type RecentOperands,
+} from './quickBuilder.js';
 
 /**
  * Templates of the first tier: what a kind of instruction is in WebAssembly but for its registers, its immediate, the pc and the number of
@@ -23,23 +28,26 @@ import { QuickBuilder, type QuickFrame } from './quickBuilder.js';
  */
 export interface QuickTemplate {
   /**
-   * The code. A branch leaves its condition on the stack, a jump through a register the target in `LOCALS.pc`; neither links nor goes
+   * The code. A branch leaves its condition on the stack, a jump through a register the target in `LOCALS.address`; neither links nor goes
    * anywhere, and a direct jump is nothing at all.
    */
   readonly bytes: Uint8Array;
   readonly patches: readonly QuickPatch[];
   /** Where the index of a helper's function stands, in CALL_BYTES. */
   readonly calls: readonly { readonly at: number; readonly helper: Helper }[];
-  /** Whether it reads or writes memory; whether it needs more locals than most. */
+  /** Whether it reads or writes memory. */
   readonly accesses: boolean;
-  readonly more: boolean;
+  /** Whether `LOCALS.address` holds what rd does behind it. */
+  readonly keepsResult: boolean;
+  /** Locals and parameters that it needs: all up to the last that it uses. */
+  readonly locals: number;
 }
 
 /** A place in a template where something is written over: a number in LEB128 of so many bytes, whatever it is. */
 export interface QuickPatch {
   readonly at: number;
-  readonly what: 'pc' | 'done' | 'immediate' | RegisterField;
-  /** Of a register: offset of the first one of its kind in the Thread record. */
+  readonly what: 'pc' | 'exit' | 'depth' | 'immediate' | RegisterField;
+  /** Of a register: offset of the first one of its kind in the Thread record; of a depth: how many blocks of the template are open. */
   readonly base: number;
 }
 type RegisterField = 'rd' | 'rs1' | 'rs2' | 'rs3';
@@ -50,52 +58,62 @@ export interface QuickInstruction {
   readonly length: number;
   readonly flow: Flow;
   readonly template: QuickTemplate;
+  /** Templates of it where operands were written by the instruction before, by which. */
+  readonly recent: (QuickTemplate | undefined)[];
 }
 
-/** The locals of a region's function; its parameters are (thread, depth). Behind these come scratch locals. */
+/**
+ * The locals of a region's function; its parameters are (thread, depth). Behind these come scratch locals. V8's baseline compiler zeroes
+ * them all, slowly, at each entry of a function that has more than these five.
+ */
 export const LOCALS = {
   thread: 0,
   depth: 1,
-  pc: 2,
   /** Budget less the instructions counted. */
-  count: 3,
-  readTable: 4,
-  writeTable: 5,
-  tableMask: 6,
-  beyond: 7,
-  address: 8,
-  entry: 9,
+  count: 2,
   /** What `count` was when instructions were last added to the thread's. */
-  base: 10,
+  base: 3,
+  /** Of an access; where a jump through a register goes. */
+  address: 4,
+  /** Of the table, for an access; which entry of the region is entered; how a transfer ended. */
+  entry: 5,
   /** The first of those for groups of accesses. */
-  group: 11,
+  group: 6,
 } as const;
 /** Groups of accesses at a time. */
-export const MOST_GROUPS = 4;
+export const MOST_GROUPS = 1;
 const FIXED: readonly ValueType[] = [
-  ...(['i64', 'i32', 'i32', 'i32', 'i32', 'i64', 'i64', 'i32', 'i32'] as const),
+  ...(['i32', 'i32', 'i64', 'i32'] as const),
   ...new Array<ValueType>(MOST_GROUPS).fill('i32'),
 ];
-const SCRATCH: readonly ValueType[] = ['i64', 'i64', 'i64', 'i64', 'i64', 'i32', 'i32', 'i32', 'i32'];
+const SCRATCH: readonly ValueType[] = ['i64', 'i32', 'i64', 'i32', 'i64', 'i32', 'i64', 'i32', 'i64'];
 /** What only long instructions need, floating-point ones most of all. */
 const MORE_SCRATCH: readonly ValueType[] = (['i64', 'i32', 'f64', 'f32'] as const).flatMap((type) =>
   new Array<ValueType>(8).fill(type),
 );
+const ALL: readonly ValueType[] = [...FIXED, ...SCRATCH, ...MORE_SCRATCH];
 
-/** The types of the locals behind the parameters. */
-export function localsOf(more: boolean): readonly ValueType[] {
-  return [...FIXED, ...SCRATCH, ...(more ? MORE_SCRATCH : [])];
+/** Parameters and locals that every region has. */
+export const LEAST_LOCALS = 2 + FIXED.length;
+
+/** The types of the locals behind the parameters, so many in all. */
+export function localsOf(locals: number): readonly ValueType[] {
+  return ALL.slice(0, locals - 2);
 }
-const FIRST_MORE = 2 + FIXED.length + SCRATCH.length;
 
 /** Instructions after which a loop looks around. */
 export const BUDGET = 8192;
 
 export const PC_BYTES = 6;
-export const DONE_BYTES = 2;
+/** Of where and after how many instructions a region is left aside: the distance from its first place, and EXIT_DONE_BITS for those not counted yet. */
+export const EXIT_BYTES = 4;
+export const EXIT_DONE_BITS = 10;
+/** Of the depth of the label behind which it is. */
+export const DEPTH_BYTES = 2;
 export const CALL_BYTES = 5;
 const PC = [0xa5, 0xdb, 0x96, 0xed, 0xb7, 0x2a];
-const DONE = [0xb6, 0x2d];
+const EXIT = new Uint8Array([0x80, 0x80, 0x80, 0x00]);
+const DEPTH = new Uint8Array([0x80, 0x00]);
 const CALL = [0xa9, 0xd3, 0xe6, 0xbd];
 export const IMMEDIATE_BYTES = 5;
 const IMMEDIATE = [0xc7, 0x9a, 0xf1, 0xae, 0x05];
@@ -114,16 +132,13 @@ const PATCHED = new Set(['I', 'S', 'U', 'shift6', 'shift5']);
 /** Instructions that are remembered: those of the code of a large program. */
 const MOST_KNOWN = 50_000;
 
-/** Makes templates for a machine with host pages of 2^`hostPageShift` bytes. `leave` is the function for what is left to the interpreter. */
+/** Makes templates for a machine with host pages of 2^`hostPageShift` bytes. */
 export class QuickTemplates {
   private readonly known = new Map<number, QuickInstruction>();
   private readonly templates = new Map<number, QuickTemplate>();
   private extensions = 0;
 
-  constructor(
-    private readonly hostPageShift: number,
-    private readonly leave: FunctionRef,
-  ) {}
+  constructor(readonly hostPageShift: number) {}
 
   /** The instruction of 16 or 32 bits; undefined when it is illegal on a processor with the `extensions`. */
   of(raw: number, extensions: number): QuickInstruction | undefined {
@@ -137,33 +152,53 @@ export class QuickTemplates {
       const decoded = decode(raw, extensions);
       if (decoded?.instruction.semantics === undefined) return undefined;
       const { length, instruction } = decoded;
-      known = { decoded, length, flow: instruction.flow, template: this.templateOf(decoded) };
+      known = { decoded, length, flow: instruction.flow, template: this.templateOf(decoded), recent: [] };
       if (this.known.size >= MOST_KNOWN) this.known.clear();
       this.known.set(raw, known);
     }
     return known;
   }
 
-  private templateOf(decoded: Decoded): QuickTemplate {
+  /** The template of an instruction behind one that has left what register `last` holds in `LOCALS.address`; 0: none has. */
+  behind(known: QuickInstruction, last: number): QuickTemplate {
+    if (last === 0) return known.template;
+    const { decoded, recent, template } = known;
+    const { instruction, rs1, rs2 } = decoded;
+    let operands = 0;
+    // What an access finds out about its address takes its place before anything else is looked at.
+    if (rs1 === last && (!template.accesses || instruction.mnemonic in SIZES)) operands |= RECENT_RS1;
+    if (rs2 === last && !template.accesses) operands |= RECENT_RS2;
+    if (operands === 0) return template;
+    const made = recent[operands] ?? this.templateOf(decoded, operands);
+    recent[operands] = made;
+    return made;
+  }
+
+  private templateOf(decoded: Decoded, recent: RecentOperands = 0): QuickTemplate {
     const { instruction, rd, rs1, rs2, rs3, rm, length, immediate } = decoded;
     // What the builder looks at.
     let key = instruction.index * 8 + rm;
     for (const yes of [rd === 0, rs1 === 0, rs2 === 0, rs3 === 0, rs1 === rs2, immediate === 0, length === 2])
       key = key * 2 + (yes ? 1 : 0);
     const isPatched = PATCHED.has(instruction.immediate) || instruction.flow !== 'next';
-    key = key * 4096 + (isPatched ? 0 : immediate & 4095);
+    key = (key * 4096 + (isPatched ? 0 : immediate & 4095)) * 4 + recent;
     let template = this.templates.get(key);
     if (template === undefined) {
-      template = this.make(decoded);
+      template = this.make(decoded, recent);
       this.templates.set(key, template);
     }
     return template;
   }
 
-  private make(decoded: Decoded, semantics = decoded.instruction.semantics!): QuickTemplate {
+  private make(
+    decoded: Decoded,
+    recent: RecentOperands,
+    semantics = decoded.instruction.semantics!,
+  ): QuickTemplate {
     const helpers: Helper[] = [];
     const f = new FunctionBuilder({ params: ['i32', 'i32'], results: ['i32'] });
-    const frame = this.frame(f, helpers);
+    const patches: QuickPatch[] = [];
+    const frame = this.frame(f, helpers, patches, recent);
     let ends: number | undefined;
     const builder = new QuickBuilder(frame, decoded, {
       branch: (condition) => {
@@ -172,20 +207,17 @@ export class QuickTemplates {
         ends = f.code.length - 1;
       },
       jump: () => undefined,
-      jumpTo: (target) => f.set(frame.pc, target),
+      jumpTo: (target) => f.set(frame.address, target),
     });
     semantics(builder);
     builder.finish();
     const bytes = f.code.slice(0, ends);
     // The longest ones of half precision are left to the interpreter.
-    if (f.localCount > FIRST_MORE + MORE_SCRATCH.length) return this.make(decoded, (b) => b.exit('illegal'));
-    const patches: QuickPatch[] = [];
-    const find = (what: QuickPatch['what'], pattern: readonly number[], base = 0, behind = 0): void => {
-      for (const at of placesOf(bytes, pattern)) patches.push({ at: at + behind, what, base });
+    if (f.localCount > 2 + ALL.length) return this.make(decoded, 0, (b) => b.exit('illegal'));
+    const find = (what: QuickPatch['what'], pattern: readonly number[], base = 0): void => {
+      for (const at of placesOf(bytes, pattern)) patches.push({ at, what, base });
     };
     find('pc', PC);
-    // Behind the pc, the base and the opcode of a constant.
-    find('done', [...PC, 0x20, LOCALS.base, 0x41, ...DONE], 0, PC_BYTES + 3);
     find('immediate', IMMEDIATE);
     for (const [field, [x, float]] of Object.entries(REGISTERS)) {
       find(field as RegisterField, lebOf(x), Thread.x);
@@ -196,17 +228,21 @@ export class QuickTemplates {
       patches,
       calls: helpers.flatMap((helper, i) => placesOf(bytes, [...CALL, i]).map((at) => ({ at, helper }))),
       accesses: accessOf(decoded) !== undefined,
-      more: frame.usesMore(),
+      locals: frame.locals(),
+      keepsResult: frame.keepsResult(),
     };
   }
 
   private frame(
     f: FunctionBuilder,
     helpers: Helper[],
-  ): QuickFrame & { pc: Local<'i64'>; usesMore(): boolean } {
-    const locals = localsOf(true).map((type) => f.local(type));
+    patches: QuickPatch[],
+    recent: RecentOperands,
+  ): QuickFrame & { locals(): number; keepsResult(): boolean } {
+    const locals = ALL.map((type) => f.local(type));
     const at = <T extends ValueType>(index: number): Local<T> => locals[index - 2] as unknown as Local<T>;
-    let more = false;
+    let used = LEAST_LOCALS;
+    let keepsResult = false;
     const scratch = locals.slice(FIXED.length);
     for (const local of scratch.reverse()) f.release(local);
     const thread = f.param('i32', 0);
@@ -226,23 +262,10 @@ export class QuickTemplates {
     };
     const pcConstant = (): Expression<'i64'> =>
       new Expression('i64', i64.const(0).opcode, [], Encoding.Bytes, 0, 0, new Uint8Array(PC));
-    const doneConstant = new Expression(
-      'i32',
-      i32.const(0).opcode,
-      [],
-      Encoding.Bytes,
-      0,
-      0,
-      new Uint8Array(DONE),
-    );
+    const exit = new Expression('i32', i32.const(0).opcode, [], Encoding.Bytes, 0, 0, EXIT);
     return {
       f,
       thread,
-      pc: at(LOCALS.pc),
-      readTable: at(LOCALS.readTable),
-      writeTable: at(LOCALS.writeTable),
-      tableMask: at(LOCALS.tableMask),
-      beyond: at(LOCALS.beyond),
       address: at(LOCALS.address),
       entry: at(LOCALS.entry),
       hostPageShift: this.hostPageShift,
@@ -253,13 +276,21 @@ export class QuickTemplates {
           ? i64.const(decoded.immediate)
           : new Expression('i64', i64.const(0).opcode, [], Encoding.Bytes, 0, 0, new Uint8Array(IMMEDIATE)),
       offsetOf: (field, float) => REGISTERS[field][float ? 1 : 0],
-      usesMore: () => more,
-      noteLocal: ({ index }) => {
-        more ||= index >= FIRST_MORE;
+      recent,
+      locals: () => used,
+      keepsResult: () => keepsResult,
+      noteResult: () => {
+        keepsResult = true;
       },
-      aside: () => {
-        const done = i32.sub(i32.add(at<'i32'>(LOCALS.base), doneConstant), at<'i32'>(LOCALS.count));
-        f.returnCall(this.leave, thread, f.param('i32', 1), pcConstant(), done);
+      noteLocal: ({ index }) => {
+        used = Math.max(used, index + 1);
+      },
+      aside: (condition) => {
+        patches.push({ at: f.size + 1, what: 'exit', base: 0 });
+        if (condition === undefined) f.brWith(DEPTH, exit);
+        else f.brIfWith(DEPTH, exit, condition);
+        const behind = condition === undefined ? 0 : 1;
+        patches.push({ at: f.size - behind - DEPTH_BYTES, what: 'depth', base: f.depth });
       },
     };
   }
@@ -281,7 +312,8 @@ function placesOf(bytes: Uint8Array, pattern: readonly number[]): number[] {
 if (
   IMMEDIATE.length !== IMMEDIATE_BYTES ||
   PC.length !== PC_BYTES ||
-  DONE.length !== DONE_BYTES ||
+  EXIT.length !== EXIT_BYTES ||
+  DEPTH.length !== DEPTH_BYTES ||
   CALL.length + 1 !== CALL_BYTES
 )
   throw new Error('templates are wrong');

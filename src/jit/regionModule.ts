@@ -4,6 +4,7 @@ import { PageLink, RegionProfile } from '../sync/records/translation.js';
 import { type FunctionRef, ModuleBuilder } from '../wasm/index.js';
 import { writeQuickRegion } from './quickCompiler.js';
 import type { QuickRegion } from './quickRegion.js';
+import type { QuickTemplates } from './quickTemplates.js';
 import {
   callsItself,
   type RegionOptions,
@@ -111,9 +112,6 @@ export interface FormedQuickRegion extends FormedRegion {
   readonly region: QuickRegion;
 }
 
-/** The function that templates leave through is the first import of every module. */
-export const LEAVE: FunctionRef = { index: 0, type: TRANSFER };
-
 /**
  * Compiles regions of the first tier, whose indexes in the machine are `first` and so on, into one module, which exports them as r0,
  * r1, … It imports the machine's memory, the functions of interpreter/regionTransfers as `engine`, and helpers.
@@ -121,7 +119,7 @@ export const LEAVE: FunctionRef = { index: 0, type: TRANSFER };
 export function compileQuickRegions(
   formed: readonly FormedQuickRegion[],
   first: number,
-  hostPageShift: number,
+  templates: QuickTemplates,
   observed?: ObservedModule,
 ): Uint8Array<ArrayBuffer> {
   for (;;) {
@@ -129,19 +127,19 @@ export function compileQuickRegions(
     module.importMemory({ module: 'engine', name: 'memory', minimum: 1, maximum: 65536, shared: true });
     const type = { params: ['i32', 'i32'], results: ['i32'] } as const;
     const engine = (name: string): number => module.importFunction('engine', name, TRANSFER).index;
-    if (engine('leave') !== LEAVE.index) throw new Error('the first import is another one');
+    const leave = engine('leave');
     const callOn = engine('goOn');
     const round = engine('round');
     const back = engine('back');
     // What is observed stays on the host's stack until it is left, so that no other may take its place.
     const stop = observed && engine('stop');
-    const callees = { leave: LEAVE.index, callOn, round, goOn: stop ?? callOn, back: stop ?? back };
+    const callees = { leave, callOn, round, goOn: stop ?? callOn, back: stop ?? back };
     const entered =
       observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;
     const left = observed?.tellsExits === true ? module.importFunction('engine', 'left', type) : undefined;
     const helpers = new HelperTable(module, imported.values());
     formed.forEach(({ region, pages }, i) => {
-      const written = writeQuickRegion(region, pages, first + i, callees, helpers, hostPageShift);
+      const written = writeQuickRegion(region, pages, first + i, callees, helpers, templates);
       const body = module.writtenFunction(type, written);
       if (observed === undefined) {
         module.exportFunction(`r${i}`, body);

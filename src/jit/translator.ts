@@ -32,7 +32,6 @@ import {
   compileQuickRegions,
   compileRegions,
   type FormedRegion,
-  LEAVE,
   type ObservedModule,
 } from './regionModule.js';
 import { type RegionPlace, RegionSpace, regionSlot } from './regionSpace.js';
@@ -136,7 +135,7 @@ export class Translator {
     private readonly store?: ModuleStore,
   ) {
     this.space = new RegionSpace(mem, owner);
-    this.templates = new QuickTemplates(options.hostPageShift, LEAVE);
+    this.templates = new QuickTemplates(options.hostPageShift);
     this.code = new GuestCode(mem, 2 ** options.hostPageShift);
     const translation = translationOf(mem);
     this.tiers = mem.getU32(translation + Translation.tiers);
@@ -191,7 +190,7 @@ export class Translator {
 
   /** Translates places with V8's baseline compiler, as far as they are no regions yet. */
   private translateQuickly(places: readonly PlaceToTranslate[], open: OpenCode): void {
-    const { mem, space, compiler, options } = this;
+    const { mem, space, compiler } = this;
     const started = performance.now();
     const formed: (PlacedRegion & { readonly region: QuickRegion })[] = [];
     for (const place of hottestFirst(places)) {
@@ -213,7 +212,7 @@ export class Translator {
     if (formed.length === 0) return;
     const first = space.reserve(formed.length);
     if (first === undefined) return;
-    const bytes = compileQuickRegions(formed, first, options.hostPageShift, this.observed(first));
+    const bytes = compileQuickRegions(formed, first, this.templates, this.observed(first));
     const module = compiler.compileQuickly(bytes);
     formed.forEach(({ region }, i) => {
       this.quickSizes[first + i] = region.size;

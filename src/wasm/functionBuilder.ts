@@ -101,6 +101,24 @@ export class FunctionBuilder {
     this.#code.unsigned(offset);
   }
 
+  /** Stores `value` at `address` + `offset`, and keeps it in `local`, too. */
+  storeTee<T extends ValueType>(
+    kind: StoreKind,
+    address: I32,
+    value: Expression<T>,
+    local: Local<T>,
+    offset = 0,
+  ): void {
+    const [opcode, natural] = STORES[kind];
+    emitExpression(this.#code, address);
+    emitExpression(this.#code, value);
+    this.#code.byte(0x22);
+    this.#code.unsigned(local.index);
+    emitOpcode(this.#code, opcode);
+    this.#code.unsigned(natural);
+    this.#code.unsigned(offset);
+  }
+
   /** Evaluates for the effect and drops the value. */
   drop(value: Expression): void {
     emitExpression(this.#code, value);
@@ -172,6 +190,30 @@ export class FunctionBuilder {
     this.#hint(likely);
     this.#code.byte(0x0d);
     this.#code.unsigned(this.#depth - 1 - label.level);
+  }
+
+  /**
+   * Branches with `value` where `condition` holds, to a label whose depth is in `depth` (LEB128); otherwise the value is dropped. For code that is put
+   * together of parts: the label is not one of this function's.
+   */
+  brIfWith(depth: Uint8Array, value: I32, condition: I32): void {
+    emitExpression(this.#code, value);
+    emitExpression(this.#code, condition);
+    this.#code.byte(0x0d);
+    this.#code.bytes(depth);
+    this.#code.byte(0x1a);
+  }
+
+  /** The same, always. */
+  brWith(depth: Uint8Array, value: I32): void {
+    emitExpression(this.#code, value);
+    this.#code.byte(0x0c);
+    this.#code.bytes(depth);
+  }
+
+  /** How many blocks are open. */
+  get depth(): number {
+    return this.#depth;
   }
 
   /** Branches to `labels[index]`, or to `otherwise` when there is none. */

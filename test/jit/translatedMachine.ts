@@ -7,7 +7,7 @@ import { formQuickRegion } from '../../src/jit/quickRegion.js';
 import { QuickTemplates } from '../../src/jit/quickTemplates.js';
 import type { RegionPage } from '../../src/jit/regionCompiler.js';
 import { formRegion, type Region } from '../../src/jit/regionGraph.js';
-import { compileQuickRegions, compileRegions, LEAVE } from '../../src/jit/regionModule.js';
+import { compileQuickRegions, compileRegions } from '../../src/jit/regionModule.js';
 import { CodePage } from '../../src/sync/records/codePage.js';
 import { EXIT_HOT, Thread } from '../../src/sync/records/thread.js';
 import { READY, READY_QUICK } from '../../src/sync/records/translation.js';
@@ -96,14 +96,14 @@ export class TranslatedMachine extends BareMachine {
         const high = view.fetch(address + 2);
         return high === undefined ? -1 : (low | (high << 16)) >>> 0;
       },
+      isCold: (address: number) => codePage(address) === 0 || mem.getU32(slotOf(address)) === 0,
       isOpen: (address: number) => {
         const low = codePage(address) === 0 ? 0 : mem.getU32(slotOf(address));
         return low !== 0 && low >>> OPCODE_SHIFT !== OP_REGION;
       },
     };
-    const quick = this.#quick
-      ? formQuickRegion(pc, view, new QuickTemplates(this.hostPageShift, LEAVE))
-      : undefined;
+    const templates = new QuickTemplates(this.hostPageShift);
+    const quick = this.#quick ? formQuickRegion(pc, view, templates) : undefined;
     const whole = this.#quick ? quick : formRegion(pc, view);
     if (whole === undefined) return false;
     const region = this.#innerLoops && !this.#quick ? innerLoop(whole) : whole;
@@ -119,7 +119,7 @@ export class TranslatedMachine extends BareMachine {
     const bytes =
       quick === undefined
         ? compileRegions([formed], options)
-        : compileQuickRegions([{ ...formed, region: quick }], this.regions.length, this.hostPageShift);
+        : compileQuickRegions([{ ...formed, region: quick }], this.regions.length, templates);
     this.compiled.push(bytes);
     const imports = engineImports(mem, this.#transfers);
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
