@@ -279,7 +279,7 @@ export class RegionBuilder extends HartBuilder {
   /** Machine address of the group's lowest byte; the group's first access finds it out for all. */
   #groupPlace(group: AccessGroup): I32 {
     if (group.place !== undefined) return group.place;
-    const { f, masks, homeEntry, address: last, readTable, writeTable } = this.region;
+    const { f, masks, homeEntry, entry, readTable, writeTable } = this.region;
     const aside = this.#asideHere();
     const table = group.writes ? writeTable : readTable;
     const place = f.local('i32');
@@ -291,36 +291,35 @@ export class RegionBuilder extends HartBuilder {
     const address = lowest === 0 ? base : i64.add(base, i64.const(lowest));
     const at = this.#checkedAddress(address, masksIndex(alignment), remainder, aside);
     f.set(place, i32.add(i32.wrap_i64(at), i32.const(homeEntry - 1)));
-    const { entry } = this.region;
-    if (highest - lowest >= alignment) {
+    const span = highest - lowest;
+    if (span >= alignment) {
       // What reaches into the next page must be there too, at the same distance.
-      f.set(entry, this.#entryOf(table, at));
-      f.set(last, i64.add(at, i64.const(highest - lowest)));
-      f.brIf(aside, i64.ne(i64.and(last, masks[0]), i64.const(0)), false);
-      f.brIf(aside, i32.ne(this.#entryOf(table, last), entry), false);
-      f.if(i32.ne(entry, i32.const(homeEntry)), () => this.#moveGroup(place, aside), undefined, false);
-    } else {
       f.if(
-        i32.ne(this.#entryOf(table, at), i32.const(homeEntry)),
+        reachesNextPage(this.region, at, span),
         () => {
-          f.set(entry, this.#entryOf(table, at));
-          this.#moveGroup(place, aside);
+          const last = i64.add(at, i64.const(span));
+          f.brIf(aside, i64.ne(i64.and(last, masks[0]), i64.const(0)), false);
+          f.brIf(aside, i32.ne(this.#entryOf(table, last), this.#entryOf(table, at)), false);
         },
         undefined,
         false,
       );
     }
+    f.if(
+      i32.ne(this.#entryOf(table, at), i32.const(homeEntry)),
+      () => {
+        f.set(entry, this.#entryOf(table, at));
+        f.brIf(aside, i32.eqz(entry), false);
+        f.set(place, i32.add(place, i32.sub(entry, i32.const(homeEntry))));
+      },
+      undefined,
+      false,
+    );
     return place;
   }
 
-  #moveGroup(place: Local<'i32'>, aside: Label): void {
-    const { f, entry, homeEntry } = this.region;
-    f.brIf(aside, i32.eqz(entry), false);
-    f.set(place, i32.add(place, i32.sub(entry, i32.const(homeEntry))));
-  }
-
   /** The table entry of the page that `address` is in. */
-  #entryOf(table: Local<'i32'>, address: Local<'i64'>): I32 {
+  #entryOf(table: Local<'i32'>, address: I64): I32 {
     return entryAt(this.region, table, address);
   }
 
@@ -386,9 +385,15 @@ export class RegionBuilder extends HartBuilder {
 }
 
 /** The entry in a thread's page table for the page that `address`, which is within the reach, is in. */
-export function entryAt({ hostPageShift }: RegionFrame, table: Local<'i32'>, address: Local<'i64'>): I32 {
+export function entryAt({ hostPageShift }: RegionFrame, table: Local<'i32'>, address: I64): I32 {
   const page = i32.wrap_i64(i64.shr_u(address, i64.const(hostPageShift)));
   return i32.load(i32.add(table, i32.shl(page, i32.const(2))));
+}
+
+/** Whether the byte `span` behind `address` is in the page behind it; `span` is less than a page. */
+export function reachesNextPage({ hostPageShift }: RegionFrame, address: I64, span: number): I32 {
+  const size = 2 ** hostPageShift;
+  return i32.ge_u(i32.and(i32.wrap_i64(address), i32.const(size - 1)), i32.const(size - span));
 }
 
 const EQZ = i32.eqz(i32.const(0)).opcode;

@@ -28,7 +28,7 @@ import { accessGroups, accessOf } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
 import { type FloatKinds, floatRegisters, kindsAfter } from './floatRegisters.js';
 import { type GuardedGroup, guardLoops } from './loopGuards.js';
-import { entryAt, LEFT_ASIDE, RegionBuilder, type RegionFrame } from './regionBuilder.js';
+import { entryAt, LEFT_ASIDE, RegionBuilder, type RegionFrame, reachesNextPage } from './regionBuilder.js';
 import {
   type Block,
   type Edge,
@@ -696,9 +696,16 @@ class RegionWriter {
     f.brIf(otherwise, i64.ne(i64.and(at, mask), i64.const(0)), false);
     f.brIf(otherwise, i32.eqz(isHome()), false);
     if (single > 0) return;
-    f.set(at, i64.add(at, i64.const(highest - lowest)));
-    f.brIf(otherwise, i64.ne(i64.and(at, frame.masks[0]), i64.const(0)), false);
-    f.brIf(otherwise, i32.eqz(isHome()), false);
+    f.if(
+      reachesNextPage(frame, at, highest - lowest),
+      () => {
+        f.set(at, i64.add(at, i64.const(highest - lowest)));
+        f.brIf(otherwise, i64.ne(i64.and(at, frame.masks[0]), i64.const(0)), false);
+        f.brIf(otherwise, i32.eqz(isHome()), false);
+      },
+      undefined,
+      false,
+    );
   }
 
   /** Guest address of the group's lowest byte at the start of the copies. */

@@ -102,27 +102,45 @@
                 (i32.wrap_i64
                   (local.get 3))
                 (i32.const 0)))
-            (local.set 20
-              (i32.load
-                (i32.add
-                  (local.get 16)
-                  (i32.shl
-                    (i32.wrap_i64
-                      (i64.shr_u
+            (if  ;; label = @5
+              (i32.ge_u
+                (i32.and
+                  (i32.wrap_i64
+                    (local.get 3))
+                  (i32.const 4095))
+                (i32.const 4081))
+              (then
+                (br_if 2 (;@3;)
+                  (i64.ne
+                    (i64.and
+                      (i64.add
                         (local.get 3)
-                        (i64.const 12)))
-                    (i32.const 2)))))
-            (local.set 19
-              (i64.add
-                (local.get 3)
-                (i64.const 15)))
-            (br_if 1 (;@3;)
-              (i64.ne
-                (i64.and
-                  (local.get 19)
-                  (local.get 17))
-                (i64.const 0)))
-            (br_if 1 (;@3;)
+                        (i64.const 15))
+                      (local.get 17))
+                    (i64.const 0)))
+                (br_if 2 (;@3;)
+                  (i32.ne
+                    (i32.load
+                      (i32.add
+                        (local.get 16)
+                        (i32.shl
+                          (i32.wrap_i64
+                            (i64.shr_u
+                              (i64.add
+                                (local.get 3)
+                                (i64.const 15))
+                              (i64.const 12)))
+                          (i32.const 2))))
+                    (i32.load
+                      (i32.add
+                        (local.get 16)
+                        (i32.shl
+                          (i32.wrap_i64
+                            (i64.shr_u
+                              (local.get 3)
+                              (i64.const 12)))
+                          (i32.const 2))))))))
+            (if  ;; label = @5
               (i32.ne
                 (i32.load
                   (i32.add
@@ -130,15 +148,21 @@
                     (i32.shl
                       (i32.wrap_i64
                         (i64.shr_u
-                          (local.get 19)
+                          (local.get 3)
                           (i64.const 12)))
                       (i32.const 2))))
-                (local.get 20)))
-            (if  ;; label = @5
-              (i32.ne
-                (local.get 20)
                 (i32.const 1))
               (then
+                (local.set 20
+                  (i32.load
+                    (i32.add
+                      (local.get 16)
+                      (i32.shl
+                        (i32.wrap_i64
+                          (i64.shr_u
+                            (local.get 3)
+                            (i64.const 12)))
+                        (i32.const 2)))))
                 (br_if 2 (;@3;)
                   (i32.eqz
                     (local.get 20)))
@@ -197,27 +221,45 @@
                   (i32.wrap_i64
                     (local.get 3))
                   (i32.const 0)))
-              (local.set 20
-                (i32.load
-                  (i32.add
-                    (local.get 16)
-                    (i32.shl
-                      (i32.wrap_i64
-                        (i64.shr_u
+              (if  ;; label = @6
+                (i32.ge_u
+                  (i32.and
+                    (i32.wrap_i64
+                      (local.get 3))
+                    (i32.const 4095))
+                  (i32.const 4081))
+                (then
+                  (br_if 3 (;@3;)
+                    (i64.ne
+                      (i64.and
+                        (i64.add
                           (local.get 3)
-                          (i64.const 12)))
-                      (i32.const 2)))))
-              (local.set 19
-                (i64.add
-                  (local.get 3)
-                  (i64.const 15)))
-              (br_if 2 (;@3;)
-                (i64.ne
-                  (i64.and
-                    (local.get 19)
-                    (local.get 17))
-                  (i64.const 0)))
-              (br_if 2 (;@3;)
+                          (i64.const 15))
+                        (local.get 17))
+                      (i64.const 0)))
+                  (br_if 3 (;@3;)
+                    (i32.ne
+                      (i32.load
+                        (i32.add
+                          (local.get 16)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (i64.add
+                                  (local.get 3)
+                                  (i64.const 15))
+                                (i64.const 12)))
+                            (i32.const 2))))
+                      (i32.load
+                        (i32.add
+                          (local.get 16)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 3)
+                                (i64.const 12)))
+                            (i32.const 2))))))))
+              (if  ;; label = @6
                 (i32.ne
                   (i32.load
                     (i32.add
@@ -225,15 +267,21 @@
                       (i32.shl
                         (i32.wrap_i64
                           (i64.shr_u
-                            (local.get 19)
+                            (local.get 3)
                             (i64.const 12)))
                         (i32.const 2))))
-                  (local.get 20)))
-              (if  ;; label = @6
-                (i32.ne
-                  (local.get 20)
                   (i32.const 1))
                 (then
+                  (local.set 20
+                    (i32.load
+                      (i32.add
+                        (local.get 16)
+                        (i32.shl
+                          (i32.wrap_i64
+                            (i64.shr_u
+                              (local.get 3)
+                              (i64.const 12)))
+                          (i32.const 2)))))
                   (br_if 3 (;@3;)
                     (i32.eqz
                       (local.get 20)))
@@ -456,27 +504,45 @@
                   (i32.wrap_i64
                     (local.get 3))
                   (i32.const 0)))
-              (local.set 20
-                (i32.load
-                  (i32.add
-                    (local.get 15)
-                    (i32.shl
-                      (i32.wrap_i64
-                        (i64.shr_u
+              (if  ;; label = @6
+                (i32.ge_u
+                  (i32.and
+                    (i32.wrap_i64
+                      (local.get 3))
+                    (i32.const 4095))
+                  (i32.const 4081))
+                (then
+                  (br_if 3 (;@3;)
+                    (i64.ne
+                      (i64.and
+                        (i64.add
                           (local.get 3)
-                          (i64.const 12)))
-                      (i32.const 2)))))
-              (local.set 19
-                (i64.add
-                  (local.get 3)
-                  (i64.const 15)))
-              (br_if 2 (;@3;)
-                (i64.ne
-                  (i64.and
-                    (local.get 19)
-                    (local.get 17))
-                  (i64.const 0)))
-              (br_if 2 (;@3;)
+                          (i64.const 15))
+                        (local.get 17))
+                      (i64.const 0)))
+                  (br_if 3 (;@3;)
+                    (i32.ne
+                      (i32.load
+                        (i32.add
+                          (local.get 15)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (i64.add
+                                  (local.get 3)
+                                  (i64.const 15))
+                                (i64.const 12)))
+                            (i32.const 2))))
+                      (i32.load
+                        (i32.add
+                          (local.get 15)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 3)
+                                (i64.const 12)))
+                            (i32.const 2))))))))
+              (if  ;; label = @6
                 (i32.ne
                   (i32.load
                     (i32.add
@@ -484,15 +550,21 @@
                       (i32.shl
                         (i32.wrap_i64
                           (i64.shr_u
-                            (local.get 19)
+                            (local.get 3)
                             (i64.const 12)))
                         (i32.const 2))))
-                  (local.get 20)))
-              (if  ;; label = @6
-                (i32.ne
-                  (local.get 20)
                   (i32.const 1))
                 (then
+                  (local.set 20
+                    (i32.load
+                      (i32.add
+                        (local.get 15)
+                        (i32.shl
+                          (i32.wrap_i64
+                            (i64.shr_u
+                              (local.get 3)
+                              (i64.const 12)))
+                          (i32.const 2)))))
                   (br_if 3 (;@3;)
                     (i32.eqz
                       (local.get 20)))
@@ -626,27 +698,45 @@
                       (i32.wrap_i64
                         (local.get 3))
                       (i32.const 0)))
-                  (local.set 20
-                    (i32.load
-                      (i32.add
-                        (local.get 16)
-                        (i32.shl
-                          (i32.wrap_i64
-                            (i64.shr_u
+                  (if  ;; label = @7
+                    (i32.ge_u
+                      (i32.and
+                        (i32.wrap_i64
+                          (local.get 3))
+                        (i32.const 4095))
+                      (i32.const 4081))
+                    (then
+                      (br_if 4 (;@3;)
+                        (i64.ne
+                          (i64.and
+                            (i64.add
                               (local.get 3)
-                              (i64.const 12)))
-                          (i32.const 2)))))
-                  (local.set 19
-                    (i64.add
-                      (local.get 3)
-                      (i64.const 15)))
-                  (br_if 3 (;@3;)
-                    (i64.ne
-                      (i64.and
-                        (local.get 19)
-                        (local.get 17))
-                      (i64.const 0)))
-                  (br_if 3 (;@3;)
+                              (i64.const 15))
+                            (local.get 17))
+                          (i64.const 0)))
+                      (br_if 4 (;@3;)
+                        (i32.ne
+                          (i32.load
+                            (i32.add
+                              (local.get 16)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (i64.add
+                                      (local.get 3)
+                                      (i64.const 15))
+                                    (i64.const 12)))
+                                (i32.const 2))))
+                          (i32.load
+                            (i32.add
+                              (local.get 16)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 3)
+                                    (i64.const 12)))
+                                (i32.const 2))))))))
+                  (if  ;; label = @7
                     (i32.ne
                       (i32.load
                         (i32.add
@@ -654,15 +744,21 @@
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
-                                (local.get 19)
+                                (local.get 3)
                                 (i64.const 12)))
                             (i32.const 2))))
-                      (local.get 20)))
-                  (if  ;; label = @7
-                    (i32.ne
-                      (local.get 20)
                       (i32.const 1))
                     (then
+                      (local.set 20
+                        (i32.load
+                          (i32.add
+                            (local.get 16)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 3)
+                                  (i64.const 12)))
+                              (i32.const 2)))))
                       (br_if 4 (;@3;)
                         (i32.eqz
                           (local.get 20)))
@@ -885,27 +981,45 @@
                       (i32.wrap_i64
                         (local.get 3))
                       (i32.const 0)))
-                  (local.set 20
-                    (i32.load
-                      (i32.add
-                        (local.get 15)
-                        (i32.shl
-                          (i32.wrap_i64
-                            (i64.shr_u
+                  (if  ;; label = @7
+                    (i32.ge_u
+                      (i32.and
+                        (i32.wrap_i64
+                          (local.get 3))
+                        (i32.const 4095))
+                      (i32.const 4081))
+                    (then
+                      (br_if 4 (;@3;)
+                        (i64.ne
+                          (i64.and
+                            (i64.add
                               (local.get 3)
-                              (i64.const 12)))
-                          (i32.const 2)))))
-                  (local.set 19
-                    (i64.add
-                      (local.get 3)
-                      (i64.const 15)))
-                  (br_if 3 (;@3;)
-                    (i64.ne
-                      (i64.and
-                        (local.get 19)
-                        (local.get 17))
-                      (i64.const 0)))
-                  (br_if 3 (;@3;)
+                              (i64.const 15))
+                            (local.get 17))
+                          (i64.const 0)))
+                      (br_if 4 (;@3;)
+                        (i32.ne
+                          (i32.load
+                            (i32.add
+                              (local.get 15)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (i64.add
+                                      (local.get 3)
+                                      (i64.const 15))
+                                    (i64.const 12)))
+                                (i32.const 2))))
+                          (i32.load
+                            (i32.add
+                              (local.get 15)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 3)
+                                    (i64.const 12)))
+                                (i32.const 2))))))))
+                  (if  ;; label = @7
                     (i32.ne
                       (i32.load
                         (i32.add
@@ -913,15 +1027,21 @@
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
-                                (local.get 19)
+                                (local.get 3)
                                 (i64.const 12)))
                             (i32.const 2))))
-                      (local.get 20)))
-                  (if  ;; label = @7
-                    (i32.ne
-                      (local.get 20)
                       (i32.const 1))
                     (then
+                      (local.set 20
+                        (i32.load
+                          (i32.add
+                            (local.get 15)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 3)
+                                  (i64.const 12)))
+                              (i32.const 2)))))
                       (br_if 4 (;@3;)
                         (i32.eqz
                           (local.get 20)))
@@ -974,27 +1094,45 @@
                         (i32.wrap_i64
                           (local.get 3))
                         (i32.const 0)))
-                    (local.set 20
-                      (i32.load
-                        (i32.add
-                          (local.get 15)
-                          (i32.shl
-                            (i32.wrap_i64
-                              (i64.shr_u
+                    (if  ;; label = @7
+                      (i32.ge_u
+                        (i32.and
+                          (i32.wrap_i64
+                            (local.get 3))
+                          (i32.const 4095))
+                        (i32.const 4081))
+                      (then
+                        (br_if 4 (;@3;)
+                          (i64.ne
+                            (i64.and
+                              (i64.add
                                 (local.get 3)
-                                (i64.const 12)))
-                            (i32.const 2)))))
-                    (local.set 19
-                      (i64.add
-                        (local.get 3)
-                        (i64.const 15)))
-                    (br_if 3 (;@3;)
-                      (i64.ne
-                        (i64.and
-                          (local.get 19)
-                          (local.get 17))
-                        (i64.const 0)))
-                    (br_if 3 (;@3;)
+                                (i64.const 15))
+                              (local.get 17))
+                            (i64.const 0)))
+                        (br_if 4 (;@3;)
+                          (i32.ne
+                            (i32.load
+                              (i32.add
+                                (local.get 15)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (i64.add
+                                        (local.get 3)
+                                        (i64.const 15))
+                                      (i64.const 12)))
+                                  (i32.const 2))))
+                            (i32.load
+                              (i32.add
+                                (local.get 15)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 3)
+                                      (i64.const 12)))
+                                  (i32.const 2))))))))
+                    (if  ;; label = @7
                       (i32.ne
                         (i32.load
                           (i32.add
@@ -1002,15 +1140,21 @@
                             (i32.shl
                               (i32.wrap_i64
                                 (i64.shr_u
-                                  (local.get 19)
+                                  (local.get 3)
                                   (i64.const 12)))
                               (i32.const 2))))
-                        (local.get 20)))
-                    (if  ;; label = @7
-                      (i32.ne
-                        (local.get 20)
                         (i32.const 1))
                       (then
+                        (local.set 20
+                          (i32.load
+                            (i32.add
+                              (local.get 15)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 3)
+                                    (i64.const 12)))
+                                (i32.const 2)))))
                         (br_if 4 (;@3;)
                           (i32.eqz
                             (local.get 20)))

@@ -88,27 +88,45 @@
               (i32.wrap_i64
                 (local.get 20))
               (i32.const 0)))
-          (local.set 21
-            (i32.load
-              (i32.add
-                (local.get 17)
-                (i32.shl
-                  (i32.wrap_i64
-                    (i64.shr_u
+          (if  ;; label = @4
+            (i32.ge_u
+              (i32.and
+                (i32.wrap_i64
+                  (local.get 20))
+                (i32.const 4095))
+              (i32.const 4081))
+            (then
+              (br_if 1 (;@3;)
+                (i64.ne
+                  (i64.and
+                    (i64.add
                       (local.get 20)
-                      (i64.const 12)))
-                  (i32.const 2)))))
-          (local.set 20
-            (i64.add
-              (local.get 20)
-              (i64.const 15)))
-          (br_if 0 (;@3;)
-            (i64.ne
-              (i64.and
-                (local.get 20)
-                (local.get 18))
-              (i64.const 0)))
-          (br_if 0 (;@3;)
+                      (i64.const 15))
+                    (local.get 18))
+                  (i64.const 0)))
+              (br_if 1 (;@3;)
+                (i32.ne
+                  (i32.load
+                    (i32.add
+                      (local.get 17)
+                      (i32.shl
+                        (i32.wrap_i64
+                          (i64.shr_u
+                            (i64.add
+                              (local.get 20)
+                              (i64.const 15))
+                            (i64.const 12)))
+                        (i32.const 2))))
+                  (i32.load
+                    (i32.add
+                      (local.get 17)
+                      (i32.shl
+                        (i32.wrap_i64
+                          (i64.shr_u
+                            (local.get 20)
+                            (i64.const 12)))
+                        (i32.const 2))))))))
+          (if  ;; label = @4
             (i32.ne
               (i32.load
                 (i32.add
@@ -119,12 +137,18 @@
                         (local.get 20)
                         (i64.const 12)))
                     (i32.const 2))))
-              (local.get 21)))
-          (if  ;; label = @4
-            (i32.ne
-              (local.get 21)
               (i32.const 1))
             (then
+              (local.set 21
+                (i32.load
+                  (i32.add
+                    (local.get 17)
+                    (i32.shl
+                      (i32.wrap_i64
+                        (i64.shr_u
+                          (local.get 20)
+                          (i64.const 12)))
+                      (i32.const 2)))))
               (br_if 1 (;@3;)
                 (i32.eqz
                   (local.get 21)))

@@ -87,29 +87,37 @@
                                   (i64.const 12)))
                               (i32.const 2))))
                         (i32.const 1))))
-                  (local.set 20
-                    (i64.add
-                      (local.get 20)
-                      (i64.const 31)))
-                  (br_if 0 (;@7;)
-                    (i64.ne
-                      (i64.and
-                        (local.get 20)
-                        (local.get 18))
-                      (i64.const 0)))
-                  (br_if 0 (;@7;)
-                    (i32.eqz
-                      (i32.eq
-                        (i32.load
-                          (i32.add
-                            (local.get 16)
-                            (i32.shl
-                              (i32.wrap_i64
-                                (i64.shr_u
-                                  (local.get 20)
-                                  (i64.const 12)))
-                              (i32.const 2))))
-                        (i32.const 1))))
+                  (if  ;; label = @8
+                    (i32.ge_u
+                      (i32.and
+                        (i32.wrap_i64
+                          (local.get 20))
+                        (i32.const 4095))
+                      (i32.const 4065))
+                    (then
+                      (local.set 20
+                        (i64.add
+                          (local.get 20)
+                          (i64.const 31)))
+                      (br_if 1 (;@7;)
+                        (i64.ne
+                          (i64.and
+                            (local.get 20)
+                            (local.get 18))
+                          (i64.const 0)))
+                      (br_if 1 (;@7;)
+                        (i32.eqz
+                          (i32.eq
+                            (i32.load
+                              (i32.add
+                                (local.get 16)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 20)
+                                      (i64.const 12)))
+                                  (i32.const 2))))
+                            (i32.const 1))))))
                   (loop  ;; label = @8
                     (local.set 22
                       (i32.wrap_i64
@@ -200,29 +208,37 @@
                                                       (i64.const 12)))
                                                   (i32.const 2))))
                                             (i32.const 1))))
-                                      (local.set 20
-                                        (i64.add
-                                          (local.get 20)
-                                          (i64.const 31)))
-                                      (br_if 0 (;@13;)
-                                        (i64.ne
-                                          (i64.and
-                                            (local.get 20)
-                                            (local.get 18))
-                                          (i64.const 0)))
-                                      (br_if 0 (;@13;)
-                                        (i32.eqz
-                                          (i32.eq
-                                            (i32.load
-                                              (i32.add
-                                                (local.get 16)
-                                                (i32.shl
-                                                  (i32.wrap_i64
-                                                    (i64.shr_u
-                                                      (local.get 20)
-                                                      (i64.const 12)))
-                                                  (i32.const 2))))
-                                            (i32.const 1))))
+                                      (if  ;; label = @14
+                                        (i32.ge_u
+                                          (i32.and
+                                            (i32.wrap_i64
+                                              (local.get 20))
+                                            (i32.const 4095))
+                                          (i32.const 4065))
+                                        (then
+                                          (local.set 20
+                                            (i64.add
+                                              (local.get 20)
+                                              (i64.const 31)))
+                                          (br_if 1 (;@13;)
+                                            (i64.ne
+                                              (i64.and
+                                                (local.get 20)
+                                                (local.get 18))
+                                              (i64.const 0)))
+                                          (br_if 1 (;@13;)
+                                            (i32.eqz
+                                              (i32.eq
+                                                (i32.load
+                                                  (i32.add
+                                                    (local.get 16)
+                                                    (i32.shl
+                                                      (i32.wrap_i64
+                                                        (i64.shr_u
+                                                          (local.get 20)
+                                                          (i64.const 12)))
+                                                      (i32.const 2))))
+                                                (i32.const 1))))))
                                       (local.set 8
                                         (i32.sub
                                           (local.get 8)

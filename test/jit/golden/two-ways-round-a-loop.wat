@@ -162,29 +162,37 @@
                                   (i64.const 12)))
                               (i32.const 2))))
                         (i32.const 1))))
-                  (local.set 22
-                    (i64.add
-                      (local.get 22)
-                      (i64.const 15)))
-                  (br_if 0 (;@7;)
-                    (i64.ne
-                      (i64.and
-                        (local.get 22)
-                        (local.get 20))
-                      (i64.const 0)))
-                  (br_if 0 (;@7;)
-                    (i32.eqz
-                      (i32.eq
-                        (i32.load
-                          (i32.add
-                            (local.get 18)
-                            (i32.shl
-                              (i32.wrap_i64
-                                (i64.shr_u
-                                  (local.get 22)
-                                  (i64.const 12)))
-                              (i32.const 2))))
-                        (i32.const 1))))
+                  (if  ;; label = @8
+                    (i32.ge_u
+                      (i32.and
+                        (i32.wrap_i64
+                          (local.get 22))
+                        (i32.const 4095))
+                      (i32.const 4081))
+                    (then
+                      (local.set 22
+                        (i64.add
+                          (local.get 22)
+                          (i64.const 15)))
+                      (br_if 1 (;@7;)
+                        (i64.ne
+                          (i64.and
+                            (local.get 22)
+                            (local.get 20))
+                          (i64.const 0)))
+                      (br_if 1 (;@7;)
+                        (i32.eqz
+                          (i32.eq
+                            (i32.load
+                              (i32.add
+                                (local.get 18)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 22)
+                                      (i64.const 12)))
+                                  (i32.const 2))))
+                            (i32.const 1))))))
                   (loop  ;; label = @8
                     (block  ;; label = @9
                       (local.set 24
@@ -470,29 +478,37 @@
                                       (i64.const 12)))
                                   (i32.const 2))))
                             (i32.const 1))))
-                      (local.set 22
-                        (i64.add
-                          (local.get 22)
-                          (i64.const 15)))
-                      (br_if 0 (;@9;)
-                        (i64.ne
-                          (i64.and
-                            (local.get 22)
-                            (local.get 20))
-                          (i64.const 0)))
-                      (br_if 0 (;@9;)
-                        (i32.eqz
-                          (i32.eq
-                            (i32.load
-                              (i32.add
-                                (local.get 18)
-                                (i32.shl
-                                  (i32.wrap_i64
-                                    (i64.shr_u
-                                      (local.get 22)
-                                      (i64.const 12)))
-                                  (i32.const 2))))
-                            (i32.const 1))))
+                      (if  ;; label = @10
+                        (i32.ge_u
+                          (i32.and
+                            (i32.wrap_i64
+                              (local.get 22))
+                            (i32.const 4095))
+                          (i32.const 4081))
+                        (then
+                          (local.set 22
+                            (i64.add
+                              (local.get 22)
+                              (i64.const 15)))
+                          (br_if 1 (;@9;)
+                            (i64.ne
+                              (i64.and
+                                (local.get 22)
+                                (local.get 20))
+                              (i64.const 0)))
+                          (br_if 1 (;@9;)
+                            (i32.eqz
+                              (i32.eq
+                                (i32.load
+                                  (i32.add
+                                    (local.get 18)
+                                    (i32.shl
+                                      (i32.wrap_i64
+                                        (i64.shr_u
+                                          (local.get 22)
+                                          (i64.const 12)))
+                                      (i32.const 2))))
+                                (i32.const 1))))))
                       (br_if 1 (;@8;)
                         (i32.lt_s
                           (i32.load offset=640
