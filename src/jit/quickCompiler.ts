@@ -5,6 +5,7 @@ import { Thread } from '../sync/records/thread.js';
 import { ByteWriter, type ValueType } from '../wasm/index.js';
 import { VALUE_TYPE_CODE } from '../wasm/types.js';
 import { type AccessGroup, accessGroups } from './accessGroups.js';
+import { type JumpProfile, WAY_MASK, WAY_SHIFT } from './jumpProfile.js';
 import { isLeftFor, type QuickBlock, type QuickRegion } from './quickRegion.js';
 import {
   BUDGET,
@@ -68,6 +69,7 @@ const OP = {
   subI32: 0x6b,
   andI32: 0x71,
   orI32: 0x72,
+  shlI32: 0x74,
   shrSignedI32: 0x75,
   wrap: 0xa7,
   addI64: 0x7c,
@@ -118,8 +120,9 @@ export function writeQuickRegion(
   callees: QuickCallees,
   helpers: HelperTable,
   templates: QuickTemplates,
+  profile?: JumpProfile,
 ): ByteWriter {
-  return new QuickWriter(region, pages, index, callees, helpers, templates).write();
+  return new QuickWriter(region, pages, index, callees, helpers, templates, profile).write();
 }
 
 /** Local declarations, by the number of locals and parameters. */
@@ -170,6 +173,7 @@ class QuickWriter {
     private readonly callees: QuickCallees,
     private readonly helpers: HelperTable,
     private readonly templates: QuickTemplates,
+    private readonly profile: JumpProfile | undefined,
   ) {
     for (const block of region.code) this.blocks.set(block.pc, block);
   }
@@ -504,7 +508,7 @@ class QuickWriter {
       case 'exit':
         this.pending = 0;
         break;
-      default:
+      default: {
         if (flow === 'jump' && decoded.rd === 0) {
           if (target > from && this.blocks.has(target)) {
             if (target !== next) {
@@ -519,21 +523,41 @@ class QuickWriter {
           this.pcConstant(end);
           this.memory(OP.storeI64, Thread.x + decoded.rd * 8);
         }
+        const returns = flow === 'jumpRegister' && decoded.rd === 0 && decoded.rs1 === RA;
+        if (flow === 'jumpRegister' && !returns) this.noteTarget(from);
         if (isLeftFor(last) && this.blocks.has(end))
           this.call(flow === 'jump' ? target : undefined, end, next);
         else if (flow === 'jump') this.goOnAt(target);
         else {
           this.transferHead();
           this.get(LOCALS.address);
-          const returns = decoded.rd === 0 && decoded.rs1 === RA;
           this.transferTail(returns ? callees.back : callees.goOn);
         }
+      }
     }
     if (isLoop) {
       this.end();
       this.labels.delete(block.pc);
       if (flow === 'jump') out.byte(0x00);
     }
+  }
+
+  /** Notes where the jump at `from` goes, which is in LOCALS.address. */
+  private noteTarget(from: number): void {
+    const { out } = this;
+    const cells = this.profile?.cellsOf(from);
+    if (cells === undefined) return;
+    this.get(LOCALS.address);
+    out.byte(OP.wrap);
+    this.i32(WAY_SHIFT);
+    out.byte(OP.shlI32);
+    this.i32(WAY_MASK);
+    out.byte(OP.andI32);
+    this.get(LOCALS.address);
+    out.byte(OP.constI64);
+    out.signed64(BigInt(cells.tag));
+    out.byte(OP.orI64);
+    this.memory(OP.storeI64, cells.address);
   }
 
   /** Groups of accesses in a block that are translated once, by the position of their members; undefined when there are none. */

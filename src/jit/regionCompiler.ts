@@ -27,6 +27,7 @@ import {
 import { accessGroups, accessOf } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
 import { type FloatKinds, floatRegisters, kindsAfter } from './floatRegisters.js';
+import { type JumpCells, WAY_MASK, WAY_SHIFT } from './jumpProfile.js';
 import { type GuardedGroup, guardLoops } from './loopGuards.js';
 import { entryAt, LEFT_ASIDE, RegionBuilder, type RegionFrame, reachesNextPage } from './regionBuilder.js';
 import {
@@ -75,6 +76,8 @@ export interface RegionCallees {
   readonly goOn: FunctionRef;
   readonly back: FunctionRef;
   readonly leave: FunctionRef;
+  /** Where a jump at `pc` that goes to an unknown place notes which that is; absent: nobody wants to know. */
+  readonly cellsOf?: ((pc: number) => JumpCells) | undefined;
   /** The entry of the region of this module that begins at `pc`, if there is one. */
   regionAt(pc: number): FunctionRef | undefined;
   readonly useHelper: HelperCalls;
@@ -754,8 +757,10 @@ class RegionWriter {
   }
 
   private jumpTo(n: number, { terminator, instructions }: Block, target: Local<'i64'>): void {
+    const { pc, decoded } = instructions[instructions.length - 1];
     if (terminator.kind === 'call') {
       this.switchTo(n, target, terminator.copies);
+      this.noteTarget(pc, target);
       this.call(n, target, undefined, terminator.next);
       return;
     }
@@ -769,14 +774,23 @@ class RegionWriter {
       );
     } else if (terminator.kind === 'switch') this.switchTo(n, target, terminator.targets);
     this.countDone(this.doneAtEnd(n));
+    const returns = decoded.rd === 0 && decoded.rs1 === RA;
+    if (!returns) this.noteTarget(pc, target);
     if (terminator.kind !== 'indirect') {
       this.goOnAtRegister(n, target);
       return;
     }
-    const { rd, rs1 } = instructions[instructions.length - 1].decoded;
     // That is where the region mostly ends.
     this.storeRegisters(this.use.dirty[n]);
-    this.transfer(rd === 0 && rs1 === RA ? this.callees.back : this.callees.goOn, target);
+    this.transfer(returns ? this.callees.back : this.callees.goOn, target);
+  }
+
+  /** Notes where the jump at `pc` goes now. */
+  private noteTarget(pc: number, target: Local<'i64'>): void {
+    const cells = this.callees.cellsOf?.(pc);
+    if (cells === undefined) return;
+    const way = i32.and(i32.shl(i32.wrap_i64(target), i32.const(WAY_SHIFT)), i32.const(WAY_MASK));
+    this.f.store('i64.store', way, i64.or(target, i64.const(cells.tag)), cells.address);
   }
 
   /**

@@ -30,10 +30,10 @@ export type Terminator =
   | { readonly kind: 'return'; readonly expected: Edge }
   /**
    * The last instruction is a call: of a copy where the target is one of `copies`, otherwise of another region. Control comes
-   * back to `next` when all goes well.
+   * back to `next` when all goes well. Or it is the jump through a register with which a copied function ends: what that goes to comes back to the copy's caller.
    */
   | { readonly kind: 'call'; readonly next: Edge; readonly copies: readonly Edge[] }
-  /** jalr to one of a few places that a jump table names; to another place it leaves. */
+  /** jalr to one of a few places that a jump table names, or where it went lately; to another place it leaves. */
   | { readonly kind: 'switch'; readonly targets: readonly Edge[] }
   /** jalr to anywhere: leaves. */
   | { readonly kind: 'indirect' }
@@ -117,6 +117,8 @@ export interface CodeView {
   readonly registers: readonly number[];
   /** Notes what the call through a register at `pc` goes to now; what it is known to have gone to, that included. Absent: nothing else is known. */
   readonly calledFrom?: (pc: number, functions: readonly number[]) => readonly number[];
+  /** Where the jump or call through a register at `pc` was seen to go lately, as far as these are few. Absent: nobody looked. */
+  readonly seenFrom?: (pc: number) => readonly number[];
   /** Extensions of the processor, a mask (isa/extensions.ts). */
   readonly extensions: number;
 }
@@ -129,6 +131,7 @@ export const MOST_IN_BLOCK = 400;
 
 const RA = 1;
 const T0 = 5;
+const T1 = 6;
 const isLink = (register: number): boolean => register === RA || register === T0;
 
 /**
@@ -216,10 +219,7 @@ function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest
         const { flow } = decoded.instruction;
         if (flow === 'exit') return undefined;
         const links = decoded.rd !== 0;
-        if (flow === 'jumpRegister' && !links) {
-          if (!isLink(decoded.rs1)) return undefined;
-          break;
-        }
+        if (flow === 'jumpRegister' && (!links || decoded.rd === T1)) break;
         if (flow === 'branch' && view.isWarm(at + decoded.immediate)) paths.push(at + decoded.immediate);
         at += flow === 'jump' && !links ? decoded.immediate : decoded.length;
       }
@@ -285,13 +285,25 @@ function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest
         }
       } else if (flow === 'jumpRegister') {
         const returns = decoded.rd === 0 && isLink(decoded.rs1) && decoded.immediate === 0;
-        if (returns && calls !== undefined) {
-          block.terminator = { kind: 'return', expected: edge(calls.returnPc, calls.outer) };
+        const seen = returns ? [] : (view.seenFrom?.(at).filter(isCode) ?? []);
+        if (returns) {
+          block.terminator =
+            calls === undefined
+              ? { kind: 'indirect' }
+              : { kind: 'return', expected: edge(calls.returnPc, calls.outer) };
         } else if (decoded.rd === RA) {
-          const now = calledFunctions(block.instructions, view, (to) => to % 2 === 0 && isCode(to));
+          const now =
+            seen.length > 0
+              ? seen
+              : calledFunctions(block.instructions, view, (to) => to % 2 === 0 && isCode(to));
           const functions = view.calledFrom?.(at, now).filter(isCode) ?? now;
           const copies = functions.filter((to) => follows(to, calls)).map((to) => copyOf(to, pc, calls));
           block.terminator = { kind: 'call', next: edge(pc, calls), copies };
+        } else if (calls !== undefined) {
+          const copies = seen.filter((to) => follows(to, calls)).map((to) => edge(to, calls));
+          block.terminator = { kind: 'call', next: edge(calls.returnPc, calls.outer), copies };
+        } else if (seen.length > 0) {
+          block.terminator = { kind: 'switch', targets: seen.map((target) => edge(target, calls)) };
         } else {
           const targets = jumpTargets(block.instructions, view);
           if (targets.filter(isCode).length > limits.targets) large.add(at);

@@ -2,6 +2,7 @@ import { HelperTable } from '../interpreter/helperTable.js';
 import type { Helper } from '../isa/builder.js';
 import { PageLink, RegionProfile } from '../sync/records/translation.js';
 import { type FunctionRef, ModuleBuilder } from '../wasm/index.js';
+import type { JumpProfile } from './jumpProfile.js';
 import { writeQuickRegion } from './quickCompiler.js';
 import type { QuickRegion } from './quickRegion.js';
 import type { QuickTemplates } from './quickTemplates.js';
@@ -55,6 +56,7 @@ export function compileRegions(
   options: RegionOptions,
   observed?: ObservedModule,
   linked = false,
+  profile?: JumpProfile,
 ): Uint8Array<ArrayBuffer> {
   // Imports come first in a module, but which helpers are imported is known only when everything has been written once.
   for (;;) {
@@ -71,6 +73,8 @@ export function compileRegions(
       observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;
     const left = observed?.tellsExits === true ? module.importFunction('engine', 'left', type) : undefined;
     const helpers = new HelperTable(module, imported.values());
+    // Another process has its profile elsewhere.
+    const cellsOf = linked || profile === undefined ? undefined : (pc: number) => profile.cellsOf(pc);
     const links = linked ? module.global('i32', 0) : undefined;
     if (links !== undefined) module.exportGlobal('links', links);
     let offset = 0;
@@ -99,7 +103,7 @@ export function compileRegions(
         const at = formed.findIndex((other) => other.region.entry.pc === pc && other.codeTable === codeTable);
         return at < 0 ? undefined : functions[at].entry;
       };
-      const callees = { self: body, ...transfers, regionAt, useHelper: helpers.use };
+      const callees = { self: body, ...transfers, cellsOf, regionAt, useHelper: helpers.use };
       writeRegion(body.builder, region, { homeEntry, isExact }, callees, options);
     });
     if (helpers.missing.size === 0) return module.toBytes() as Uint8Array<ArrayBuffer>;
@@ -121,6 +125,7 @@ export function compileQuickRegions(
   first: number,
   templates: QuickTemplates,
   observed?: ObservedModule,
+  profile?: JumpProfile,
 ): Uint8Array<ArrayBuffer> {
   for (;;) {
     const module = new ModuleBuilder();
@@ -139,7 +144,7 @@ export function compileQuickRegions(
     const left = observed?.tellsExits === true ? module.importFunction('engine', 'left', type) : undefined;
     const helpers = new HelperTable(module, imported.values());
     formed.forEach(({ region, pages }, i) => {
-      const written = writeQuickRegion(region, pages, first + i, callees, helpers, templates);
+      const written = writeQuickRegion(region, pages, first + i, callees, helpers, templates, profile);
       const body = module.writtenFunction(type, written);
       if (observed === undefined) {
         module.exportFunction(`r${i}`, body);

@@ -1,4 +1,4 @@
-import { OutOfKernelMemory } from '../sync/heap.js';
+import { allocateBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
@@ -23,6 +23,7 @@ import {
 import { CallTargets } from './callTargets.js';
 import { GuestCode, OpenCode } from './guestCode.js';
 import { innerLoop } from './innerLoop.js';
+import { JUMP_PROFILE_BYTES, JumpProfile } from './jumpProfile.js';
 import { isCodeOf, type KeptModule, type KeptRegion, keptModule, type ModuleStore } from './keptModules.js';
 import { formQuickRegion, QuickRegion } from './quickRegion.js';
 import { QuickTemplates } from './quickTemplates.js';
@@ -115,6 +116,8 @@ export class Translator {
   private readonly covered = new Set<number>();
   private readonly worth: Worth;
   private readonly calls = new CallTargets();
+  /** Where jumps through registers went; once it runs. */
+  private profile: JumpProfile | undefined;
   /** Modules translated here. */
   private made = 0;
   /** How often regions were taken out of the store for a slot. */
@@ -149,6 +152,7 @@ export class Translator {
   run(): void {
     const { mem, space, owner } = this;
     try {
+      this.profile = new JumpProfile(mem, allocateBlock(mem, JUMP_PROFILE_BYTES, owner));
       for (;;) {
         // Modules from the store have cost nothing.
         const modules = Math.min(this.made, space.modules);
@@ -212,7 +216,7 @@ export class Translator {
     if (formed.length === 0) return;
     const first = space.reserve(formed.length);
     if (first === undefined) return;
-    const bytes = compileQuickRegions(formed, first, this.templates, this.observed(first));
+    const bytes = compileQuickRegions(formed, first, this.templates, this.observed(first), this.profile);
     const module = compiler.compileQuickly(bytes);
     formed.forEach(({ region }, i) => {
       this.quickSizes[first + i] = region.size;
@@ -225,12 +229,13 @@ export class Translator {
     const { mem, space, store } = this;
     const started = performance.now();
     const formed = this.formAll(places, Math.min(FIRST_IN_MODULE * (this.made + 1), MOST_IN_MODULE));
+    this.profile?.forget(started);
     if (formed.length === 0) return;
     const first = space.reserve(formed.length);
     if (first === undefined) return;
     const observed = this.observed(first);
     const kept = store !== undefined && observed === undefined ? this.toKeep(formed) : undefined;
-    const bytes = compileRegions(formed, this.options, observed, kept !== undefined);
+    const bytes = compileRegions(formed, this.options, observed, kept !== undefined, this.profile);
     const module = this.compile(bytes, formed.length);
     this.quickSizes.fill(0, first, first + formed.length);
     const links = kept === undefined ? [] : formed.flatMap(({ pages }) => pages);
@@ -371,7 +376,8 @@ export class Translator {
     const view = this.code.viewOf(place);
     const calledFrom = (at: number, functions: readonly number[]): readonly number[] =>
       this.calls.from(at, functions);
-    const whole = formRegion(place.pc, { ...view, calledFrom });
+    const seenFrom = (at: number): readonly number[] => this.profile?.targetsOf(at) ?? [];
+    const whole = formRegion(place.pc, { ...view, calledFrom, seenFrom });
     return whole && this.placed(innerLoop(whole), view.pages, place, slot);
   }
 

@@ -3,6 +3,7 @@ import { engineImports, instantiateInterpreter } from '../../src/interpreter/ins
 import { interpreterBytes } from '../../src/interpreter/interpreter.js';
 import { OPCODE_SHIFT } from '../../src/interpreter/slot.js';
 import { innerLoop } from '../../src/jit/innerLoop.js';
+import { JumpProfile } from '../../src/jit/jumpProfile.js';
 import { formQuickRegion } from '../../src/jit/quickRegion.js';
 import { QuickTemplates } from '../../src/jit/quickTemplates.js';
 import type { RegionPage } from '../../src/jit/regionCompiler.js';
@@ -15,6 +16,7 @@ import { BareMachine, type BareOptions } from '../interpreter/bareMachine.js';
 
 const HOT_COUNTERS = 0x38_0000;
 const READY_REGIONS = 0x3a_0000;
+const JUMP_CELLS = 0x3b_0000;
 
 let modules: Map<number, WebAssembly.Module> | undefined;
 
@@ -40,11 +42,14 @@ export class TranslatedMachine extends BareMachine {
   readonly #quick: boolean;
   readonly #budget: number;
   readonly #innerLoops: boolean;
+  /** Where its jumps through registers went. */
+  readonly jumps: JumpProfile;
 
   constructor(options: TranslatedOptions = {}) {
     super(options);
     const { mem, thread, hostPageShift } = this;
     this.#budget = options.budget ?? 1000;
+    this.jumps = new JumpProfile(mem, JUMP_CELLS);
     this.#innerLoops = options.innerLoops ?? false;
     modules ??= new Map();
     let module = modules.get(hostPageShift);
@@ -88,6 +93,7 @@ export class TranslatedMachine extends BareMachine {
         return page !== 0 && mem.getU32(page + CodePage.slots + (address % 4096) * 4) !== 0;
       },
       load: (address: number) => (this.isMapped(address) ? mem.i32[this.place(address) >>> 2] : undefined),
+      seenFrom: (address: number) => this.jumps.targetsOf(address),
       extensions: mem.getU32(codePage(pc) + CodePage.extensions),
       registers: Array.from({ length: 32 }, (_, r) => mem.getU64(this.thread + Thread.x + r * 8)),
       word: (address: number): number => {
@@ -118,8 +124,14 @@ export class TranslatedMachine extends BareMachine {
     const options = { hostPageShift: this.hostPageShift, fused: false, budget: this.#budget };
     const bytes =
       quick === undefined
-        ? compileRegions([formed], options)
-        : compileQuickRegions([{ ...formed, region: quick }], this.regions.length, templates);
+        ? compileRegions([formed], options, undefined, false, this.jumps)
+        : compileQuickRegions(
+            [{ ...formed, region: quick }],
+            this.regions.length,
+            templates,
+            undefined,
+            this.jumps,
+          );
     this.compiled.push(bytes);
     const imports = engineImports(mem, this.#transfers);
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);

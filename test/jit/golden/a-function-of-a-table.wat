@@ -88,6 +88,16 @@
                 (local.set 8
                   (local.get 20))
                 (br 4 (;@1;))))
+            (i64.store offset=3866816
+              (i32.and
+                (i32.shl
+                  (i32.wrap_i64
+                    (local.get 19))
+                  (i32.const 1))
+                (i32.const 24))
+              (i64.or
+                (local.get 19)
+                (i64.const 9895604649984)))
             (local.set 7
               (i32.sub
                 (local.get 7)
@@ -144,6 +154,16 @@
             (i32.sub
               (local.get 7)
               (i32.const 1)))
+          (i64.store offset=3866880
+            (i32.and
+              (i32.shl
+                (i32.wrap_i64
+                  (local.get 19))
+                (i32.const 1))
+              (i32.const 24))
+            (i64.or
+              (local.get 19)
+              (i64.const 9895604649984)))
           (i64.store offset=8
             (local.get 0)
             (local.get 3))
