@@ -167,6 +167,8 @@ const TP = 4;
 /** Processors, policy and niceness of the parent; SCHED_RESET_ON_FORK keeps what is above the ordinary from the child (sched_fork). */
 function copyScheduling({ mem, thread }: ThreadContext, child: number): void {
   mem.u8.copyWithin(child + Thread.affinity, thread + Thread.affinity, thread + Thread.affinity + 8);
+  const slack = mem.getU32(thread + Thread.timerSlack) || mem.getU32(thread + Thread.timerSlackDefault);
+  mem.setU32(child + Thread.timerSlackDefault, slack);
   const word = mem.getU32(thread + Thread.schedulingPolicy);
   const priority = mem.getU32(thread + Thread.schedulingPriority);
   const niceness = mem.getI32(thread + Thread.niceness);

@@ -114,6 +114,7 @@ export function copyGuestRecord(mem: SharedMemory, owner: number, parent: number
   mem.setU32(guest + Guest.noNewPrivileges, mem.getU32(parent + Guest.noNewPrivileges));
   mem.setU32(guest + Guest.flavour, mem.getU32(parent + Guest.flavour));
   mem.setU32(guest + Guest.personality, mem.getU32(parent + Guest.personality));
+  mem.setU32(guest + Guest.hugePagesDisabled, mem.getU32(parent + Guest.hugePagesDisabled));
   try {
     copyGroups(mem, parent, guest, owner);
     mem.setU32(guest + Guest.signals, allocateBlock(mem, GuestSignals.SIZE, owner));

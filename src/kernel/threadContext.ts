@@ -2,6 +2,7 @@ import { monotonicNow } from '../sync/park.js';
 import { FLAVOUR_FREEBSD, Guest } from '../sync/records/guest.js';
 import { ATTENTION_EXIT, ATTENTION_SIGNAL, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import { CAP_IPC_LOCK, capable } from './capabilities.js';
 import { defaultGuestOptions, type GuestOptions, readGuestOptions } from './guestOptions.js';
 
 /** ThreadContext.leaving: the thread stays with its host. */
@@ -41,6 +42,11 @@ export class ThreadContext {
   /** Options are read once for a guest; its pid guards against a reused record. */
   private optionsOf = 0;
   private optionsPid = 0;
+
+  /** Caller.locksFreely. */
+  get locksFreely(): boolean {
+    return capable(this, CAP_IPC_LOCK);
+  }
 
   /** a0 at the system call being made, low and high word: a restart puts it back. */
   originalA0Low = 0;

@@ -166,7 +166,8 @@ export function setTimerLocked(
   if (value === 0) return false;
   const now = monotonicNow();
   const left = absolute ? value - clockNow(mem, timer) : value;
-  setF64(mem, timer + Timer.deadline, now + Math.max(left, 0));
+  // What lies in the past expires at once, as often as it would have since.
+  setF64(mem, timer + Timer.deadline, now + left);
   if (isCpuClock(mem.getI32(timer + Timer.clock)))
     setF64(mem, timer + Timer.cpuDeadline, absolute ? value : timerCpu(mem, timer) + value);
   armLocked(mem, timer);

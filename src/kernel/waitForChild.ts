@@ -118,6 +118,9 @@ function reportOf(t: ThreadContext, child: number, options: number): ChildReport
     if (!keep) {
       const cpu = mem.getU64(guest + Guest.childCpuMicroseconds) + report.cpuMicroseconds;
       mem.set64(guest + Guest.childCpuMicroseconds, cpu);
+      mem.set64(guest + Guest.childFaultCount, mem.getU64(guest + Guest.childFaultCount) + report.faults);
+      const peak = Math.max(mem.getU64(guest + Guest.childResidentPeak), report.residentPeak);
+      mem.set64(guest + Guest.childResidentPeak, peak);
       reapChildLocked(mem, child, thread);
     }
     return report;
@@ -148,7 +151,10 @@ function describe(
     info: aboutChild(mem, child, SIGCHLD, code, infoStatus),
     cpuMicroseconds:
       mem.getU64(child + Guest.cpuMicroseconds) + mem.getU64(child + Guest.childCpuMicroseconds),
-    faults: mem.getU64(child + Guest.faultCount),
-    residentPeak: mem.getU64(child + Guest.residentPeak),
+    faults: mem.getU64(child + Guest.faultCount) + mem.getU64(child + Guest.childFaultCount),
+    residentPeak: Math.max(
+      mem.getU64(child + Guest.residentPeak),
+      mem.getU64(child + Guest.childResidentPeak),
+    ),
   };
 }

@@ -1,3 +1,4 @@
+import { Mm } from '../sync/records/mm.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 
 /**
@@ -10,6 +11,13 @@ export interface Caller {
   readonly thread: number;
   /** Address of the Mm record whose addresses are meant. */
   readonly mm: number;
+  /** RLIMIT_MEMLOCK does not bind it (CAP_IPC_LOCK). */
+  readonly locksFreely?: boolean;
+}
+
+/** Bytes that the caller may have locked in its address space. */
+export function lockLimit(c: Caller): number {
+  return c.locksFreely === true ? Number.POSITIVE_INFINITY : c.mem.getU64(c.mm + Mm.limitMemlock);
 }
 
 /** What an access wants to do. */

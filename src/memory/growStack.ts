@@ -10,6 +10,7 @@ import {
 } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import type { Caller } from './caller.js';
+import { lockLimit } from './caller.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from './linuxMemory.js';
 import { mapRange, type NewMapping } from './mappings.js';
 import { mappingAt } from './mappingTree.js';
@@ -53,7 +54,7 @@ export function growStack(c: Caller, page: number): boolean {
     if (total > mem.getU64(mm + Mm.limitAs)) return false;
     if (mem.getU32(mm + Mm.lockFuture) !== 0) {
       const locked = (mem.getU32(mm + Mm.lockedPages) + amount) * MIN_PAGE_SIZE;
-      if (locked > mem.getU64(mm + Mm.limitMemlock)) return false;
+      if (locked > lockLimit(c)) return false;
     }
     what.prot = (gapFlags >>> MAPPING_GAP_PROT_SHIFT) & 7;
     what.flags =

@@ -1,4 +1,5 @@
 import type { Caller } from '../memory/caller.js';
+import { lockLimit } from '../memory/caller.js';
 import { grantable } from '../memory/frames.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { mappingAt } from '../memory/mappingTree.js';
@@ -33,7 +34,7 @@ export function enoughMemory(c: Caller, pages: number): boolean {
 /** Whether `pages` more locked pages keep within RLIMIT_MEMLOCK (mlock_future_ok). */
 export function mayLock(c: Caller, pages: number): boolean {
   const locked = c.mem.getU32(c.mm + Mm.lockedPages) + pages;
-  return locked * MIN_PAGE_SIZE <= c.mem.getU64(c.mm + Mm.limitMemlock);
+  return locked * MIN_PAGE_SIZE <= lockLimit(c);
 }
 
 /** Whether `more` mappings may be added. */

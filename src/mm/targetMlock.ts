@@ -1,4 +1,5 @@
 import type { Caller } from '../memory/caller.js';
+import { lockLimit } from '../memory/caller.js';
 import {
   EAGAIN,
   EINVAL,
@@ -40,7 +41,7 @@ export function targetMunlock(c: Caller, start: number, length: number): number 
 
 function lockRange(c: Caller, start: number, length: number, set: number): number {
   const { mem, mm } = c;
-  if (set !== 0 && mem.getU64(mm + Mm.limitMemlock) === 0) return -EPERM;
+  if (set !== 0 && lockLimit(c) === 0) return -EPERM;
   // On the signed numbers, which are exact near 2^64.
   const page = targetPageSize(c);
   const inPage = ((start % page) + page) % page;
@@ -51,14 +52,14 @@ function lockRange(c: Caller, start: number, length: number, set: number): numbe
   if (size === 0) return set !== 0 && !mayLock(c, 0) ? -ENOMEM : 0;
   const overflows = from * MIN_PAGE_SIZE + size >= 2 ** 64;
   const to = from + size / MIN_PAGE_SIZE;
-  if (overflows && (set === 0 || size <= mem.getU64(mm + Mm.limitMemlock))) return -EINVAL;
+  if (overflows && (set === 0 || size <= lockLimit(c))) return -EINVAL;
   if (overflows || from * MIN_PAGE_SIZE >= mem.getU64(mm + Mm.taskSize)) return -ENOMEM;
   let result = 0;
   mmapLock(c);
   try {
     if (set !== 0) {
       const locked = mem.getU32(mm + Mm.lockedPages) + (to - from) - lockedPages(c, from, to);
-      if (locked * MIN_PAGE_SIZE > mem.getU64(mm + Mm.limitMemlock)) return -ENOMEM;
+      if (locked * MIN_PAGE_SIZE > lockLimit(c)) return -ENOMEM;
     }
     result = setLocked(c, from, to, set);
   } catch (error) {
@@ -111,11 +112,11 @@ export function targetMlockall(c: Caller, flags: number): number {
   const { mem, mm } = c;
   if (flags === 0 || flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) || flags === MCL_ONFAULT)
     return -EINVAL;
-  if (mem.getU64(mm + Mm.limitMemlock) === 0) return -EPERM;
+  if (lockLimit(c) === 0) return -EPERM;
   mmapLock(c);
   try {
     const all = mem.getU32(mm + Mm.mappedPages) * MIN_PAGE_SIZE;
-    if (flags & MCL_CURRENT && all > mem.getU64(mm + Mm.limitMemlock)) return -ENOMEM;
+    if (flags & MCL_CURRENT && all > lockLimit(c)) return -ENOMEM;
     mem.setU32(mm + Mm.lockFuture, flags & MCL_FUTURE ? flags & (MCL_FUTURE | MCL_ONFAULT) : 0);
     if (flags & MCL_CURRENT)
       lockEverything(c, MAPPING_LOCKED | (flags & MCL_ONFAULT ? MAPPING_LOCK_ON_FAULT : 0));

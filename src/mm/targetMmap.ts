@@ -1,4 +1,5 @@
 import type { Caller } from '../memory/caller.js';
+import { lockLimit } from '../memory/caller.js';
 import { tbInvalidatePhysRange } from '../memory/codePages.js';
 import { hostPageSize } from '../memory/frames.js';
 import { hotPaths } from '../memory/hotPaths/hotPaths.js';
@@ -201,7 +202,7 @@ function mapLocked(
   const future = mem.getU32(mm + Mm.lockFuture);
   let bits = MAPPING_MAY_READ | MAPPING_MAY_WRITE | MAPPING_MAY_EXEC;
   if (flags & MAP_LOCKED || future !== 0) {
-    if (flags & MAP_LOCKED && mem.getU64(mm + Mm.limitMemlock) === 0) return -EPERM;
+    if (flags & MAP_LOCKED && lockLimit(c) === 0) return -EPERM;
     bits |= MAPPING_LOCKED;
     if (future & MCL_ONFAULT && !(flags & MAP_LOCKED)) bits |= MAPPING_LOCK_ON_FAULT;
     if (!mayLock(c, to - from)) return -EAGAIN;

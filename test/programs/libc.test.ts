@@ -50,6 +50,7 @@ const programs: [string, string][] = [
   ['restart', 'restart.c'],
   ['family', 'family.c'],
   ['inetsockets', 'inetsockets.c'],
+  ['sharedports', 'sharedports.c'],
   ['urgent', 'urgent.c'],
   ['packets', 'packets.c'],
   ['threads++', 'threads.cpp'],

@@ -113,6 +113,15 @@ export function openCreating(place: HostPlace, flags: number, mode: number): num
   );
 }
 
+/** A descriptor of what a host path names, only to keep its inode from being given to another file; −1 when none can be had. */
+export function pinHost(path: string): number {
+  try {
+    return openSync(hostArgument(path), O_PATH | constants.O_NOFOLLOW);
+  } catch {
+    return -1;
+  }
+}
+
 /**
  * Runs `body` with a host path for the last component of `place` whose directory cannot be swapped meanwhile: the
  * directory is opened, checked to be the one that was resolved, and named by its descriptor.

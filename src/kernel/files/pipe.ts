@@ -226,11 +226,20 @@ function beforeFault(t: ThreadContext, from: ByteVector, done: number, chunk: Ui
   return had === chunk.length ? had : Math.max(0, Math.floor((done + had) / PIPE_BUF) * PIPE_BUF - done);
 }
 
-/** Writes as write(2) on a pipe does: all of it, unless it is non-blocking or a signal comes. */
-export function writePipe(t: ThreadContext, pipe: number, from: ByteVector, nonBlocking: boolean): number {
+/**
+ * Writes as write(2) on a pipe does: all of it, unless it is non-blocking or a signal comes. `some`: what there is room for, waiting
+ * for any (vmsplice).
+ */
+export function writePipe(
+  t: ThreadContext,
+  pipe: number,
+  from: ByteVector,
+  nonBlocking: boolean,
+  some = false,
+): number {
   const { mem, thread } = t;
   if (from.length === 0) return 0;
-  const atomic = from.length <= PIPE_BUF;
+  const atomic = !some && from.length <= PIPE_BUF;
   let done = t.takeProgress();
   // Bytes of the bounce buffer that are not in the pipe yet are copied again after a wait.
   for (;;) {
@@ -250,7 +259,7 @@ export function writePipe(t: ThreadContext, pipe: number, from: ByteVector, nonB
       if (done === from.length || (put === had && had < chunk.length)) return done;
       continue;
     }
-    if (nonBlocking) return done > 0 ? done : -EAGAIN;
+    if (nonBlocking || (some && done > 0)) return done > 0 ? done : -EAGAIN;
     const needed = atomic ? from.length : 1;
     const outcome = waitInQueue(
       t,

@@ -13,6 +13,7 @@ import {
   OpenFile,
 } from '../../sync/records/openFile.js';
 import { Thread } from '../../sync/records/thread.js';
+import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { textString } from '../../sync/text.js';
 import { CAP_SYS_RESOURCE, capable } from '../capabilities.js';
 import { threadCpu } from '../clock.js';
@@ -43,7 +44,7 @@ import {
 /** /proc/PID, of any guest of the machine. */
 
 /** Nanoseconds. */
-export const DEFAULT_TIMERSLACK = 50000;
+const DEFAULT_TIMERSLACK = 50000;
 
 /**
  * The bytes of a guest's memory between two addresses kept in its Mm. Another guest's threads do not wait for us when they
@@ -131,9 +132,17 @@ function renderSched(t: ThreadContext, pid: number, tid: number): string {
   );
 }
 
+/** PR_GET_TIMERSLACK of a thread: its own or, as long as it has asked for none, what its creator had. */
+export function timerSlackOf(mem: SharedMemory, thread: number): number {
+  return (
+    mem.getU32(thread + Thread.timerSlack) ||
+    mem.getU32(thread + Thread.timerSlackDefault) ||
+    DEFAULT_TIMERSLACK
+  );
+}
+
 function timerSlack(t: ThreadContext, pid: number, tid: number): number {
-  const own = withThreadRecord(t, pid, tid, (thread) => t.mem.getU32(thread + Thread.timerSlack));
-  return own || DEFAULT_TIMERSLACK;
+  return withThreadRecord(t, pid, tid, (thread) => timerSlackOf(t.mem, thread)) ?? 0;
 }
 
 /** Writing /proc/PID/task/TID/comm names a thread of the own process. */

@@ -41,15 +41,56 @@ export interface Control {
   /** Open files with a reference each, the caller's to release unless they were sent. */
   readonly files: number[];
   readonly credentials: Credentials | undefined;
+  /** Hop limit and class of this packet; absent, or −1: the socket's. */
+  readonly hops?: number;
+  readonly trafficClass?: number;
+}
+
+/** IP_TTL, IP_TOS, IPV6_HOPLIMIT, IPV6_TCLASS, by level and type: which of Control it sets, and what it may be. */
+function packetControl(
+  level: number,
+  type: number,
+): { sets: 'hops' | 'trafficClass'; least: number } | undefined {
+  if (level === IPPROTO_IP && type === IP_TTL) return { sets: 'hops', least: 1 };
+  if (level === IPPROTO_IP && type === IP_TOS) return { sets: 'trafficClass', least: 0 };
+  if (level === IPPROTO_IPV6 && type === IPV6_HOPLIMIT) return { sets: 'hops', least: -1 };
+  if (level === IPPROTO_IPV6 && type === IPV6_TCLASS) return { sets: 'trafficClass', least: -1 };
+  return undefined;
+}
+
+/** The value of such a message: an int, or one byte for IP_TOS (ip_cmsg_send, ip6_datagram_send_ctl). Throws EINVAL. */
+function packetValue(
+  view: DataView,
+  at: number,
+  size: number,
+  level: number,
+  type: number,
+  least: number,
+): number {
+  const byte = level === IPPROTO_IP && type === IP_TOS && size === HEADER + 1;
+  if (!byte && size !== HEADER + 4) throw new SyscallError(EINVAL);
+  const value = byte ? view.getUint8(at + HEADER) : view.getInt32(at + HEADER, true);
+  if (value < least || value > 255) throw new SyscallError(EINVAL);
+  return value;
 }
 
 function aligned(length: number): number {
   return Math.ceil(length / 8) * 8;
 }
 
-/** Reads msg_control of sendmsg. Descriptors count for AF_UNIX only (`takesFiles`). Throws SyscallError and UserFault. */
-export function readControl(t: ThreadContext, address: number, length: number, takesFiles: boolean): Control {
+/**
+ * Reads msg_control of sendmsg. Descriptors count for AF_UNIX only (`takesFiles`), what concerns packets for UDP (`packets`).
+ * Throws SyscallError and UserFault.
+ */
+export function readControl(
+  t: ThreadContext,
+  address: number,
+  length: number,
+  takesFiles: boolean,
+  packets: boolean,
+): Control {
   const files: number[] = [];
+  const sent: { hops?: number; trafficClass?: number } = {};
   let credentials: Credentials | undefined;
   if (address === 0 || length === 0) return { files, credentials };
   if (length < 0 || length > MOST_CONTROL) throw new SyscallError(ENOBUFS);
@@ -61,7 +102,10 @@ export function readControl(t: ThreadContext, address: number, length: number, t
       const size = Number(view.getBigUint64(at, true));
       if (size < HEADER || size > length - at) throw new SyscallError(EINVAL);
       const type = view.getInt32(at + 12, true);
-      if (view.getInt32(at + 8, true) === SOL_SOCKET) {
+      const level = view.getInt32(at + 8, true);
+      const packet = packets ? packetControl(level, type) : undefined;
+      if (packet !== undefined) sent[packet.sets] = packetValue(view, at, size, level, type, packet.least);
+      else if (level === SOL_SOCKET) {
         if (type === SCM_RIGHTS) {
           const count = (size - HEADER) >>> 2;
           if (count + files.length > MOST_FILES) throw new SyscallError(EINVAL);
@@ -85,7 +129,7 @@ export function readControl(t: ThreadContext, address: number, length: number, t
     for (const file of files) releaseOpenFile(t.mem, file, t.thread);
     throw error;
   }
-  return { files, credentials };
+  return { files, credentials, ...sent };
 }
 
 function fileToSend(t: ThreadContext, fd: number): number {

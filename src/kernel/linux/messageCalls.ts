@@ -14,7 +14,7 @@ import { EAGAIN, EINVAL, EMSGSIZE, SyscallError } from '../errno.js';
 import { withRealFile } from '../files/descriptors.js';
 import { releaseOpenFile } from '../files/openFile.js';
 import { UserVector } from '../files/userVector.js';
-import { familyOf, hasOption, isStream, socketOf, takeError } from '../sockets/socket.js';
+import { familyOf, hasOption, isInet, isStream, socketOf, takeError } from '../sockets/socket.js';
 import { peerAddress } from '../sockets/socketAddresses.js';
 import {
   AF_UNIX,
@@ -120,15 +120,16 @@ function sendMessage(t: ThreadContext, file: number, message: number, flags: num
   const to = name === 0 || nameLength === 0 ? undefined : readAddress(t, name, nameLength);
   const vector = vectorOf(t, message);
   const takesFiles = familyOf(mem, socket) === AF_UNIX;
-  const { files, credentials } = readControl(
+  const { files, credentials, hops, trafficClass } = readControl(
     t,
     readI64(t, message + CONTROL),
     readI64(t, message + CONTROL_LENGTH),
     takesFiles,
+    isInet(mem, socket) && !isStream(mem, socket),
   );
   let sent = false;
   try {
-    const result = sendTo(t, file, vector, { flags, to, files, credentials });
+    const result = sendTo(t, file, vector, { flags, to, files, credentials, hops, trafficClass });
     // Nothing of a stream goes nowhere, and takes no descriptors along.
     sent = result > 0 || (result === 0 && !isStream(mem, socket));
     return result;

@@ -1,6 +1,7 @@
 import { FAULT_MAPERR, UserFault } from '../../memory/caller.js';
 import { copyIn, copyOut, probe, readI64, readU32 } from '../../memory/userAccess.js';
 import { monotonicNow } from '../../sync/park.js';
+import { Guest } from '../../sync/records/guest.js';
 import { FILE_SIGNAL, FILE_TIMER, OpenFile } from '../../sync/records/openFile.js';
 import {
   CLOCK_BOOTTIME,
@@ -63,11 +64,13 @@ export function deadlineAfter(t: ThreadContext, milliseconds: number): number {
   return milliseconds <= 0 ? -Infinity : t.deadlineIn(milliseconds);
 }
 
-/** Writes back what is left of a timeout, as Linux's poll and select do. */
+/** Writes back what is left of a timeout, as Linux's poll and select do, unless personality(2) says not to. */
 function writeRemaining(t: ThreadContext, pointer: number, deadline: number): void {
-  if (pointer === 0) return;
+  if (pointer === 0 || t.mem.getU32(t.guest + Guest.personality) & STICKY_TIMEOUTS) return;
   writeTimespec(t, pointer, deadline === -Infinity ? 0 : Math.max(0, deadline - monotonicNow()));
 }
+
+const STICKY_TIMEOUTS = 0x400_0000;
 
 /** Runs `wait` under the signal mask at the guest's pointer; a call that was interrupted answers −errno `interrupted`. */
 function underMask(

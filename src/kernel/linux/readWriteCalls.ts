@@ -4,13 +4,17 @@ import {
   FILE_EPOLL,
   FILE_EVENT,
   FILE_HOST,
+  FILE_INOTIFY,
   FILE_MEMORY,
+  FILE_MESSAGES,
   FILE_PIPE,
+  FILE_PROCESS,
   FILE_SIGNAL,
   FILE_TIMER,
   OpenFile,
 } from '../../sync/records/openFile.js';
 import { Thread } from '../../sync/records/thread.js';
+import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { EAGAIN, EBADF, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE, SyscallError } from '../errno.js';
 import { identityOf, withFile, withRealFile } from '../files/descriptors.js';
 import { POLLERR, POLLHUP, POLLIN, POLLOUT } from '../files/events.js';
@@ -165,7 +169,7 @@ function sendfile(t: ThreadContext, out: number, input: number, offset: number, 
       if ((flagsOf(t.mem, to) & O_ACCMODE) === O_RDONLY) return -EBADF;
       if (operationsOf(t.mem, from).list !== undefined) return -EINVAL;
       if (operationsOf(t.mem, from).seek === undefined) return offset === 0 ? -EINVAL : -ESPIPE;
-      if (flagsOf(t.mem, to) & O_APPEND) return -EINVAL;
+      if (flagsOf(t.mem, to) & O_APPEND || isUnspliceable(t.mem, to)) return -EINVAL;
       return withOffset(t, offset, (position) =>
         transfer(t, from, to, Math.min(count, MAX_TRANSFER), position, undefined),
       );
@@ -225,6 +229,21 @@ function copyFileRange(
   );
 }
 
+/** Kinds that splice and sendfile have no way into or out of. */
+const UNSPLICEABLE = new Set([
+  FILE_EVENT,
+  FILE_EPOLL,
+  FILE_TIMER,
+  FILE_SIGNAL,
+  FILE_PROCESS,
+  FILE_MESSAGES,
+  FILE_INOTIFY,
+]);
+
+function isUnspliceable(mem: SharedMemory, file: number): boolean {
+  return UNSPLICEABLE.has(mem.getU32(file + OpenFile.kind));
+}
+
 function splice(
   t: ThreadContext,
   input: number,
@@ -243,6 +262,7 @@ function splice(
       const access = (file: number): number => flagsOf(mem, file) & O_ACCMODE;
       if (access(from) === O_WRONLY || access(to) === O_RDONLY) return -EBADF;
       if (!isPipe(from) && !isPipe(to)) return -EINVAL;
+      if (isUnspliceable(mem, from) || isUnspliceable(mem, to)) return -EINVAL;
       if (operationsOf(mem, from).list !== undefined) return -EINVAL;
       if ((isPipe(from) && inputOffset !== 0) || (isPipe(to) && outputOffset !== 0)) return -ESPIPE;
       if (isPipe(from) && mem.getU32(from + OpenFile.object) === mem.getU32(to + OpenFile.object))
@@ -295,7 +315,7 @@ function vmsplice(t: ThreadContext, fd: number, vector: number, count: number, f
     const pipe = mem.getU32(file + OpenFile.object);
     return (flagsOf(mem, file) & O_ACCMODE) === O_RDONLY
       ? readPipe(t, pipe, bytes, nonBlocking)
-      : writePipe(t, pipe, bytes, nonBlocking);
+      : writePipe(t, pipe, bytes, nonBlocking, true);
   });
 }
 

@@ -64,10 +64,17 @@ function schedSetaffinity(t: ThreadContext, pid: number, size: number, pointer: 
   return 0;
 }
 
+/** The first processor that the caller may run on: which one it is on nobody knows. */
 function getcpu(t: ThreadContext, cpu: number, node: number): number {
-  if (cpu !== 0) writeU32(t, cpu, 0);
+  const [low, high] = [0, 4].map((at) => t.mem.getU32(t.thread + Thread.affinity + at));
+  const first = low !== 0 ? lowestBit(low) : high !== 0 ? 32 + lowestBit(high) : 0;
+  if (cpu !== 0) writeU32(t, cpu, first);
   if (node !== 0) writeU32(t, node, 0);
   return 0;
+}
+
+function lowestBit(word: number): number {
+  return 31 - Math.clz32(word & -word);
 }
 
 /** Yields in a row sleep now and then: what else can give a processor away that spinning threads fight for? */

@@ -17,7 +17,7 @@ import {
   followUserIds,
 } from '../capabilities.js';
 import { EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
-import { DEFAULT_TIMERSLACK } from '../files/procProcess.js';
+import { timerSlackOf } from '../files/procProcess.js';
 import { groupsOf, NGROUPS_MAX, setGroups } from '../groups.js';
 import { visitGuests } from '../guestRecords.js';
 import { setProcessGroup, startSession } from '../processGroups.js';
@@ -319,6 +319,7 @@ const PR_SET_NO_NEW_PRIVS = 38;
 const PR_GET_NO_NEW_PRIVS = 39;
 const PR_SET_CHILD_SUBREAPER = 36;
 const PR_GET_CHILD_SUBREAPER = 37;
+const PR_SET_THP_DISABLE = 41;
 const PR_GET_THP_DISABLE = 42;
 
 function prctl(t: ThreadContext, option: number, a1: number, a2: number, a3: number, a4: number): number {
@@ -370,11 +371,18 @@ function prctl(t: ThreadContext, option: number, a1: number, a2: number, a3: num
       mem.setU32(thread + Thread.timerSlack, a1 > 0 ? Math.min(a1, 0xffff_ffff) : 0);
       return 0;
     case PR_GET_TIMERSLACK:
-      return Math.min(mem.getU32(thread + Thread.timerSlack) || DEFAULT_TIMERSLACK, 0x7fff_ffff);
+      return Math.min(timerSlackOf(mem, thread), 0x7fff_ffff);
     case PR_GET_TIMING:
     case PR_GET_SECCOMP:
-    case PR_GET_THP_DISABLE:
       return 0;
+    // Kept, and of no effect: there are no huge pages.
+    case PR_SET_THP_DISABLE:
+      if (a2 !== 0 || a3 !== 0 || a4 !== 0) return -EINVAL;
+      mem.setU32(t.guest + Guest.hugePagesDisabled, a1 === 0 ? 0 : 1);
+      return 0;
+    case PR_GET_THP_DISABLE:
+      if (a1 !== 0 || a2 !== 0 || a3 !== 0 || a4 !== 0) return -EINVAL;
+      return mem.getU32(t.guest + Guest.hugePagesDisabled);
     default:
       return capabilityControl(t, option | 0, [a1, a2, a3, a4]) ?? -EINVAL;
   }
@@ -400,7 +408,7 @@ function setgroups(t: ThreadContext, size: number, list: number): number {
   return 0;
 }
 
-/** Any value is taken and kept, but changes nothing. */
+/** Any value is taken and kept; STICKY_TIMEOUTS is the one that changes something (pollCalls.ts). */
 function personality(t: ThreadContext, wanted: number): number {
   const value = wanted >>> 0;
   const before = t.mem.getU32(t.guest + Guest.personality);

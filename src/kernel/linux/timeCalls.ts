@@ -428,6 +428,7 @@ function getrusage(t: ThreadContext, who: number, va: number): number {
   const { mem, guest, thread } = t;
   let cpu: number;
   let faults: number;
+  let peak = Math.max(mem.getU64(guest + Guest.residentPeak), mmResidentPeak(mem, t.mm));
   switch (who | 0) {
     case RUSAGE_SELF:
       [cpu, faults] = withMutex(mem, guest + Guest.threadsLock, thread, () => {
@@ -439,7 +440,8 @@ function getrusage(t: ThreadContext, who: number, va: number): number {
       break;
     case RUSAGE_CHILDREN:
       cpu = mem.getU64(guest + Guest.childCpuMicroseconds) / 1000;
-      faults = 0;
+      faults = mem.getU64(guest + Guest.childFaultCount);
+      peak = mem.getU64(guest + Guest.childResidentPeak);
       break;
     case RUSAGE_THREAD:
       cpu = ownCpu(t);
@@ -448,12 +450,8 @@ function getrusage(t: ThreadContext, who: number, va: number): number {
     default:
       return -EINVAL;
   }
-  copyOut(t, va, rusageBytes(cpu, faults, residentKilobytes(t)));
+  copyOut(t, va, rusageBytes(cpu, faults, Math.round(peak / 1024)));
   return 0;
-}
-
-function residentKilobytes(t: ThreadContext): number {
-  return Math.round(mmResidentPeak(t.mem, t.mm) / 1024);
 }
 
 export const timeCalls: SyscallTable = {

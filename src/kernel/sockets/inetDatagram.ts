@@ -47,6 +47,7 @@ import {
 } from './socketNumbers.js';
 import { createMark, freeMark, PACKET_HEADER, PUT_FULL, putPacket } from './socketQueue.js';
 import { interruptedResult, timeoutDeadline } from './socketTimeouts.js';
+import type { Outgoing } from './transfer.js';
 
 /** UDP (man 7 udp). */
 
@@ -91,14 +92,14 @@ export function sendDatagram(
   t: ThreadContext,
   socket: number,
   from: ByteVector,
-  given: Uint8Array | undefined,
+  outgoing: Pick<Outgoing, 'to' | 'hops' | 'trafficClass'>,
   noWait: boolean,
 ): number {
   const { mem, thread } = t;
   const errno = takeError(mem, socket);
   if (errno !== 0) return -errno;
   if (isShut(mem, socket, SHUT_SEND)) return -EPIPE;
-  const to = destination(mem, socket, given);
+  const to = destination(mem, socket, outgoing.to);
   if (typeof to === 'number') return to;
   if (from.length > MOST_BYTES) return -EMSGSIZE;
   const reached = reaches(mem, socket, to.address);
@@ -111,9 +112,12 @@ export function sendDatagram(
   const source: InetAddress = { ...local, address: sourceFor(local.address, to.address) };
   const receiver = isLocal(mem, to.address) ? findPort(mem, SOCK_DGRAM, to, source, thread) : 0;
   if (receiver !== 0) {
+    const usual = sentWith(mem, socket, isVersion4(to.address));
+    const { hops = -1, trafficClass = -1 } = outgoing;
     deliver(mem, receiver, packet, source, thread, {
       to: to.address,
-      ...sentWith(mem, socket, isVersion4(to.address)),
+      hops: hops < 0 ? usual.hops : hops,
+      trafficClass: trafficClass < 0 ? usual.trafficClass : trafficClass,
     });
     dropSocket(mem, receiver, thread);
     return from.length;

@@ -138,7 +138,8 @@ export function isBoundIdly(mem: SharedMemory, type: number, to: InetAddress, ow
 
 /**
  * The guests' socket that gets what is sent to `to` from `from`, with a reference: a listener, or a datagram socket. The one
- * that says most about what it wants is it. 0: none.
+ * that says most about what it wants is it; those that share a port (SO_REUSEPORT) take turns, but all from one port goes to one.
+ * 0: none.
  */
 export function findPort(
   mem: SharedMemory,
@@ -170,8 +171,18 @@ export function findPort(
       owner,
     );
     if (found.length === 0) return 0;
-    const best = found.reduce((a, b) => (score(b) > score(a) ? b : a));
+    const highest = Math.max(...found.map(score));
+    const equals = found.filter((socket) => score(socket) === highest);
+    const shared = equals.every((socket) => hasOption(mem, socket, OPTION_REUSE_PORT));
+    // A caller of TCP has no port yet: it gets the one after the last.
+    const salt = from?.port ?? mem.getU32(global + Sockets.lastPort);
+    const best = shared ? equals[spread(salt, equals.length)] : equals[0];
     retainSocket(mem, best);
     return best;
   });
+}
+
+/** Which of `count` sockets gets what comes from a port. */
+function spread(port: number, count: number): number {
+  return Math.floor(((Math.imul(port, 0x9e37_79b1) >>> 0) / 2 ** 32) * count);
 }

@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
 import { EventSource } from '../../sync/records/events.js';
@@ -354,6 +355,9 @@ export function closeSocket(mem: SharedMemory, socket: number, reset: number, ow
     setState(mem, socket, SOCKET_CLOSED);
     unlockMutex(mem, socket + Socket.lock, owner);
     unbindLocked(mem, socket, owner);
+    const pinned = mem.getI32(socket + Socket.pinned) - 1;
+    mem.setI32(socket + Socket.pinned, 0);
+    if (pinned >= 0) closeSync(pinned);
     if (mem.getU32(socket + Socket.file) !== 0) {
       mem.setU32(socket + Socket.file, 0);
       const next = mem.getU32(socket + Socket.nextOfAll);

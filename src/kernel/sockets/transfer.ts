@@ -111,6 +111,9 @@ export interface Outgoing {
   /** Open files with a reference each, which the callee takes over when the result is not negative. */
   readonly files?: readonly number[];
   readonly credentials?: Credentials | undefined;
+  /** UDP: hop limit and class of this packet; undefined or −1: the socket's. */
+  readonly hops?: number | undefined;
+  readonly trafficClass?: number | undefined;
 }
 
 /** What a receive gave. */
@@ -143,7 +146,7 @@ export function sendTo(t: ThreadContext, file: number, from: ByteVector, outgoin
     case AF_NETLINK:
       return sendNetlink(t, socket, from);
     default:
-      return sendDatagram(t, socket, from, outgoing.to, noWait);
+      return sendDatagram(t, socket, from, outgoing, noWait);
   }
 }
 

@@ -26,7 +26,7 @@ import {
 import { ownCreated } from '../files/created.js';
 import { WRITABLE } from '../files/events.js';
 import { S_IFMT, S_IFSOCK } from '../files/fileStatus.js';
-import { hasProcFd, hostArgument, hostCall, lstatHost, withParent } from '../files/hostAccess.js';
+import { hasProcFd, hostArgument, hostCall, lstatHost, pinHost, withParent } from '../files/hostAccess.js';
 import {
   AT_FDCWD,
   lookup,
@@ -153,12 +153,13 @@ function bindPath(t: ThreadContext, socket: number, address: UnixAddress & { kin
   if (trailingSlash) return -ENOENT;
   requireWritable(place);
   requireCreate(t, parentOf(t, place));
-  const { dev, ino } = makeNode(t, socket, place);
+  const { dev, ino, pinned } = makeNode(t, socket, place);
+  mem.setI32(socket + Socket.pinned, pinned + 1);
   setName(mem, socket, address.name, thread);
   const key = keyOfInode(dev, ino);
   const global = socketsGlobal(mem, thread);
   withMutex(mem, global + Sockets.lock, thread, () => {
-    // A socket whose file was removed, if the host has given the new one its inode number.
+    // A socket whose file was removed and could not be pinned, if the host has given the new one its inode number.
     for (const old of findBoundLocked(mem, key, (other) => hasInode(mem, other, dev, ino), thread))
       unbindLocked(mem, old, thread);
     mem.set64(socket + Socket.dev, dev);
@@ -173,7 +174,11 @@ function hasInode(mem: SharedMemory, socket: number, dev: number, ino: number): 
 }
 
 /** Makes the inode of a path, which must be vacant. The main thread does it: Node has no call for it but listening. */
-function makeNode(t: ThreadContext, socket: number, place: HostPlace): { dev: number; ino: number } {
+function makeNode(
+  t: ThreadContext,
+  socket: number,
+  place: HostPlace,
+): { dev: number; ino: number; pinned: number } {
   const { mem, thread } = t;
   return withParent(place, (path) => {
     const text = allocateText(mem, path, thread);
@@ -185,7 +190,7 @@ function makeNode(t: ThreadContext, socket: number, place: HostPlace): { dev: nu
     const mode = 0o777 & ~mem.getU32(t.fs + Fs.umask);
     if (hasProcFd) hostCall(() => chmodSync(hostArgument(path), mode));
     ownCreated(t, path, path.slice(0, path.lastIndexOf('/')), mode, 'file');
-    return { dev: Number(stats.dev), ino: Number(stats.ino) };
+    return { dev: Number(stats.dev), ino: Number(stats.ino), pinned: pinHost(path) };
   });
 }
 

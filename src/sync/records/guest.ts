@@ -50,6 +50,9 @@ export const Guest = record({
   /** CPU time of ended threads, microseconds; threadsLock. */
   cpuMicroseconds: u64,
   childCpuMicroseconds: u64,
+  /** Of children that were waited for, and of theirs: page faults, and the most bytes one has had resident; Machine.guestsLock. */
+  childFaultCount: u64,
+  childResidentPeak: u64,
   /** Instructions, system calls and faults of ended threads; threadsLock. */
   instret: u64,
   syscallCount: u64,
@@ -117,6 +120,8 @@ export const Guest = record({
   tree: pointer,
   /** Supplementary groups (setgroups): u32 count, then as many ids; 0: group 0 alone. Under threadsLock. */
   groups: pointer,
+  /** PR_SET_THP_DISABLE. Written by the guest alone. */
+  hugePagesDisabled: u32,
   /** What personality(2) was told last. Written by the guest alone. */
   personality: u32,
   /** 1 when a set of semaphores may hold a SemaphoreUndo of the guest. Atomic. */

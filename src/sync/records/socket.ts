@@ -66,6 +66,8 @@ export const Socket = record({
   /** Host device and inode of a bound path; Sockets.lock. */
   dev: u64,
   ino: u64,
+  /** A descriptor of the host that keeps that inode (O_PATH) plus one, or 0. Written before it is in the table; lock. */
+  pinned: i32,
   /** AF_INET and AF_INET6: 16 bytes each (IPv4 mapped), ports in host order. */
   localAddress: array(u8, 16),
   remoteAddress: array(u8, 16),

@@ -98,8 +98,9 @@ export const Thread = record({
   cpuMicroseconds: u64,
   /** Bytes read and written by calls, and those calls (/proc/PID/io). Own thread. */
   io: array(u64, 4),
-  /** PR_SET_TIMERSLACK, nanoseconds; 0: the default. Own thread. */
+  /** PR_SET_TIMERSLACK, nanoseconds; 0: the default, which is the next, what its creator had (0: the system's). Own thread. */
   timerSlack: u32,
+  timerSlackDefault: u32,
   /** Next thread that waits for a host; Machine.hostsLock (sync/hosts.ts). */
   nextWaiting: pointer,
 

@@ -199,6 +199,39 @@ static void resets(void) {
   close(p[0]);
 }
 
+/* What came before a reset can be read; the connection has no other end any more. */
+static void reset_has_no_peer(void) {
+  int p[2];
+  struct sockaddr_in name;
+  socklen_t size = sizeof name;
+  char bytes[8];
+  pair(p);
+  EXPECT(result(getpeername(p[1], (struct sockaddr *)&name, &size)), 0);
+  struct linger now = {1, 0};
+  EXPECT(setsockopt(p[0], SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+  EXPECT(send(p[0], "data", 4, 0), 4);
+  EXPECT(close(p[0]), 0);
+  CHECK(events(p[1], POLLHUP, 5000) & POLLHUP);
+  size = sizeof name;
+  EXPECT(result(getpeername(p[1], (struct sockaddr *)&name, &size)), -ENOTCONN);
+  EXPECT(result(recv(p[1], bytes, 8, 0)), 4);
+  EXPECT(result(recv(p[1], bytes, 8, 0)), -ECONNRESET);
+  EXPECT(result(recv(p[1], bytes, 8, 0)), 0);
+  EXPECT(result(send(p[1], "x", 1, MSG_NOSIGNAL)), -EPIPE);
+  close(p[1]);
+  /* An orderly end: as long as one direction is open there is a peer. */
+  pair(p);
+  EXPECT(shutdown(p[0], SHUT_WR), 0);
+  CHECK(events(p[1], POLLIN, 5000) & POLLIN);
+  size = sizeof name;
+  EXPECT(result(getpeername(p[1], (struct sockaddr *)&name, &size)), 0);
+  EXPECT(shutdown(p[1], SHUT_WR), 0);
+  CHECK(events(p[1], POLLHUP, 5000) & POLLHUP);
+  EXPECT(result(getpeername(p[1], (struct sockaddr *)&name, &size)), -ENOTCONN);
+  close(p[0]);
+  close(p[1]);
+}
+
 static void options(void) {
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   EXPECT(int_option(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
@@ -468,6 +501,7 @@ int main(void) {
   connections();
   without_waiting();
   resets();
+  reset_has_no_peer();
   options();
   echo_server();
   much();

@@ -222,6 +222,53 @@ static void unprivileged(void) {
   EXPECT(prlimit(getppid(), RLIMIT_CORE, NULL, &value), getppid() == 1 || getuid() != 54321 ? 0 : -1);
 }
 
+/* RLIMIT_MEMLOCK is for those without CAP_IPC_LOCK. */
+static int locked_memory(void) {
+  struct rlimit page = {4096, 4096};
+  if (setrlimit(RLIMIT_MEMLOCK, &page) != 0) return 1;
+  char *at = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  int root = geteuid() == 0;
+  if (root && (mlock(at, 65536) != 0 || mlockall(MCL_CURRENT | MCL_FUTURE) != 0 || munlockall() != 0)) return 2;
+  if (root && setresuid(1, 1, 1) != 0) return 3;
+  if (mlock(at, 65536) != -1 || errno != ENOMEM) return 4;
+  return mlock(at, 4096) == 0 ? 0 : 5;
+}
+
+/* What children have used is known once they have been waited for, and then to their parent's parent, too. */
+static int usage_of_children(void) {
+  enum { SIZE = 24 << 20, KIB = SIZE / 1024 };
+  struct rusage of, before;
+  getrusage(RUSAGE_CHILDREN, &before);
+  if (before.ru_maxrss != 0 || before.ru_minflt != 0) return 1;
+  int end[2];
+  if (pipe(end) != 0) return 2;
+  pid_t child = fork();
+  if (child == 0) {
+    if (fork() == 0) {
+      char *volatile block = malloc(SIZE);
+      memset(block, 1, SIZE);
+      _exit(0);
+    }
+    wait(NULL);
+    getrusage(RUSAGE_SELF, &of);
+    int small = of.ru_maxrss < KIB;
+    getrusage(RUSAGE_CHILDREN, &of);
+    _exit(small && of.ru_maxrss >= KIB && of.ru_minflt > 0 ? 0 : 3);
+  }
+  siginfo_t info;
+  waitid(P_PID, child, &info, WEXITED | WNOWAIT);
+  getrusage(RUSAGE_CHILDREN, &of);
+  if (of.ru_maxrss != 0) return 4;
+  int status;
+  wait4(child, &status, 0, &of);
+  if (status != 0) return WEXITSTATUS(status);
+  if (of.ru_maxrss < KIB) return 5;
+  getrusage(RUSAGE_CHILDREN, &of);
+  if (of.ru_maxrss < KIB) return 6;
+  getrusage(RUSAGE_SELF, &of);
+  return of.ru_maxrss < KIB && of.ru_maxrss > 0 ? 0 : 7;
+}
+
 int main(int argc, char **argv) {
   snprintf(file, sizeof file, "%s/limited", argc > 1 ? argv[1] : "/tmp");
   int status = in_child(cpu_default);
@@ -240,6 +287,8 @@ int main(int argc, char **argv) {
   CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
   EXPECT(in_child(processes), 0);
   EXPECT(in_child(unprivileged), 0);
+  EXPECT(in_child(locked_memory), 0);
+  EXPECT(in_child(usage_of_children), 0);
   others();
   return report("limits");
 }

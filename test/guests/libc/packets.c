@@ -137,9 +137,78 @@ static void within(int type) {
   close(pair[1]);
 }
 
+/* Sends five bytes with one control message; the result or -errno. */
+static int send_with(int fd, struct sockaddr *to, socklen_t size, int level, int type, int value, size_t length) {
+  union { struct cmsghdr header; char bytes[CMSG_SPACE(sizeof(int))]; } with = {.bytes = {0}};
+  struct iovec vector = {"hello", 5};
+  struct msghdr out = {.msg_name = to, .msg_namelen = size, .msg_iov = &vector, .msg_iovlen = 1};
+  out.msg_control = with.bytes;
+  out.msg_controllen = CMSG_SPACE(length);
+  with.header.cmsg_level = level;
+  with.header.cmsg_type = type;
+  with.header.cmsg_len = CMSG_LEN(length);
+  memcpy(CMSG_DATA(&with.header), &value, length);
+  int sent = sendmsg(fd, &out, 0);
+  return sent < 0 ? -errno : sent;
+}
+
+/* A packet may go as far, and be of the class, that its sender says of it alone. */
+static void said_of_one_packet(void) {
+  int to6 = socket(AF_INET6, SOCK_DGRAM, 0), to4 = socket(AF_INET, SOCK_DGRAM, 0);
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+  struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  struct sockaddr *name6 = (struct sockaddr *)&six, *name4 = (struct sockaddr *)&four;
+  socklen_t size6 = sizeof six, size4 = sizeof four;
+  EXPECT(bind(to4, name4, size4), 0);
+  EXPECT(getsockname(to4, name4, &size4), 0);
+  EXPECT(on(to4, IPPROTO_IP, IP_RECVTTL), 0);
+  EXPECT(on(to4, IPPROTO_IP, IP_RECVTOS), 0);
+  int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  EXPECT(send_with(fd, name4, size4, IPPROTO_IP, IP_TTL, 7, sizeof(int)), 5);
+  receive(to4, sizeof control);
+  int *ttl = told(IPPROTO_IP, IP_TTL, sizeof(int));
+  CHECK(ttl && *ttl == 7);
+  EXPECT(send_with(fd, name4, size4, IPPROTO_IP, IP_TOS, 0x10, 1), 5);
+  receive(to4, sizeof control);
+  unsigned char *tos = told(IPPROTO_IP, IP_TOS, 1);
+  CHECK(tos && *tos == 0x10);
+  ttl = told(IPPROTO_IP, IP_TTL, sizeof(int));
+  CHECK(ttl && *ttl == 64);
+  EXPECT(send_with(fd, name4, size4, IPPROTO_IP, IP_TTL, 0, sizeof(int)), -EINVAL);
+  EXPECT(send_with(fd, name4, size4, IPPROTO_IP, IP_TTL, 256, sizeof(int)), -EINVAL);
+  EXPECT(send_with(fd, name4, size4, IPPROTO_IP, IP_TTL, 7, 2), -EINVAL);
+  close(fd);
+  if (bind(to6, name6, size6) == 0) {
+    EXPECT(getsockname(to6, name6, &size6), 0);
+    EXPECT(on(to6, IPPROTO_IPV6, IPV6_RECVHOPLIMIT), 0);
+    EXPECT(on(to6, IPPROTO_IPV6, IPV6_RECVTCLASS), 0);
+    fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    EXPECT(send_with(fd, name6, size6, IPPROTO_IPV6, IPV6_HOPLIMIT, 9, sizeof(int)), 5);
+    receive(to6, sizeof control);
+    int *hops = told(IPPROTO_IPV6, IPV6_HOPLIMIT, sizeof(int));
+    CHECK(hops && *hops == 9);
+    EXPECT(send_with(fd, name6, size6, IPPROTO_IPV6, IPV6_TCLASS, 33, sizeof(int)), 5);
+    receive(to6, sizeof control);
+    int *class = told(IPPROTO_IPV6, IPV6_TCLASS, sizeof(int));
+    CHECK(class && *class == 33);
+    hops = told(IPPROTO_IPV6, IPV6_HOPLIMIT, sizeof(int));
+    CHECK(hops && *hops == 64);
+    EXPECT(send_with(fd, name6, size6, IPPROTO_IPV6, IPV6_HOPLIMIT, -1, sizeof(int)), 5);
+    receive(to6, sizeof control);
+    hops = told(IPPROTO_IPV6, IPV6_HOPLIMIT, sizeof(int));
+    CHECK(hops && *hops == 64);
+    EXPECT(send_with(fd, name6, size6, IPPROTO_IPV6, IPV6_HOPLIMIT, 256, sizeof(int)), -EINVAL);
+    EXPECT(send_with(fd, name6, size6, IPPROTO_IPV6, IPV6_TCLASS, 1, 1), -EINVAL);
+    close(fd);
+  }
+  close(to6);
+  close(to4);
+}
+
 int main(void) {
   version4();
   version6();
+  said_of_one_packet();
   within(SOCK_DGRAM);
   within(SOCK_STREAM);
   return report("packets");

@@ -3,9 +3,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -169,6 +173,80 @@ static int follow_users(void) {
   return d[0].effective == 0 && d[0].permitted == 0 ? 0 : 5;
 }
 
+/* A thread runs on a processor that it may run on. */
+static int on_the_last_processor(void) {
+  cpu_set_t all = {0}, one;
+  if (syscall(SYS_sched_getaffinity, 0, sizeof all, &all) < 0) return 1;
+  int last = -1;
+  for (int i = 0; i < CPU_SETSIZE; i++)
+    if (CPU_ISSET(i, &all)) last = i;
+  CPU_ZERO(&one);
+  CPU_SET(last, &one);
+  if (sched_setaffinity(0, sizeof one, &one) != 0) return 2;
+  unsigned cpu = 12345, node = 12345;
+  if (syscall(SYS_getcpu, &cpu, &node, NULL) != 0) return 3;
+  return (int)cpu == last && node != 12345 ? 0 : 4;
+}
+
+/* The slack that a process has is the default of the processes it starts. */
+static int slack_is_inherited(void) {
+  int usual = prctl(PR_GET_TIMERSLACK);
+  if (prctl(PR_SET_TIMERSLACK, 70000) != 0 || prctl(PR_GET_TIMERSLACK) != 70000) return 1;
+  pid_t child = fork();
+  if (child == 0) {
+    if (prctl(PR_GET_TIMERSLACK) != 70000) _exit(2);
+    prctl(PR_SET_TIMERSLACK, 30000);
+    prctl(PR_SET_TIMERSLACK, 0);
+    _exit(prctl(PR_GET_TIMERSLACK) == 70000 ? 0 : 3);
+  }
+  int status;
+  waitpid(child, &status, 0);
+  prctl(PR_SET_TIMERSLACK, 0);
+  if (prctl(PR_GET_TIMERSLACK) != usual) return 4;
+  return WEXITSTATUS(status);
+}
+
+/* select tells what is left of its time, unless the personality says that it is not to. */
+static int timeouts_that_stay(void) {
+  struct timeval time = {0, 10};
+  if (select(0, NULL, NULL, NULL, &time) != 0 || time.tv_usec != 0) return 1;
+  if (personality(0x4000000) < 0) return 2;
+  time.tv_usec = 10;
+  if (select(0, NULL, NULL, NULL, &time) != 0 || time.tv_usec != 10) return 3;
+  return personality(0xffffffff) == 0x4000000 ? 0 : 4;
+}
+
+/* A timer that should have begun long ago has expired as often as it would have; the count goes up to DELAYTIMER_MAX. */
+static int overruns_of_the_past(void) {
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+  sigset_t set;
+  timer_t timer;
+  struct itimerspec when = {{0, 1}, {0, 0}}, never = {{0, 0}, {0, 0}};
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  if (timer_create(CLOCK_REALTIME, &event, &timer) != 0) return 1;
+  clock_gettime(CLOCK_REALTIME, &when.it_value);
+  when.it_value.tv_sec -= 10;
+  if (timer_settime(timer, TIMER_ABSTIME, &when, NULL) != 0) return 2;
+  siginfo_t info;
+  if (sigwaitinfo(&set, &info) != SIGUSR1) return 3;
+  int count = timer_getoverrun(timer);
+  timer_settime(timer, 0, &never, NULL);
+  return count == 0x7fffffff ? 0 : 4;
+}
+
+static int huge_pages(void) {
+  if (prctl(PR_GET_THP_DISABLE, 1, 0, 0, 0) != -1 || errno != EINVAL) return 1;
+  if (prctl(PR_SET_THP_DISABLE, 1, 0, 1, 0) != -1 || errno != EINVAL) return 2;
+  if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0 || prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) != 1) return 3;
+  pid_t child = fork();
+  if (child == 0) _exit(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1 ? 0 : 1);
+  int status;
+  waitpid(child, &status, 0);
+  return status == 0 ? 0 : 4;
+}
+
 int main(void) {
   policies();
   attributes();
@@ -177,5 +255,10 @@ int main(void) {
   EXPECT(geteuid() == 0 ? in_child(may_not_lower) : 0, 0);
   EXPECT(geteuid() == 0 ? in_child(drops) : 0, 0);
   EXPECT(geteuid() == 0 ? in_child(follow_users) : 0, 0);
+  EXPECT(in_child(on_the_last_processor), 0);
+  EXPECT(in_child(slack_is_inherited), 0);
+  EXPECT(in_child(timeouts_that_stay), 0);
+  EXPECT(in_child(overruns_of_the_past), 0);
+  EXPECT(in_child(huge_pages), 0);
   return report("scheduling");
 }

@@ -4,7 +4,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/sendfile.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -127,11 +131,48 @@ static void files(void) {
   EXPECT(result(copy_file_range(directory, NULL, to, NULL, 3, 0)), -EISDIR);
 }
 
+/* Memory goes into a pipe as far as there is room; only a full pipe is waited for. */
+static void more_than_a_pipe_holds(void) {
+  static char much[100000] __attribute__((aligned(4096))), back[100000];
+  int p[2];
+  CHECK(pipe(p) == 0 && fcntl(p[1], F_SETPIPE_SZ, 65536) == 65536);
+  memset(much, 'x', sizeof much);
+  struct iovec vector = {much, sizeof much};
+  long in = result(vmsplice(p[1], &vector, 1, 0));
+  CHECK(in > 0 && in <= 65536);
+  EXPECT(result(vmsplice(p[1], &vector, 1, SPLICE_F_NONBLOCK)), in < 65536 ? 65536 - in : -EAGAIN);
+  EXPECT(read(p[0], back, sizeof back), 65536);
+  EXPECT(memcmp(much, back, 65536), 0);
+  close(p[0]);
+  close(p[1]);
+}
+
+/* What has no bytes to go anywhere is refused, and not waited for. */
+static void to_what_has_no_bytes(void) {
+  int p[2], file = open(path, O_RDWR);
+  CHECK(pipe(p) == 0);
+  sigset_t set;
+  sigemptyset(&set);
+  int kinds[] = {eventfd(0, 0), epoll_create1(0), timerfd_create(CLOCK_MONOTONIC, 0), signalfd(-1, &set, 0)};
+  for (int i = 0; i < 4; i++) {
+    CHECK(kinds[i] >= 0);
+    EXPECT(result(splice(p[0], NULL, kinds[i], NULL, 1, 0)), -EINVAL);
+    EXPECT(result(splice(kinds[i], NULL, p[1], NULL, 1, 0)), -EINVAL);
+    EXPECT(result(sendfile(kinds[i], file, NULL, 1)), -EINVAL);
+    close(kinds[i]);
+  }
+  close(p[0]);
+  close(p[1]);
+  close(file);
+}
+
 int main(int argc, char **argv) {
   snprintf(path, sizeof path, "%s/spliced", argc > 1 ? argv[1] : "/tmp");
   snprintf(second, sizeof second, "%s/second", argc > 1 ? argv[1] : "/tmp");
   pipes();
   files();
+  more_than_a_pipe_holds();
+  to_what_has_no_bytes();
   unlink(path);
   unlink(second);
   return report("splices");

@@ -676,6 +676,27 @@ static void edges(void) {
   close(s), close(fd), close(set);
 }
 
+/* As long as a socket lives, no other file gets the inode number of its removed name (by which servers know their own name). */
+static void a_removed_name(void) {
+  struct sockaddr_un a;
+  char path[200];
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0), same = 0;
+  socklen_t size = named(&a, "removed");
+  EXPECT(bind(fd, (struct sockaddr *)&a, size), 0);
+  struct stat before, after;
+  EXPECT(stat(a.sun_path, &before), 0);
+  EXPECT(unlink(a.sun_path), 0);
+  for (int i = 0; i < 8; i++) {
+    snprintf(path, sizeof path, "%s/other%d", folder, i);
+    close(open(path, O_WRONLY | O_CREAT, 0600));
+    EXPECT(stat(path, &after), 0);
+    same += after.st_ino == before.st_ino && after.st_dev == before.st_dev;
+    unlink(path);
+  }
+  EXPECT(same, 0);
+  close(fd);
+}
+
 int main(int argc, char **argv) {
   folder = argc > 1 ? argv[1] : ".";
   struct sigaction act = {0};
@@ -692,5 +713,6 @@ int main(int argc, char **argv) {
   options();
   waiting();
   edges();
+  a_removed_name();
   return report("unixsockets");
 }
