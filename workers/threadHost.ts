@@ -2,6 +2,8 @@ import { type Endpoint, wrap } from 'comlink';
 import { createEngine } from '../src/jit/engine.js';
 import { createThreadRunner } from '../src/kernel/execution.js';
 import { setStreamDoorbell } from '../src/kernel/files/streamRequests.js';
+import { createHotCalls } from '../src/kernel/hotCalls/hotCalls.js';
+import { ThreadContext } from '../src/kernel/threadContext.js';
 import type { HostControl, HostTask } from '../src/machine/hostControl.js';
 import { regionObservers } from '../src/observe/regionObservers.js';
 import { ringDoorbell } from '../src/sync/doorbell.js';
@@ -21,12 +23,10 @@ export default async function threadHost(task: HostTask): Promise<void> {
   setStreamDoorbell(ring);
   setHostDoorbell(mem, ring);
   becomeHost(task.host);
-  const runner = createThreadRunner({
-    mem,
-    engine: createEngine(mem, task.interpreter, ring, task.host, regionObservers(mem)),
-    ring,
-    movable: true,
-  });
+  const context = new ThreadContext(mem, ring, true);
+  const { systemCall, finishWait } = createHotCalls(context, (wait) => engine.rest(wait));
+  const engine = createEngine(mem, task.interpreter, ring, task.host, regionObservers(mem), systemCall);
+  const runner = createThreadRunner({ context, engine, finishWait });
   // The answer is read when the host leaves: waiting for it here would delay the first thread by the main thread's work.
   const greeted = control.hostStarted(task.index, performance.now() - started);
   let thread = firstThread(mem, task.host);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Plugin } from 'esbuild';
+import { hotCallsBytes } from '../kernel/hotCalls/hotCallsBytes.js';
 import { hotPathsBytes } from '../memory/hotPaths/hotPathsBytes.js';
 
 /** Piscina looks for its worker file next to itself, where the bundled one is to be. */
@@ -48,13 +49,19 @@ function getters(path: string, exported: object): string {
     .join(',\n');
 }
 
-/** The memory map's WebAssembly is generated here, once: the bundles hold the bytes instead of the generator. */
-export const hotPathsOfMemory: Plugin = {
-  name: 'hot-paths',
+/** WebAssembly of the memory map and of system calls is generated here, once: the bundles hold the bytes instead of the generators. */
+export const generatedModules: Plugin = {
+  name: 'generated-modules',
   setup(plugins) {
-    const bytes = Buffer.from(hotPathsBytes()).toString('base64');
-    plugins.onLoad({ filter: /memory[\\/]hotPaths[\\/]hotPathsBytes\.js$/ }, () => ({
-      contents: `export const hotPathsBytes = () => Buffer.from('${bytes}', 'base64');`,
-    }));
+    const generated = {
+      hotPathsBytes: { filter: /memory[\\/]hotPaths[\\/]hotPathsBytes\.js$/, bytes: hotPathsBytes() },
+      hotCallsBytes: { filter: /kernel[\\/]hotCalls[\\/]hotCallsBytes\.js$/, bytes: hotCallsBytes() },
+    };
+    for (const [name, { filter, bytes }] of Object.entries(generated)) {
+      const text = Buffer.from(bytes).toString('base64');
+      plugins.onLoad({ filter }, () => ({
+        contents: `export const ${name} = () => Buffer.from('${text}', 'base64');`,
+      }));
+    }
   },
 };

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build } from 'esbuild';
 import { interpreterBytes } from '../interpreter/interpreter.js';
 import { interpreterFile } from '../machine/packageFiles.js';
-import { hotPathsOfMemory, lazyBuiltins, piscinaWorker } from './bundlePlugins.js';
+import { generatedModules, lazyBuiltins, piscinaWorker } from './bundlePlugins.js';
 
 /**
  * The build's second step, after the compiler: what makes starting fast.
@@ -23,7 +23,7 @@ const common: BuildOptions = {
   platform: 'node',
   target: 'node20',
   external: ['@napi-rs/nice'],
-  plugins: [hotPathsOfMemory, lazyBuiltins, piscinaWorker],
+  plugins: [generatedModules, lazyBuiltins, piscinaWorker],
   // Half the bytes are half the time to parse them; the maps lead back to the sources.
   minify: true,
   metafile: true,

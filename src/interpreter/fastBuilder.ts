@@ -29,6 +29,8 @@ export interface RunFrame extends Frame {
   poll(): void;
   /** Leaves with reason and `target` as the pc. */
   leave(reason: number): void;
+  /** Makes the system call at `state`, and goes on behind it or leaves. */
+  systemCall(): void;
   /** Gives the instruction to the exact tier unless `condition` is zero / is nonzero. */
   giveUpIf(condition: I32): void;
 }
@@ -132,6 +134,11 @@ export class FastBuilder extends InterpreterBuilder {
 
   exit(reason: ExitReason): void {
     const { f, target, state } = this.run;
+    if (reason === 'ecall') {
+      this.run.systemCall();
+      this.ended = true;
+      return;
+    }
     if (reason === 'fenceI') {
       f.set(target, this.nextPc());
       f.set(state, i64.add(state, i64.const(ONE)));

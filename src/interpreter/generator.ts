@@ -72,6 +72,7 @@ function writeModule(
 ): HelperTable {
   module.importMemory({ module: 'engine', name: 'memory', minimum: 1, maximum: 65536, shared: true });
   const importedTime = module.importFunction('engine', 'time', { params: [], results: ['f64'] });
+  const systemCall = module.importFunction('engine', 'systemCall', { params: ['i32'], results: ['i32'] });
   const helpers = new HelperTable(module, imported);
   const time = module.function({ params: [], results: ['i64'] });
   time.builder.return(i64.trunc_f64_u(call(importedTime, 'f64')));
@@ -87,7 +88,7 @@ function writeModule(
   module.importTable('engine', 'regions');
   const regionType = module.typeIndex({ params: ['i32', 'i32'], results: ['i32'] });
   defineRegionTransfers(module, regionType);
-  const givesUp = writeRun(run, exact, options, predecoder, time, helpers, regionType);
+  const givesUp = writeRun(run, exact, options, predecoder, time, systemCall, helpers, regionType);
   writeExact(exact, givesUp, options, time, helpers, memory, rare);
   writeExact(rare, RARE_OPCODES, options, time, helpers, memory);
   return helpers;
@@ -113,6 +114,7 @@ function writeRun(
   { hostPageShift, fused }: GeneratorOptions,
   predecoder: Predecoder,
   time: FunctionRef,
+  systemCall: FunctionRef,
   helpers: HelperTable,
   regionType: number,
 ): Set<number> {
@@ -126,13 +128,21 @@ function writeRun(
   const target = f.local('i64');
   const page = f.local('i32');
   const reason = f.local('i32');
-  const readTable = f.hold(i32.load(thread, Thread.readTable));
-  const writeTable = f.hold(i32.load(thread, Thread.writeTable));
+  const readTable = f.local('i32');
+  const writeTable = f.local('i32');
   const address = f.local('i64');
   const entry = f.local('i32');
-  const masks = [1, 2, 4, 8].map((bytes) =>
-    f.hold(i64.or(i64.sub(i64.const(0), i64.load(thread, Thread.reach)), i64.const(bytes - 1))),
-  );
+  const masks = [1, 2, 4, 8].map(() => f.local('i64'));
+  /** What may have changed while the thread was not in GUEST mode. */
+  const loadTables = (): void => {
+    f.set(readTable, i32.load(thread, Thread.readTable));
+    f.set(writeTable, i32.load(thread, Thread.writeTable));
+    masks.forEach((mask, log) => {
+      const beyond = i64.sub(i64.const(0), i64.load(thread, Thread.reach));
+      f.set(mask, i64.or(beyond, i64.const((1 << log) - 1)));
+    });
+  };
+  loadTables();
 
   // Counting upwards from 2^31 − budget makes `state` negative when the budget is used up.
   f.set(start, i64.extend_i32_u(i32.sub(i32.const(0x8000_0000), budget)));
@@ -219,6 +229,18 @@ function writeRun(
       countJump();
     },
     leave,
+    systemCall: () => {
+      f.store('i64.store', thread, currentPc(run), Thread.pc);
+      f.store('i64.store', thread, countedInstructions(run), Thread.instret);
+      f.set(start, i64.shr_u(state, i64.const(32)));
+      f.set(reason, call(systemCall, 'i32', thread));
+      // The thread may be another worker's by now: its record is not looked at any more.
+      f.if(reason, () => f.return(reason));
+      // It may have left GUEST mode meanwhile: the tables and the page of code are looked up again.
+      loadTables();
+      f.set(target, i64.add(i64.load(thread, Thread.pc), i64.const(ECALL_BYTES)));
+      f.br(far);
+    },
     giveUpIf: (condition) => f.brIf(givingUp, condition),
   };
   const labels: Label[] = new Array(OPCODES);
@@ -282,6 +304,9 @@ function writeRun(
   f.return(reason);
   return givesUp;
 }
+
+/** An ecall is no compressed instruction. */
+const ECALL_BYTES = 4;
 
 /** Opcodes that the run function has no handler for: the exact tier does them at once. */
 const RARE_OPCODES = new Set(

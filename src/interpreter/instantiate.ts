@@ -1,7 +1,7 @@
 import { floatingPointHelpers } from '../isa/floatingPointHelpers.js';
 import { monotonicNow } from '../sync/park.js';
 import { CodePage } from '../sync/records/codePage.js';
-import { EXIT_ILLEGAL, Thread } from '../sync/records/thread.js';
+import { EXIT_ECALL, EXIT_ILLEGAL, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { EXIT_BUDGET } from './exitBudget.js';
 
@@ -33,6 +33,11 @@ export interface InstantiateOptions {
   readonly regions?: WebAssembly.Table;
   /** The clock behind the time CSR, in milliseconds. */
   readonly now?: () => number;
+  /**
+   * Makes the system call of the Thread record, whose pc is at the ecall: 0, with the result in the registers, when the thread is
+   * to go on behind it; otherwise what `run` is to return, EXIT_ECALL for a call that is left to the kernel.
+   */
+  readonly systemCall?: (thread: number) => number;
 }
 
 /** Makes an interpreter over `mem` from the compiled module. One per worker; state lives in the Thread records. */
@@ -43,8 +48,9 @@ export function instantiateInterpreter(
 ): Interpreter {
   const now = options.now ?? monotonicNow;
   const regions = options.regions ?? new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
+  const systemCall = options.systemCall ?? (() => EXIT_ECALL);
   const time = () => Math.floor(now() * TICKS_PER_MILLISECOND);
-  const instance = new WebAssembly.Instance(module, engineImports(mem, { regions, time }));
+  const instance = new WebAssembly.Instance(module, engineImports(mem, { regions, time, systemCall }));
   const runOnce = instance.exports.run as (thread: number, budget: number) => number;
   let quickRuns = QUICK_RUNS;
   return {

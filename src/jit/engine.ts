@@ -26,6 +26,8 @@ class HotPlaces {
 export interface TranslatingEngine {
   /** As Interpreter.run; hot places and regions that this worker has not met yet are dealt with in here. */
   run(thread: number): number;
+  /** Waits by `wait`, in a system call that is made within `run`: regions may be evicted meanwhile. */
+  rest(wait: () => void): void;
 }
 
 /** What regions call when they are observed; the results have no meaning. */
@@ -38,7 +40,7 @@ export interface RegionObservers {
 
 /**
  * Makes the engine of a worker. `ring` rings the coordinator's doorbell (when the first hot place wants a translator);
- * `owner` is the worker's lock token.
+ * `owner` is the worker's lock token; `systemCall` is what the interpreter's options say (InstantiateOptions).
  */
 export function createEngine(
   mem: SharedMemory,
@@ -46,11 +48,15 @@ export function createEngine(
   ring: () => void,
   owner: number,
   { entered, left }: RegionObservers = {},
+  systemCall?: (thread: number) => number,
 ): TranslatingEngine {
   const translation = translationOf(mem);
   const counters = allocateBlock(mem, HOT_COUNTERS * 2, owner);
   const regions = new RegionTable(mem, owner);
-  const { run, transfers } = instantiateInterpreter(mem, interpreter, { regions: regions.functions });
+  const { run, transfers } = instantiateInterpreter(mem, interpreter, {
+    regions: regions.functions,
+    ...(systemCall === undefined ? {} : { systemCall }),
+  });
   const imports = engineImports(mem, { ...transfers, entered, left });
   const heat = new HotPlaces();
 
@@ -79,6 +85,11 @@ export function createEngine(
       } finally {
         regions.endRun();
       }
+    },
+    rest(wait) {
+      regions.endRun();
+      wait();
+      regions.beginRun();
     },
   };
 }

@@ -34,7 +34,7 @@ export const CLONE_CHILD_SETTID = 0x1000000;
 export const CLONE_PARENT = 0x8000;
 export const CLONE_NEWUSER = 0x1000_0000;
 export const CLONE_NEWPID = 0x2000_0000;
-const CLONE_DETACHED = 0x400000;
+export const CLONE_DETACHED = 0x400000;
 export const CLONE_CLEAR_SIGHAND = 0x1_0000_0000;
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 export const CLONE_NEWANY = 0x7e020000;
@@ -178,7 +178,7 @@ function copyScheduling({ mem, thread }: ThreadContext, child: number): void {
   mem.setU32(child + Thread.schedulingPriority, realtime ? 0 : priority);
   mem.setI32(child + Thread.niceness, realtime ? 0 : reset ? Math.max(0, niceness) : niceness);
 }
-const SCHED_RESET_ON_FORK = 0x4000_0000;
+export const SCHED_RESET_ON_FORK = 0x4000_0000;
 
 /** The child's registers: the parent's, with a result of 0. The pc is past the ecall already. */
 function copyHart(t: ThreadContext, child: number): void {

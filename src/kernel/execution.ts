@@ -21,9 +21,11 @@ import {
   EXIT_ATTENTION,
   EXIT_EBREAK,
   EXIT_ECALL,
+  EXIT_ENDED,
   EXIT_FENCE_I,
   EXIT_FETCH,
   EXIT_ILLEGAL,
+  EXIT_LEFT,
   EXIT_MISALIGNED_ATOMIC,
   EXIT_READ_FAULT,
   EXIT_WRITE_FAULT,
@@ -34,7 +36,6 @@ import {
   Thread,
 } from '../sync/records/thread.js';
 import { enterGuest, leaveGuest } from '../sync/safepoint.js';
-import type { SharedMemory } from '../sync/sharedMemory.js';
 import { beginCpuTime, closeClock, endCpuTime, hostThreadId } from './clock.js';
 import type { Engine } from './engine.js';
 import { startProgram } from './exec.js';
@@ -47,16 +48,15 @@ import { linuxSystemCall } from './linux/systemCall.js';
 import { deliverSignals, forceSignal } from './signals/deliverSignals.js';
 import { faultInfo } from './signals/sigInfo.js';
 import { BUS_ADRALN, ILL_ILLOPC, SIGBUS, SIGILL, SIGTRAP, TRAP_BRKPT } from './signals/signalNumbers.js';
-import { LEAVE_VFORK, STAYS, ThreadContext } from './threadContext.js';
+import { LEAVE_VFORK, STAYS, type ThreadContext } from './threadContext.js';
 
 /** What a worker gives the kernel. */
 export interface RunnerEnvironment {
-  readonly mem: SharedMemory;
+  /** What is to be bound to each thread. */
+  readonly context: ThreadContext;
   readonly engine: Engine;
-  /** Rings the coordinator's doorbell. */
-  ring(): void;
-  /** Threads may leave this worker for another one while they wait. */
-  readonly movable?: boolean;
+  /** HotCalls.finishWait, where the engine makes system calls. */
+  readonly finishWait?: (thread: number) => number;
 }
 
 /** Runs guest threads, one at a time, in the worker that made it. */
@@ -74,7 +74,7 @@ export interface ThreadRunner {
 
 /** Makes the runner of a worker. */
 export function createThreadRunner(env: RunnerEnvironment): ThreadRunner {
-  const context = new ThreadContext(env.mem, () => env.ring(), env.movable);
+  const { context } = env;
   const hostTid = hostThreadId();
   return {
     context,
@@ -82,27 +82,23 @@ export function createThreadRunner(env: RunnerEnvironment): ThreadRunner {
       context.bind(thread);
       beginCpuTime(context, hostTid);
       storeChildTid(context);
-      if (!begin(context) || runThread(context, env.engine)) {
-        endThread(context);
-        return true;
-      }
-      leaveHost(context);
-      return false;
+      const outcome = begin(context, env.finishWait) ? runThread(context, env.engine) : ENDS;
+      if (outcome === ENDS) endThread(context);
+      else if (outcome === LEAVES) leaveHost(context);
+      return outcome === ENDS || outcome === ENDED;
     },
     close: closeClock,
   };
 }
 
 /** What Thread.start says; false: the thread must end. */
-function begin(t: ThreadContext): boolean {
+function begin(t: ThreadContext, finishWait: RunnerEnvironment['finishWait']): boolean {
   const { mem, thread } = t;
   const start = mem.getU32(thread + Thread.start);
   if (start === START_EXEC && !startProgram(t)) return false;
   mem.atomicStore(thread + Thread.start, START_RUN);
   if (start === START_VFORK) awaitVforkChild(t);
-  else if (start === START_CALL) {
-    resumeCall(t, linuxSystemCall);
-  }
+  else if (start === START_CALL && finishWait?.(thread) !== 1) resumeCall(t, linuxSystemCall);
   return true;
 }
 
@@ -111,27 +107,33 @@ function leaveHost(t: ThreadContext): void {
   const { mem, thread, leaving } = t;
   t.registersReplaced = false;
   mem.setU32(thread + Thread.start, leaving === LEAVE_VFORK ? START_VFORK : START_CALL);
-  endCpuTime(t);
+  endCpuTime(mem, thread);
   prepareToLeave();
   leaveCall(t);
 }
 
 const NEEDS_KERNEL = ATTENTION_SIGNAL | ATTENTION_EXIT;
 
-/**
- * The loop of a guest thread: guest code until it needs the kernel, and back. Returns true when the thread must end, false
- * when it is to leave its host (ThreadContext.leaving).
- */
-export function runThread(t: ThreadContext, engine: Engine): boolean {
+/** How the loop of a thread ends: it must end, or is to leave its host (ThreadContext.leaving); or the engine has seen to that. */
+export const ENDS = 0;
+export const LEAVES = 1;
+const ENDED = 2;
+const LEFT = 3;
+
+/** The loop of a guest thread: guest code until it needs the kernel, and back. */
+export function runThread(t: ThreadContext, engine: Engine): number {
   const { mem, thread } = t;
   const attention = (thread + Thread.attention) >>> 2;
   for (;;) {
-    if (t.leaving !== STAYS) return false;
+    if (t.leaving !== STAYS) return LEAVES;
     if ((Atomics.load(mem.i32, attention) & NEEDS_KERNEL) !== 0 || t.restart !== 0) {
-      if (!deliverSignals(t)) return true;
+      if (!deliverSignals(t)) return ENDS;
     }
     enterGuest(mem, thread);
     const reason = engine.run(thread);
+    // The record is another's by now.
+    if (reason === EXIT_ENDED) return ENDED;
+    if (reason === EXIT_LEFT) return LEFT;
     leaveGuest(mem, thread);
     switch (reason) {
       case EXIT_ECALL:
@@ -139,13 +141,13 @@ export function runThread(t: ThreadContext, engine: Engine): boolean {
         else linuxSystemCall(t);
         break;
       case EXIT_READ_FAULT:
-        if (!pageFault(t, ACCESS_READ)) return true;
+        if (!pageFault(t, ACCESS_READ)) return ENDS;
         break;
       case EXIT_WRITE_FAULT:
-        if (!pageFault(t, ACCESS_WRITE)) return true;
+        if (!pageFault(t, ACCESS_WRITE)) return ENDS;
         break;
       case EXIT_FETCH:
-        if (!pageFault(t, ACCESS_FETCH)) return true;
+        if (!pageFault(t, ACCESS_FETCH)) return ENDS;
         break;
       case EXIT_ATTENTION:
         Atomics.and(mem.i32, attention, ~ATTENTION_TIER);
@@ -154,13 +156,13 @@ export function runThread(t: ThreadContext, engine: Engine): boolean {
         flushCode(t);
         break;
       case EXIT_ILLEGAL:
-        if (!trap(t, SIGILL, ILL_ILLOPC, pcOf(t))) return true;
+        if (!trap(t, SIGILL, ILL_ILLOPC, pcOf(t))) return ENDS;
         break;
       case EXIT_EBREAK:
-        if (!(!t.freebsd && semihostingCall(t)) && !trap(t, SIGTRAP, TRAP_BRKPT, pcOf(t))) return true;
+        if (!(!t.freebsd && semihostingCall(t)) && !trap(t, SIGTRAP, TRAP_BRKPT, pcOf(t))) return ENDS;
         break;
       case EXIT_MISALIGNED_ATOMIC:
-        if (!trap(t, SIGBUS, BUS_ADRALN, exitAddressOf(t))) return true;
+        if (!trap(t, SIGBUS, BUS_ADRALN, exitAddressOf(t))) return ENDS;
         break;
       default:
         throw new Error(`the engine returned with the unknown reason ${reason}`);

@@ -99,7 +99,8 @@ export function setGuestText(
 
 /**
  * The thread's end, in its own worker and in KERNEL mode: afterwards its record is not its own any more and the worker is
- * free for another thread. The last thread takes the guest's resources with it and reports to the coordinator.
+ * free for another thread. The last thread takes the guest's resources with it and reports to the coordinator. What most others
+ * do is in hotCalls/exitCode.ts, too.
  */
 export function endThread(t: ThreadContext): void {
   const { mem, thread, guest, mm } = t;
@@ -121,9 +122,18 @@ export function endThread(t: ThreadContext): void {
   releaseMm(mem, mm, thread);
 
   passChildren(t);
-  const cpu = Math.round(endCpuTime(t) * 1000);
+  const cpu = Math.round(endCpuTime(mem, thread) * 1000);
   // Before the guest counts one thread less: once none is left, it may be reaped and its records be another's.
   uncountThread(mem, mem.getU32(guest + Guest.tree));
+  quitGuest(t, cpu);
+}
+
+/**
+ * The last steps of a thread's end, after `cpu` microseconds of processor time: it is none of its guest's threads any more. The one that
+ * is the last here, whichever began to end last, is the guest's end.
+ */
+export function quitGuest(t: ThreadContext, cpu: number): void {
+  const { mem, thread, guest } = t;
   lockMutex(mem, guest + Guest.threadsLock, thread);
   let link = guest + Guest.threads;
   while (mem.getU32(link) !== thread) link = mem.getU32(link) + Thread.nextInGuest;

@@ -96,6 +96,7 @@ export class ThreadContext {
       this.options = readGuestOptions(this.mem, this.guest);
       this.reportedUnknown.clear();
     }
+    this.allowHotCalls();
   }
 
   /** Reads the record's pointers again, after exec or unshare have replaced them. */
@@ -108,6 +109,14 @@ export class ThreadContext {
     this.sighand = mem.getU32(thread + Thread.sighand);
     this.signals = mem.getU32(thread + Thread.signals);
     this.freebsd = mem.getU32(this.guest + Guest.flavour) === FLAVOUR_FREEBSD;
+    this.allowHotCalls();
+  }
+
+  /** Says whether kernel/hotCalls may make the thread's calls: nobody is to be told of them. */
+  private allowHotCalls(): void {
+    const { options } = this;
+    const observed = options.strace || options.logPage || options.mapReport !== undefined;
+    this.mem.setU32(this.thread + Thread.hotCalls, this.freebsd || observed ? 0 : 1);
   }
 
   /** Whether the thread may give its host away while it waits. Not where its calls are reported, which would be made twice. */

@@ -1,7 +1,7 @@
 import { type FunctionRef, i32, i64, type ModuleBuilder } from '../wasm/index.js';
 import type { MutexCode } from './mutexCode.js';
 import { Mm } from './records/mm.js';
-import { ATTENTION_QUIESCE, MODE_GUEST, Thread } from './records/thread.js';
+import { ATTENTION_QUIESCE, ATTENTION_STOP, MODE_GUEST, MODE_KERNEL, Thread } from './records/thread.js';
 
 /** Looks at a thread in GUEST mode before sleeping until it leaves. */
 const SPINS = 2000;
@@ -63,4 +63,44 @@ export function writeQuiesceCode(module: ModuleBuilder, mutex: MutexCode): Funct
   });
   b.call(mutex.unlock, lock);
   return quiesce;
+}
+
+/** The functions of a module by which a thread changes its mode (safepoint.ts). Parameter: thread. */
+export interface ModeCode {
+  readonly enterGuest: FunctionRef;
+  readonly leaveGuest: FunctionRef;
+}
+
+/** Writes enterGuest and leaveGuest (safepoint.ts) into `module`. */
+export function writeModeCode(module: ModuleBuilder): ModeCode {
+  const asked = i32.const(ATTENTION_STOP | ATTENTION_QUIESCE);
+  const leaveGuest = module.function({ params: ['i32'], results: [] });
+  {
+    const b = leaveGuest.builder;
+    const thread = b.param('i32', 0);
+    b.store('i32.atomic.store', thread, i32.const(MODE_KERNEL), Thread.mode);
+    b.drop(i32.atomic_rmw_add(thread, i32.const(1), Thread.epoch));
+    b.if(i32.and(i32.atomic_load(thread, Thread.attention), asked), () => {
+      b.drop(i32.atomic_rmw_and(thread, i32.const(~ATTENTION_QUIESCE), Thread.attention));
+      b.drop(i32.atomic_notify(thread, i32.const(-1), Thread.epoch));
+    });
+  }
+  const enterGuest = module.function({ params: ['i32'], results: [] });
+  {
+    const b = enterGuest.builder;
+    const thread = b.param('i32', 0);
+    const bits = b.local('i32');
+    b.loop((again) => {
+      b.store('i32.atomic.store', thread, i32.const(MODE_GUEST), Thread.mode);
+      b.if(i32.eqz(i32.and(i32.atomic_load(thread, Thread.attention), asked)), () => b.return());
+      b.call(leaveGuest, thread);
+      b.loop((wait) => {
+        b.set(bits, i32.atomic_load(thread, Thread.attention));
+        b.brIf(again, i32.eqz(i32.and(bits, i32.const(ATTENTION_STOP))));
+        b.drop(i32.atomic_wait(thread, bits, i64.const(-1), Thread.attention));
+        b.br(wait);
+      });
+    });
+  }
+  return { enterGuest, leaveGuest };
 }

@@ -24,6 +24,8 @@ export interface BareOptions {
   readonly reach?: number;
   /** Extensions of the processor beyond RV64GC; default all. */
   readonly extensions?: number;
+  /** Makes system calls: InstantiateOptions. */
+  readonly systemCall?: (thread: number) => number;
 }
 
 /**
@@ -56,7 +58,8 @@ export class BareMachine {
       module = new WebAssembly.Module(interpreterBytes({ hostPageShift }) as Uint8Array<ArrayBuffer>);
       modules.set(hostPageShift, module);
     }
-    this.interpreter = instantiateInterpreter(mem, module);
+    const { systemCall } = options;
+    this.interpreter = instantiateInterpreter(mem, module, systemCall === undefined ? {} : { systemCall });
   }
 
   /**

@@ -57,7 +57,11 @@ function shownSlot(slot: bigint): string {
 const mem = SharedMemory.create(1 << 20);
 const instance = new WebAssembly.Instance(
   new WebAssembly.Module(interpreterBytes() as Uint8Array<ArrayBuffer>),
-  engineImports(mem, { time: () => 0, regions: new WebAssembly.Table({ element: 'anyfunc', initial: 0 }) }),
+  engineImports(mem, {
+    time: () => 0,
+    systemCall: () => 0,
+    regions: new WebAssembly.Table({ element: 'anyfunc', initial: 0 }),
+  }),
 );
 const predecodeInstruction = instance.exports.predecodeInstruction as (
   raw: number,

@@ -74,7 +74,7 @@ export function writePageCode(module: ModuleBuilder, mutex: MutexCode): PageCode
   return {
     lockPages: writeLockPages(module, mutex, true),
     unlockPages: writeLockPages(module, mutex, false),
-    nextPresent: writeNextPresent(module),
+    nextPresent: nextPresentOf(module),
     takeHomeFrame: writeTakeHomeFrame(module),
     freeFrames: writeFreeFrames(module),
   };
@@ -108,7 +108,8 @@ function writeLockPages(module: ModuleBuilder, mutex: MutexCode, lock: boolean):
   return lockPages;
 }
 
-function writeNextPresent(module: ModuleBuilder): FunctionRef {
+/** Writes nextPresent (PageCode) into `module`. */
+export function nextPresentOf(module: ModuleBuilder): FunctionRef {
   const next = module.function({ params: ['i32', 'i32', 'i32'], results: ['i32'] });
   const b = next.builder;
   const [mm, page, to] = [0, 1, 2].map((i) => b.param('i32', i));

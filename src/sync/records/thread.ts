@@ -170,6 +170,8 @@ export const Thread = record({
   previousSleeper: pointer,
   /** Which sleep of the machine the thread's last one is (Machine.sleeps). Own thread. */
   sleep: u32,
+  /** 1: its system calls may be made by kernel/hotCalls, since nobody is told of them. Own thread. */
+  hotCalls: u32,
 });
 
 /** An open file that a thread without a host keeps, a reference each, and the descriptor by which its call knows it. */
@@ -243,6 +245,11 @@ export const EXIT_MISALIGNED_ATOMIC = 9;
 export const EXIT_HOT = 10;
 /** The region whose index is in exitAddress is not in this worker's table yet. */
 export const EXIT_REGION = 11;
+
+/** The thread has ended, and its record is another's: kernel/hotCalls has done it. The pc is nobody's. */
+export const EXIT_ENDED = 12;
+/** The thread waits in its system call without a host, and its record is whoever's has it next. */
+export const EXIT_LEFT = 13;
 
 /** `reservationAddress` when there is no reservation. */
 export const NO_RESERVATION = 0xffff_ffff_ffff_ffffn;
