@@ -6,7 +6,7 @@ import { forkMm } from '../mm/forkMm.js';
 import { uncountThread } from '../sync/guestTree.js';
 import { hasKernelMemory } from '../sync/heap.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
-import { park, parkTicket, unpark } from '../sync/park.js';
+import { park, parkTicket, unparkParent } from '../sync/park.js';
 import { Guest } from '../sync/records/guest.js';
 import { ThreadSignals } from '../sync/records/signals.js';
 import { ATTENTION_EXIT, Thread } from '../sync/records/thread.js';
@@ -199,7 +199,8 @@ export function releaseVforkParent(t: ThreadContext): void {
   mem.setU32(thread + Thread.vforkParent, 0);
   // The record may be another thread's by now, which then waits for another child, if for any.
   const pid = mem.getU32(t.guest + Guest.pid);
-  if (mem.atomicCompareExchange(parent + Thread.vforkChild, pid, 0) === pid) unpark(mem, parent);
+  if (mem.atomicCompareExchange(parent + Thread.vforkChild, pid, 0) === pid)
+    unparkParent(mem, parent, thread);
 }
 
 /** CLONE_CHILD_SETTID: the first thing that a new process does, in its own memory. A bad address is ignored. */

@@ -49,13 +49,18 @@ const LIKELY = 4;
 const HIGHEST_SCORE = 10;
 /** What a thread that another host took says. */
 const TAKEN_AWAY = 3;
-/** The first threads of new processes, whose parents mostly wait for them; other threads. */
-const FIRST_SCORES = { process: 8, thread: 4 } as const;
-const experiences: Readonly<Record<keyof typeof FIRST_SCORES, Experience>> = {
+/**
+ * The first threads of new processes, whose parents mostly wait for them; other threads; parents that vfork has kept waiting until now,
+ * and which mostly wait for what their children have just begun to execute.
+ */
+const FIRST_SCORES = { process: 8, thread: 4, parent: 8 } as const;
+type Kind = keyof typeof FIRST_SCORES;
+const experiences: Readonly<Record<Kind, Experience>> = {
   process: { queued: 0, score: 0 },
   thread: { queued: 0, score: 0 },
+  parent: { queued: 0, score: 0 },
 };
-const KINDS = ['process', 'thread'] as const;
+const KINDS = ['process', 'thread', 'parent'] as const;
 /** No host has been told yet of the thread that this host has put into the queue last. */
 let untold = false;
 /** The watching host looks into the queue at such intervals (milliseconds), as long as somebody has relied on it within so many of them. */
@@ -162,23 +167,10 @@ export function startThread(
   keep = false,
 ): void {
   lockMutex(mem, MACHINE + Machine.hostsLock, owner);
-  let earlier = NOBODY;
-  let told = NOBODY;
-  let likely = true;
+  let queued: Queued = KEPT;
   if (keep && kept === 0) kept = thread;
-  else {
-    // It did not wait for the last one.
-    if (untold) earlier = findHostLocked(mem);
-    const experience = experiences[kind];
-    if (experience.queued !== 0) experience.score = Math.max(0, experience.score - TAKEN_AWAY);
-    likely = experience.score >= LIKELY;
-    const tell = !likely || mem.getI32(MACHINE + Machine.watchingHosts) === 0;
-    if (!tell) mem.setU32(MACHINE + Machine.watchesUsed, mem.getU32(MACHINE + Machine.watchesUsed) + 1);
-    untold = !tell;
-    told = enqueueLocked(mem, thread, tell);
-    mem.setU32(MACHINE + Machine.starter, owner === COORDINATOR ? 0 : owner);
-    experience.queued = thread;
-  }
+  else queued = queueLikelyLocked(mem, thread, owner, kind);
+  const { likely } = queued;
   // A guest that has started a second thread will start more; one that has not, or waits for each of them, needs no spares. A start
   // from the main thread is a new guest's first thread.
   if (owner !== COORDINATOR && !likely) {
@@ -188,8 +180,8 @@ export function startThread(
   }
   const missing = countMissingLocked(mem);
   unlockMutex(mem, MACHINE + Machine.hostsLock, owner);
-  tellOf(mem, earlier);
-  tellOf(mem, told);
+  tellOf(mem, queued.earlier);
+  tellOf(mem, queued.told);
   if (missing > 0) {
     while (!pushRequest(mem, owner, RequestKind.HostsWanted, missing)) ring();
     ring();
@@ -212,6 +204,50 @@ export function resumeThread(mem: SharedMemory, thread: number): void {
   tellOf(mem, told);
 }
 
+/**
+ * resumeThread for a thread that the calling one lets go on, and which is likely to wait for it next. `owner` is the calling thread, which
+ * holds no lock.
+ */
+export function resumeParent(mem: SharedMemory, thread: number, owner: number): void {
+  if (leaving && kept === 0) {
+    kept = thread;
+    return;
+  }
+  lockMutex(mem, MACHINE + Machine.hostsLock, owner);
+  const { earlier, told } = queueLikelyLocked(mem, thread, owner, 'parent');
+  unlockMutex(mem, MACHINE + Machine.hostsLock, owner);
+  tellOf(mem, earlier);
+  tellOf(mem, told);
+}
+
+/** What came of putting a thread into the queue that its starter's host is perhaps the next one to look into. */
+interface Queued {
+  /** Who is to be told of the one before, and of this one. */
+  readonly earlier: Told;
+  readonly told: Told;
+  /** This host is expected to take it itself. */
+  readonly likely: boolean;
+}
+
+/**
+ * Puts a thread into the queue, which `owner` has started or let go on. Where this host is likely to take it itself, nobody is told, provided that
+ * a host watches the queue.
+ */
+function queueLikelyLocked(mem: SharedMemory, thread: number, owner: number, kind: Kind): Queued {
+  // It did not wait for the last one.
+  const earlier = untold ? findHostLocked(mem) : NOBODY;
+  const experience = experiences[kind];
+  if (experience.queued !== 0) experience.score = Math.max(0, experience.score - TAKEN_AWAY);
+  const likely = experience.score >= LIKELY;
+  const tell = !likely || mem.getI32(MACHINE + Machine.watchingHosts) === 0;
+  if (!tell) mem.setU32(MACHINE + Machine.watchesUsed, mem.getU32(MACHINE + Machine.watchesUsed) + 1);
+  untold = !tell;
+  const told = enqueueLocked(mem, thread, tell);
+  mem.setU32(MACHINE + Machine.starter, owner === COORDINATOR ? 0 : owner);
+  experience.queued = thread;
+  return { earlier, told, likely };
+}
+
 /** Who is to be told of a thread in the queue: an idle host, or a sleeping thread that has one, and perhaps the coordinator. */
 interface Told {
   readonly host: number;
@@ -219,6 +255,8 @@ interface Told {
   readonly coordinator: boolean;
 }
 const NOBODY: Told = { host: 0, sleeper: 0, coordinator: false };
+/** The host keeps the thread for itself. */
+const KEPT: Queued = { earlier: NOBODY, told: NOBODY, likely: true };
 
 /** Puts a thread into the queue; says who is to be told (`tellOf`, without the lock), if anybody is. */
 function enqueueLocked(mem: SharedMemory, thread: number, tell: boolean): Told {

@@ -1,4 +1,4 @@
-import { resumeThread, tellOfStarted } from './hosts.js';
+import { resumeParent, resumeThread, tellOfStarted } from './hosts.js';
 import { monotonicNow } from './monotonicNow.js';
 import { MACHINE, Machine } from './records/machine.js';
 import {
@@ -64,10 +64,21 @@ export function park(
 
 /** Wakes the thread, or makes its next `park` with an older ticket return at once. */
 export function unpark(mem: SharedMemory, thread: number): void {
+  wake(mem, thread, resumeThread);
+}
+
+/** unpark for a thread that will probably wait for the calling one, `child`, next. */
+export function unparkParent(mem: SharedMemory, thread: number, child: number): void {
+  wake(mem, thread, resumeParent, child);
+}
+
+type Resume = (mem: SharedMemory, thread: number, owner: number) => void;
+
+function wake(mem: SharedMemory, thread: number, hand: Resume, owner = 0): void {
   const index = (thread + Thread.parkWord) >>> 2;
   Atomics.add(mem.i32, index, 1);
   const asleep = mem.atomicLoad(thread + Thread.asleep);
-  if (asleep === HOSTLESS) resume(mem, thread);
+  if (asleep === HOSTLESS) resume(mem, thread, hand, owner);
   else if (asleep !== AWAKE) Atomics.notify(mem.i32, index);
 }
 
@@ -80,14 +91,14 @@ export function parkWithoutHost(mem: SharedMemory, thread: number, ticket: numbe
   mem.setU32(thread + Thread.tier, TIER_WAITING);
   mem.atomicAdd(MACHINE + Machine.threadsAsleep, 1);
   mem.atomicStore(thread + Thread.asleep, HOSTLESS);
-  if (mem.atomicLoad(thread + Thread.parkWord) !== ticket) resume(mem, thread);
+  if (mem.atomicLoad(thread + Thread.parkWord) !== ticket) resume(mem, thread, resumeThread, 0);
 }
 
 /** Hands a thread without a host to one, unless somebody else has just done it. */
-function resume(mem: SharedMemory, thread: number): void {
+function resume(mem: SharedMemory, thread: number, hand: Resume, owner: number): void {
   if (mem.atomicCompareExchange(thread + Thread.asleep, HOSTLESS, AWAKE) !== HOSTLESS) return;
   mem.atomicAdd(MACHINE + Machine.threadsAsleep, -1);
-  resumeThread(mem, thread);
+  hand(mem, thread, owner);
 }
 
 /**

@@ -19,7 +19,7 @@ import {
   unreserveHost,
 } from '../../src/sync/hosts.js';
 import { COORDINATOR } from '../../src/sync/mutex.js';
-import { parkTicket, parkWithoutHost, unpark } from '../../src/sync/park.js';
+import { parkTicket, parkWithoutHost, unpark, unparkParent } from '../../src/sync/park.js';
 import { Host, MACHINE, Machine } from '../../src/sync/records/machine.js';
 import { ASLEEP, AWAKE, Thread } from '../../src/sync/records/thread.js';
 import { RequestKind, takeRequest } from '../../src/sync/ring.js';
@@ -195,6 +195,31 @@ describe('hosts', () => {
           nextThread(mem, own, false);
         }
       }
+    });
+
+    it('are not told of parents that vfork lets go on, until others have taken some of them', () => {
+      const release = (): number => {
+        if (idle() === 0) park(watching);
+        mem.atomicStore(watching + Host.thread, 0);
+        const parent = newThread();
+        parkWithoutHost(mem, parent, parkTicket(mem, parent));
+        unparkParent(mem, parent, newThread());
+        return parent;
+      };
+      for (let i = 0; i < 3; i++) {
+        const parent = release();
+        expect(told()).toBe(false);
+        expect(nextThread(mem, own, false)).toBe(parent);
+      }
+      for (let i = 0; i < 3; i++) {
+        release();
+        expect(told()).toBe(false);
+        mem.atomicStore(MACHINE + Machine.waitingFirst, 0);
+        mem.setU32(MACHINE + Machine.waitingLast, 0);
+        tellOfStarted(mem);
+      }
+      release();
+      expect(told()).toBe(true);
     });
 
     it('are told of them when nobody watches', () => {

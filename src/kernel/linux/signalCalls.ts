@@ -4,6 +4,7 @@ import { GUEST_ZOMBIE, Guest, INIT_PID } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Sighand, SignalAction, ThreadSignals } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
+import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { maySignal } from '../capabilities.js';
 import { EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { threadByTidLocked } from '../guestRecords.js';
@@ -53,34 +54,43 @@ const SIG_SETMASK = 2;
 function rtSigaction(t: ThreadContext, signalNumber: number, act: number, old: number, size: number): number {
   const signal = signalNumber | 0;
   if (size !== SIGSET_SIZE) return -EINVAL;
-  const fresh = act === 0 ? undefined : new Uint8Array(KernelSigaction.SIZE);
-  if (fresh !== undefined) copyIn(t, act, fresh);
+  if (act !== 0) copyIn(t, act, freshAction);
   if (signal < 1 || signal > 64) return -EINVAL;
-  if (fresh !== undefined && (signal === SIGKILL || signal === SIGSTOP)) return -EINVAL;
+  if (act !== 0 && (signal === SIGKILL || signal === SIGSTOP)) return -EINVAL;
 
   const { mem, guest, sighand, thread } = t;
   const action = actionOf(sighand, signal);
-  // The record is laid out as the guest's structure.
-  let before: Uint8Array;
-  let dropped = false;
-  lockMutex(mem, guest + Guest.threadsLock, thread);
-  lockMutex(mem, sighand + Sighand.lock, thread);
-  try {
-    before = mem.u8.slice(action, action + KernelSigaction.SIZE);
-    if (fresh !== undefined) {
-      mem.u8.set(fresh, action);
+  if (act === 0) {
+    lockMutex(mem, sighand + Sighand.lock, thread);
+    copyAction(mem, action);
+    unlockMutex(mem, sighand + Sighand.lock, thread);
+  } else {
+    let dropped = false;
+    lockMutex(mem, guest + Guest.threadsLock, thread);
+    lockMutex(mem, sighand + Sighand.lock, thread);
+    try {
+      copyAction(mem, action);
+      mem.u8.set(freshAction, action);
       mem.set64(action + SignalAction.flags, (mem.getU32(action + SignalAction.flags) & SA_KNOWN) >>> 0);
       mem.setU32(action + SignalAction.maskLow, mem.getU32(action + SignalAction.maskLow) & ~UNBLOCKABLE_LOW);
       dropped = dropIgnoredLocked(mem, guest, sighand, signal, thread);
       recalculateAttention(mem, thread);
+    } finally {
+      unlockMutex(mem, sighand + Sighand.lock, thread);
+      unlockMutex(mem, guest + Guest.threadsLock, thread);
     }
-  } finally {
-    unlockMutex(mem, sighand + Sighand.lock, thread);
-    unlockMutex(mem, guest + Guest.threadsLock, thread);
+    if (dropped) forgetTimerSignals(t, signal);
   }
-  if (dropped) forgetTimerSignals(t, signal);
-  if (old !== 0) copyOut(t, old, before);
+  if (old !== 0) copyOut(t, old, oldAction);
   return 0;
+}
+
+/** Actions on their way in and out: posix_spawn asks for that of each signal. The record is laid out as the guest's structure. */
+const freshAction = new Uint8Array(KernelSigaction.SIZE);
+const oldAction = new Uint8Array(KernelSigaction.SIZE);
+
+function copyAction(mem: SharedMemory, action: number): void {
+  for (let i = 0; i < KernelSigaction.SIZE; i++) oldAction[i] = mem.u8[action + i];
 }
 
 function rtSigprocmask(t: ThreadContext, how: number, set: number, old: number, size: number): number {
