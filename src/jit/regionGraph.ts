@@ -205,9 +205,10 @@ function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest
     return { pc, block };
   };
 
-  /** Instructions of the function at `pc`, as far as they have been executed; undefined when they are too many to be copied. */
+  /** Instructions of the function at `pc`, as far as they have been executed; undefined when they are too many to be copied, or it never returns. */
   const sizeOfFunction = (pc: number): number | undefined => {
     const seen = new Set<number>();
+    let returns = false;
     const paths = [pc];
     for (let at = paths.pop(); at !== undefined; at = paths.pop()) {
       while (!seen.has(at)) {
@@ -219,12 +220,15 @@ function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest
         const { flow } = decoded.instruction;
         if (flow === 'exit') return undefined;
         const links = decoded.rd !== 0;
-        if (flow === 'jumpRegister' && (!links || decoded.rd === T1)) break;
+        if (flow === 'jumpRegister' && (!links || decoded.rd === T1)) {
+          returns = true;
+          break;
+        }
         if (flow === 'branch' && view.isWarm(at + decoded.immediate)) paths.push(at + decoded.immediate);
         at += flow === 'jump' && !links ? decoded.immediate : decoded.length;
       }
     }
-    return seen.size === 0 ? undefined : seen.size;
+    return returns ? seen.size : undefined;
   };
 
   /** Whether a call of `pc` is followed: its copy is counted then. One that is being followed already is copied once more. */
@@ -279,6 +283,10 @@ function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest
         const target = at + decoded.immediate;
         if (decoded.rd === 0) block.terminator = { kind: 'goto', next: edge(target, calls) };
         else if (follows(target, calls)) block.terminator = { kind: 'goto', next: copyOf(target, pc, calls) };
+        else if (decoded.rd === T0)
+          // What is called with the alternate link register, and is no small helper: a function's beginning looks whether there is stack enough, and
+          // starts over when it has got more (Go). That loop hardly ever comes round.
+          block.terminator = { kind: 'goto', next: { pc: target, block: undefined } };
         else {
           callees.add(target);
           block.terminator = { kind: 'call', next: edge(pc, calls), copies: [] };

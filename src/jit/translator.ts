@@ -57,6 +57,8 @@ const MOST_QUICK = 200;
 const PATCH = 15;
 /** Places that wait to be optimised. */
 const MOST_DEFERRED = 256;
+/** Places of which is kept how often they were found hot. */
+const MOST_PLACES = 20_000;
 /** Callees are translated along when they are this close to being hot themselves. */
 const CALLEE_SHARE = 8;
 /** Times that regions are taken out of the store for a slot: code there that changes all the time is left to the interpreter. */
@@ -70,6 +72,28 @@ export function hottestFirst(places: readonly PlaceToTranslate[]): PlaceToTransl
     if (place.times > (hottest.get(key)?.times ?? 0)) hottest.set(key, place);
   }
   return [...hottest.values()].sort((a, b) => b.times - a.times);
+}
+
+/** Keeps how often places were found hot, of all workers together. */
+class MachineHeat {
+  /** By place: by the worker's counters of jumps, how often it has found it hot. */
+  private readonly times = new Map<string, Map<number, number>>();
+
+  /** The place, found hot as often as all workers together have. The first time of each stands for less than the others, and counts once. */
+  add(place: PlaceToTranslate): PlaceToTranslate {
+    const key = `${place.codeTable}:${place.pc}`;
+    let found = this.times.get(key);
+    if (found === undefined) {
+      if (this.times.size >= MOST_PLACES) this.times.clear();
+      found = new Map();
+      this.times.set(key, found);
+    }
+    found.set(place.counters, Math.max(place.times, found.get(place.counters) ?? 0));
+    if (found.size === 1) return place;
+    let times = 1;
+    for (const one of found.values()) times += one - 1;
+    return { ...place, times };
+  }
 }
 
 /** Is told of regions before they can be entered. */
@@ -118,6 +142,7 @@ export class Translator {
   private readonly calls = new CallTargets();
   /** Where jumps through registers went; once it runs. */
   private profile: JumpProfile | undefined;
+  private readonly heat = new MachineHeat();
   /** Modules translated here. */
   private made = 0;
   /** How often regions were taken out of the store for a slot. */
@@ -178,8 +203,9 @@ export class Translator {
    * Translates a batch of places, as far as there are no regions in store for them: quickly those that are no regions yet, into one module,
    * and well some of those that are hot again, into another; the rest of them is deferred, so that new places need not wait.
    */
-  translate(wanted: readonly PlaceToTranslate[]): void {
+  translate(requested: readonly PlaceToTranslate[]): void {
     const { store, code, deferred } = this;
+    const wanted = requested.map((place) => this.heat.add(place));
     const places =
       store === undefined ? wanted : hottestFirst(wanted).filter((place) => !this.restore(place, store));
     if (this.tiers === 1) {

@@ -1,5 +1,11 @@
 import { allocateBlock } from '../sync/heap.js';
-import { MOST_REGIONS, RegionProfile, Translation } from '../sync/records/translation.js';
+import {
+  MOST_REGIONS,
+  READY_QUICK,
+  RegionEntry,
+  RegionProfile,
+  Translation,
+} from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { textString } from '../sync/text.js';
 import { translationOf } from '../sync/translationQueue.js';
@@ -15,6 +21,8 @@ export interface RegionStatistics {
   /** Its lowest instruction, and the end of its highest. */
   readonly lowest: number;
   readonly end: number;
+  /** 1 when V8's baseline compiler has made its code, 2 when the optimising one has. */
+  readonly tier: 1 | 2;
   /** Instructions that were translated. */
   readonly instructions: number;
   readonly entries: number;
@@ -43,6 +51,7 @@ export function regionName(mem: SharedMemory, index: number): string {
 export function regionStatistics(mem: SharedMemory): RegionStatistics[] {
   const translation = translationOf(mem);
   if (mem.getU32(translation + Translation.profile) === 0) return [];
+  const regions = mem.getU32(translation + Translation.regions);
   return Array.from({ length: mem.atomicLoad(translation + Translation.regionCount) }, (_, index) => {
     const profile = profileOf(mem, index);
     return {
@@ -51,6 +60,7 @@ export function regionStatistics(mem: SharedMemory): RegionStatistics[] {
       pc: mem.getU64(profile + RegionProfile.pc),
       lowest: mem.getU64(profile + RegionProfile.lowest),
       end: mem.getU64(profile + RegionProfile.end),
+      tier: mem.getU32(regions + index * RegionEntry.SIZE + RegionEntry.ready) === READY_QUICK ? 1 : 2,
       instructions: mem.getU32(profile + RegionProfile.instructions),
       entries: mem.getU64(profile + RegionProfile.entries),
       executed: mem.getU64(profile + RegionProfile.executed),
@@ -67,12 +77,13 @@ export function formatPerfMap(regions: readonly RegionStatistics[], total: numbe
   const translated = regions.reduce((sum, { executed }) => sum + executed, 0);
   const share = (part: number): string => (total > 0 ? `${((part / total) * 100).toFixed(2)}%` : '-');
   const hex = (address: number): string => address.toString(16);
-  const rows = hottest.map(({ index, name, pc, lowest, end, instructions, entries, executed }) => [
+  const rows = hottest.map(({ index, name, pc, lowest, end, instructions, entries, executed, tier }) => [
     share(executed),
     String(executed),
     String(entries),
     entries > 0 ? (executed / entries).toFixed(1) : '-',
     String(index),
+    String(tier),
     `${hex(pc)} [${hex(lowest)}, ${hex(end)})`,
     String(instructions),
     name === '' ? '?' : name,
@@ -83,6 +94,7 @@ export function formatPerfMap(regions: readonly RegionStatistics[], total: numbe
     'entries',
     'per-entry',
     'region',
+    'tier',
     'entry [range)',
     'size',
     'symbol',

@@ -59,6 +59,29 @@ describe('a region', () => {
   });
 });
 
+describe('what is called', () => {
+  const much = 'nop\n'.repeat(60);
+
+  it('is not gone back to the beginning of a function from, when it gives it more stack', () => {
+    const source = `start:\n ld t1, 16(s11)\n bltu t1, sp, body\n sd a0, 8(sp)\n jal t0, more\n ld a0, 8(sp)\n j start\n body:\n ${much} ret\n more:\n ${much} ${much} jalr zero, 0(t0)`;
+    const region = regionAt(source, 'start');
+    const { labels } = assemble(source, BASE);
+    expect(region.size).toBe(4 + 60 + 1);
+    expect(innerLoop(region).size).toBe(region.size);
+    expect(region.blocks.map(({ pc }) => pc)).not.toContain(labels.get('start')! + 16);
+  });
+
+  it('is copied when it is called with the alternate link register and small', () => {
+    const region = regionAt('start:\n jal t0, save\n ret\n save:\n sd s0, 0(sp)\n jalr zero, 0(t0)', 'start');
+    expect(region.size).toBe(4);
+  });
+
+  it('is not copied when it never returns', () => {
+    const region = regionAt('start:\n jal ra, never\n ret\n never:\n addi a0, a0, 1\n j never', 'start');
+    expect(region.size).toBe(2);
+  });
+});
+
 describe('blocks', () => {
   it('end where others begin, so that a loop that is run into is entered at one place', () => {
     const source = `start:\n addi a4, zero, 16\n loop:\n andi a5, a0, 1\n srli a0, a0, 1\n beqz a5, over\n ld a1, 0(a2)\n over:\n addi a4, a4, -1\n bnez a4, loop\n j start`;

@@ -40,7 +40,7 @@ describe.skipIf(crossCompiler === undefined)('regions (needs riscv64-linux-gnu-g
       .map((line) => line.trim().split(/ {2,}/));
     const executed = rows.map((row) => Number(row[1]));
     expect(executed).toEqual([...executed].sort((a, b) => b - a));
-    expect(rows[0][7]).toMatch(/^(quicksort|main)\S* \(.*\)$/);
+    expect(rows[0][8]).toMatch(/^(quicksort|main)\S* \(.*\)$/);
     // Each entry is in the log, and in the map.
     const entries = text.match(/^Trace \d+: region \d+ \[[0-9a-f]{8}\] /gm)!;
     expect(rows.reduce((sum, row) => sum + Number(row[2]), 0)).toBe(entries.length);
