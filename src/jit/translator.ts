@@ -25,6 +25,7 @@ import { GuestCode, OpenCode } from './guestCode.js';
 import { innerLoop } from './innerLoop.js';
 import { JUMP_PROFILE_BYTES, JumpProfile } from './jumpProfile.js';
 import { isCodeOf, type KeptModule, type KeptRegion, keptModule, type ModuleStore } from './keptModules.js';
+import { MachineHeat } from './machineHeat.js';
 import { formQuickRegion, QuickRegion } from './quickRegion.js';
 import { QuickTemplates } from './quickTemplates.js';
 import type { RegionOptions, RegionPage } from './regionCompiler.js';
@@ -57,8 +58,6 @@ const MOST_QUICK = 200;
 const PATCH = 15;
 /** Places that wait to be optimised. */
 const MOST_DEFERRED = 256;
-/** Places of which is kept how often they were found hot. */
-const MOST_PLACES = 20_000;
 /** Callees are translated along when they are this close to being hot themselves. */
 const CALLEE_SHARE = 8;
 /** Times that regions are taken out of the store for a slot: code there that changes all the time is left to the interpreter. */
@@ -72,28 +71,6 @@ export function hottestFirst(places: readonly PlaceToTranslate[]): PlaceToTransl
     if (place.times > (hottest.get(key)?.times ?? 0)) hottest.set(key, place);
   }
   return [...hottest.values()].sort((a, b) => b.times - a.times);
-}
-
-/** Keeps how often places were found hot, of all workers together. */
-class MachineHeat {
-  /** By place: by the worker's counters of jumps, how often it has found it hot. */
-  private readonly times = new Map<string, Map<number, number>>();
-
-  /** The place, found hot as often as all workers together have. The first time of each stands for less than the others, and counts once. */
-  add(place: PlaceToTranslate): PlaceToTranslate {
-    const key = `${place.codeTable}:${place.pc}`;
-    let found = this.times.get(key);
-    if (found === undefined) {
-      if (this.times.size >= MOST_PLACES) this.times.clear();
-      found = new Map();
-      this.times.set(key, found);
-    }
-    found.set(place.counters, Math.max(place.times, found.get(place.counters) ?? 0));
-    if (found.size === 1) return place;
-    let times = 1;
-    for (const one of found.values()) times += one - 1;
-    return { ...place, times };
-  }
 }
 
 /** Is told of regions before they can be entered. */
