@@ -93,11 +93,17 @@ function permissions(info: MappingInfo): string {
   return `${r}${w}${x}${info.shared ? 's' : 'p'}`;
 }
 
-/** major:minor of a host device number, as the kernel prints it. */
-function device(dev: number): string {
+/** Major and minor of a host device number. */
+export function deviceNumbers(dev: number): readonly [major: number, minor: number] {
   const low = dev % 0x1_0000_0000;
   const major = ((low >>> 8) & 0xfff) + (Math.floor(dev / 0x1_0000_0000) & 0xffff_f000);
   const minor = (low & 0xff) | ((low >>> 12) & 0xfff00);
+  return [major, minor];
+}
+
+/** major:minor, as the kernel prints it. */
+function device(dev: number): string {
+  const [major, minor] = deviceNumbers(dev);
   return `${hex(major, 2)}:${hex(minor, 2)}`;
 }
 

@@ -1,3 +1,4 @@
+import { writeI32 } from '../../memory/userAccess.js';
 import { FILE_DEVICE, OpenFile } from '../../sync/records/openFile.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { EINVAL, ENOSPC } from '../errno.js';
@@ -36,6 +37,10 @@ export function deviceOf(mem: SharedMemory, file: number): number {
   return mem.getU32(file + OpenFile.detail);
 }
 
+const RNDGETENTCNT = 0x8004_5200 | 0;
+/** What /proc/sys/kernel/random/entropy_avail says, too. */
+const ENTROPY_BITS = 256;
+
 const zeros = new Uint8Array(65536);
 const scratch = new Uint8Array(65536);
 
@@ -54,6 +59,13 @@ const deviceOperations: FileOperations = {
       if (copied < size || (random && t.signalPending())) break;
     }
     return done;
+  },
+  ioctl(t, file, request, argument) {
+    const device = deviceOf(t.mem, file);
+    const random = device === DEVICE_RANDOM || device === DEVICE_URANDOM;
+    if (!random || (request | 0) !== RNDGETENTCNT) return undefined;
+    writeI32(t, argument, ENTROPY_BITS);
+    return 0;
   },
   write(t, file, from) {
     if (deviceOf(t.mem, file) === DEVICE_FULL && from.length > 0) return -ENOSPC;

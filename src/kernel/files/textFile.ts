@@ -3,6 +3,7 @@ import { freeText, Text, textLength } from '../../sync/text.js';
 import { EBADF, EINVAL } from '../errno.js';
 import type { FileOperations } from './fileOperations.js';
 import { madeStatus, S_IFREG } from './fileStatus.js';
+import { PROCMAP_QUERY, queryMapping } from './mapsQuery.js';
 import { namespaceStatus } from './namespaces.js';
 import { flagsOf, pathOf, registerKind } from './openFile.js';
 import { O_ACCMODE, O_RDONLY, O_WRONLY } from './openFlags.js';
@@ -57,6 +58,11 @@ const textOperations: FileOperations = {
     const status = statusOfPlace(t, place);
     // The process that the file told of is gone.
     return status ?? madeStatus({ dev: 0x15n, ino: 1n, mode: S_IFREG | 0o444 });
+  },
+  ioctl(t, file, request, argument) {
+    const maps = /^\/proc\/(\d+)\/(?:task\/\d+\/)?maps$/.exec(pathOf(t.mem, file));
+    if (maps === null || (request | 0) !== PROCMAP_QUERY) return undefined;
+    return queryMapping(t, Number(maps[1]), argument);
   },
   release(mem, file, owner) {
     freeText(mem, mem.getU32(file + OpenFile.object), owner);

@@ -50,6 +50,7 @@ const SO_SNDLOWAT = 19;
 const SO_OOBINLINE = 10;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
+const SO_BINDTODEVICE = 25;
 const SO_ACCEPTCONN = 30;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
@@ -191,6 +192,9 @@ function optionBytes(t: ThreadContext, socket: number, level: number, name: numb
           mem.getI32(socket + Socket.peerUid),
           mem.getI32(socket + Socket.peerGid),
         );
+      // Bound to no interface: no name.
+      case SO_BINDTODEVICE:
+        return new Uint8Array(0);
       case SO_RCVLOWAT:
         return words(mem.getU32(socket + Socket.lowWater));
       case SO_SNDLOWAT:

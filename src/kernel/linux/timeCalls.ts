@@ -1,4 +1,4 @@
-import { copyOut, readI32, readU64Big, write64, writeI32 } from '../../memory/userAccess.js';
+import { copyIn, copyOut, readI32, readU64Big, write64, writeI32 } from '../../memory/userAccess.js';
 import { mmResidentPeak } from '../../observe/statistics.js';
 import { withMutex } from '../../sync/mutex.js';
 import { monotonicNow, parkTicket } from '../../sync/park.js';
@@ -124,6 +124,45 @@ function clockSettime(t: ThreadContext, clock: number, va: number): number {
   readTimespec(t, va);
   clockTime(t, clock | 0);
   return (clock | 0) === CLOCK_REALTIME ? -EPERM : -EINVAL;
+}
+
+/** struct timex: its size, and where what is told stands. */
+const TIMEX_SIZE = 208;
+const ADJ_ADJTIME = 0x8000;
+const ADJ_OFFSET_SINGLESHOT = 0x8001;
+const ADJ_OFFSET_SS_READ = 0xa001;
+const STA_UNSYNC = 0x40;
+const TIME_ERROR = 5;
+
+/** adjtimex(2): tells that nobody disciplines the clock; guests may not, since it is the host's. */
+function adjtimex(t: ThreadContext, va: number): number {
+  const bytes = new Uint8Array(TIMEX_SIZE);
+  copyIn(t, va, bytes);
+  const view = new DataView(bytes.buffer);
+  const modes = view.getUint32(0, true);
+  if (modes & ADJ_ADJTIME && (modes & ADJ_OFFSET_SINGLESHOT) !== ADJ_OFFSET_SINGLESHOT) return -EINVAL;
+  if (modes !== 0 && modes !== ADJ_OFFSET_SS_READ) return -EPERM;
+  bytes.fill(0, 4);
+  const now = realtimeNow(t.mem);
+  const words: readonly (readonly [number, number])[] = [
+    [24, 16_000_000], // maxerror
+    [32, 16_000_000], // esterror
+    [40, STA_UNSYNC], // status
+    [48, 2], // constant
+    [56, 1], // precision
+    [64, 32_768_000], // tolerance
+    [72, Math.floor(now / 1000)],
+    [80, Math.floor((now % 1000) * 1000)],
+    [88, 10_000], // tick
+  ];
+  for (const [at, value] of words) view.setBigInt64(at, BigInt(value), true);
+  copyOut(t, va, bytes);
+  return TIME_ERROR;
+}
+
+function clockAdjtime(t: ThreadContext, clock: number, va: number): number {
+  clockTime(t, clock | 0);
+  return (clock | 0) === CLOCK_REALTIME ? adjtimex(t, va) : -EOPNOTSUPP;
 }
 
 function gettimeofday(t: ThreadContext, time: number, zone: number): number {
@@ -458,6 +497,8 @@ export const timeCalls: SyscallTable = {
   [SYS.SYS_clock_gettime]: syscall('clock_gettime', ['clock', 'pointer'], clockGettime),
   [SYS.SYS_clock_getres]: syscall('clock_getres', ['clock', 'pointer'], clockGetres),
   [SYS.SYS_clock_settime]: syscall('clock_settime', ['clock', 'timespec'], clockSettime),
+  [SYS.SYS_adjtimex]: syscall('adjtimex', ['pointer'], adjtimex),
+  [SYS.SYS_clock_adjtime]: syscall('clock_adjtime', ['clock', 'pointer'], clockAdjtime),
   [SYS.SYS_gettimeofday]: syscall('gettimeofday', ['pointer', 'pointer'], gettimeofday),
   [SYS.SYS_nanosleep]: syscall('nanosleep', ['timespec', 'pointer'], nanosleep),
   [SYS.SYS_clock_nanosleep]: syscall(

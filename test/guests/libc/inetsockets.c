@@ -233,6 +233,12 @@ static void reset_has_no_peer(void) {
 }
 
 static void options(void) {
+  char name[16] = "x";
+  socklen_t name_size = sizeof name;
+  int plain = socket(AF_INET, SOCK_STREAM, 0);
+  EXPECT(result(getsockopt(plain, SOL_SOCKET, SO_BINDTODEVICE, name, &name_size)), 0);
+  EXPECT(name_size, 0);
+  close(plain);
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   EXPECT(int_option(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
   EXPECT(int_option(fd, SOL_SOCKET, SO_DOMAIN), AF_INET);

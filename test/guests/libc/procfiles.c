@@ -6,7 +6,10 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -95,14 +98,15 @@ static void others_have_their_own_figures(void) {
   CHECK(has_line(getpid(), "\nUmask:\t0022\n"));
   CHECK(has_line(child, "\nSigIgn:\t0000000000000200\n"));
   EXPECT(stat_field(child, 4), getpid());
-  EXPECT(stat_field(child, 18), 27);
-  EXPECT(stat_field(child, 19), 7);
+  int own = getpriority(PRIO_PROCESS, 0), less = own > 12 ? 19 : own + 7;
+  EXPECT(stat_field(child, 18), 20 + less);
+  EXPECT(stat_field(child, 19), less);
   EXPECT(stat_field(child, 38), SIGCHLD);
   EXPECT(stat_field(child, 40), 0);
   EXPECT(stat_field(child, 41), SCHED_OTHER);
   EXPECT(stat_field(child, 52), 0);
-  EXPECT(stat_field(getpid(), 18), 20);
-  EXPECT(stat_field(getpid(), 19), 0);
+  EXPECT(stat_field(getpid(), 18), 20 + own);
+  EXPECT(stat_field(getpid(), 19), own);
   struct sched_param none = {0};
   EXPECT(sched_setscheduler(child, SCHED_BATCH, &none), 0);
   EXPECT(stat_field(child, 41), SCHED_BATCH);
@@ -137,6 +141,54 @@ static void a_zombie_is_told_of(void) {
   }
   EXPECT(waitpid(child, NULL, 0), child);
   CHECK(slurp(child, "stat") == -1 && errno == ENOENT);
+}
+
+/* struct procmap_query of Linux 6.11. */
+struct query {
+  uint64_t size, flags, address, start, end, is, page, offset, inode;
+  uint32_t major, minor, name_size, build_id_size;
+  uint64_t name, build_id;
+};
+#define PROCMAP_QUERY_ _IOC(_IOC_READ | _IOC_WRITE, 'f', 17, sizeof(struct query))
+
+static int maps_fd;
+
+static int ask(struct query *q, uint64_t flags, uint64_t address, char *name, int room) {
+  *q = (struct query){.size = sizeof *q, .flags = flags, .address = address};
+  q->name = (uintptr_t)name;
+  q->name_size = room;
+  return ioctl(maps_fd, PROCMAP_QUERY_, q) == 0 ? 0 : -errno;
+}
+
+static void one_mapping_is_asked_for(void) {
+  char name[256] = "", *page = mmap(NULL, 8192, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  mprotect(page + 4096, 4096, PROT_NONE);
+  struct query q;
+  maps_fd = open("/proc/self/maps", O_RDONLY);
+  EXPECT(ask(&q, 0, (uintptr_t)name, name, sizeof name), 0);
+  CHECK(strcmp(name, "[stack]") == 0 && q.name_size == sizeof "[stack]" && q.is == 3);
+  CHECK(q.start <= (uintptr_t)name && (uintptr_t)name < q.end && q.inode == 0);
+  EXPECT(ask(&q, 0, (uintptr_t)name, name, 3), -ENAMETOOLONG);
+  EXPECT(ask(&q, 0, (uintptr_t)one_mapping_is_asked_for, name, sizeof name), 0);
+  struct stat file;
+  CHECK(stat(name, &file) == 0 && file.st_ino == q.inode && q.is == 5 && q.build_id_size == 0);
+  EXPECT(ask(&q, 0, (uintptr_t)page, NULL, 0), 0);
+  CHECK(q.start == (uintptr_t)page && q.end == q.start + 4096 && q.is == 9 && q.name_size == 0 && q.offset == 0);
+  EXPECT(ask(&q, 8, (uintptr_t)page + 4096, NULL, 0), 0);
+  CHECK(q.is == 8 && q.offset == 4096);
+  EXPECT(ask(&q, 1, (uintptr_t)page + 4096, NULL, 0), -ENOENT);
+  EXPECT(ask(&q, 0, 8, NULL, 0), -ENOENT);
+  EXPECT(ask(&q, 16, 8, NULL, 0), 0);
+  CHECK(q.start > 8);
+  EXPECT(ask(&q, 16 | 2, (uintptr_t)one_mapping_is_asked_for, NULL, 0), 0);
+  CHECK(q.start > (uintptr_t)one_mapping_is_asked_for && (q.is & 2));
+  EXPECT(ask(&q, 64, 8, NULL, 0), -EINVAL);
+  EXPECT(ask(&q, 0, 8, name, 0), -EINVAL);
+  EXPECT(ask(&q, 0, 8, NULL, 8), -EINVAL);
+  int other = open("/proc/self/status", O_RDONLY);
+  CHECK(ioctl(other, PROCMAP_QUERY_, &q) == -1 && errno == ENOTTY);
+  close(other);
+  close(maps_fd);
 }
 
 /* Who may ask of process 1 depends on who one is; that it is there does not. */
@@ -183,6 +235,7 @@ int main(void) {
   processes_come_in_order();
   others_have_their_own_figures();
   a_zombie_is_told_of();
+  one_mapping_is_asked_for();
   process_1_is_there();
   an_orphan_has_a_parent();
   return report("procfiles");

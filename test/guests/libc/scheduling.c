@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -236,6 +237,26 @@ static int overruns_of_the_past(void) {
   return count == 0x7fffffff ? 0 : 4;
 }
 
+/* Anybody may ask how the clock is disciplined. */
+static int the_clock_is_told_of(void) {
+  struct timex is = {.modes = 0};
+  int state = syscall(SYS_adjtimex, &is);
+  if (state < 0 || state > 5) return 1;
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (now.tv_sec - is.time.tv_sec > 60 || is.time.tv_sec > now.tv_sec || is.tick < 9000 || is.tick > 11000) return 2;
+  is.modes = 0;
+  if (syscall(SYS_clock_adjtime, CLOCK_REALTIME, &is) != state) return 3;
+  is.modes = 0;
+  if (syscall(SYS_clock_adjtime, CLOCK_MONOTONIC, &is) != -1 || errno != EOPNOTSUPP) return 4;
+  is.modes = 0x8000;
+  if (syscall(SYS_adjtimex, &is) != -1 || errno != EINVAL) return 5;
+  if (geteuid() == 0 && setresuid(1, 1, 1) != 0) return 6;
+  is.modes = 0x4000;
+  is.tick = 10000;
+  return syscall(SYS_adjtimex, &is) == -1 && errno == EPERM ? 0 : 7;
+}
+
 static int huge_pages(void) {
   if (prctl(PR_GET_THP_DISABLE, 1, 0, 0, 0) != -1 || errno != EINVAL) return 1;
   if (prctl(PR_SET_THP_DISABLE, 1, 0, 1, 0) != -1 || errno != EINVAL) return 2;
@@ -260,5 +281,6 @@ int main(void) {
   EXPECT(in_child(timeouts_that_stay), 0);
   EXPECT(in_child(overruns_of_the_past), 0);
   EXPECT(in_child(huge_pages), 0);
+  EXPECT(in_child(the_clock_is_told_of), 0);
   return report("scheduling");
 }
