@@ -6,7 +6,7 @@ import { Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { ThreadContext } from './threadContext.js';
 
-/** Every clock a guest can read goes through here. Times are milliseconds as fractional numbers. */
+/** Every clock a guest can read goes through here, or through hotCalls/clockCode.ts. Times are milliseconds as fractional numbers. */
 export const CLOCK_REALTIME = 0;
 export const CLOCK_MONOTONIC = 1;
 export const CLOCK_PROCESS_CPUTIME_ID = 2;
