@@ -126,6 +126,9 @@ export interface CodeView {
 /** Code farther from the entry than this is left to other regions: distances inside one are small numbers. */
 const FARTHEST = 2 ** 21;
 
+/** Instructions of a recursive function that is copied into itself twice, at most. */
+const SHORT_FUNCTION = 24;
+
 /** Most instructions of a block. */
 export const MOST_IN_BLOCK = 400;
 
@@ -231,15 +234,15 @@ function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest
     return returns ? seen.size : undefined;
   };
 
-  /** Whether a call of `pc` is followed: its copy is counted then. One that is being followed already is copied once more. */
+  /** Whether a call of `pc` is followed: its copy is counted then. One that is being followed already is copied once more, a short one twice. */
   const follows = (pc: number, calls: CallStack | undefined): boolean => {
     if (blocks.size >= limits.blocks || size >= limits.instructions) return false;
     if ((calls?.depth ?? 0) >= limits.depth) return false;
     let copied = pc === entryPc ? 1 : 0;
     for (let call = calls; call !== undefined; call = call.outer) if (call.callee === pc) copied++;
-    if (copied > 1) return false;
     const instructions = sizeOfFunction(pc);
     if (instructions === undefined || copies + instructions > limits.copies) return false;
+    if (copied > (instructions <= SHORT_FUNCTION ? 2 : 1)) return false;
     copies += instructions;
     return true;
   };

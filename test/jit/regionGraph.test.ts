@@ -31,6 +31,15 @@ const dispatch = 'slli a3, a2, 2\n add a3, a4, a3\n lw a3, 0(a3)\n add a3, a3, a
 const cases = Array.from({ length: 40 }, (_, i) => `case${i}`);
 
 describe('a region', () => {
+  it.each([
+    ['a short one twice', 4, 7],
+    ['another one once', 30, 3],
+  ])('has a recursive function copied into itself, %s', (_what, nops, copies) => {
+    const source = `start:\n beqz a0, end\n ${'addi a1, a1, 1\n'.repeat(nops)} jal ra, start\n jal ra, start\n end:\n ret`;
+    const entries = regionAt(source, 'start').blocks.filter(({ pc }) => pc === BASE);
+    expect(entries).toHaveLength(copies);
+  });
+
   it('has the cases of a large switch when it is the only one', () => {
     const source = `loop:\n ${dispatch}${cases.map((label) => `${label}:\n addi a1, a1, 1\n j loop\n`).join('')}`;
     const region = regionAt(source, 'loop', cases);

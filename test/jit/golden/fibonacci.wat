@@ -35,7 +35,7 @@
       (local.get 1))
     (unreachable))
   (func (;4;) (type 1) (param i32 i32) (result i32)
-    (local i64 i64 i64 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i64)
+    (local i64 i64 i64 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i64 i64)
     (local.set 2
       (i64.load offset=8
         (local.get 0)))
@@ -303,100 +303,83 @@
                   (i64.const -1)))
               (local.set 2
                 (i64.const 65564))
-              (local.set 7
-                (i32.sub
-                  (local.get 7)
-                  (i32.const 14)))
-              (if  ;; label = @6
-                (i32.or
-                  (i32.eqz
-                    (local.get 1))
-                  (i32.eqz
-                    (i32.lt_s
-                      (i32.load offset=640
-                        (local.get 0))
-                      (local.get 7))))
-                (then
-                  (local.set 11
-                    (i32.const 33798))
-                  (local.set 8
-                    (i64.const 65536))
-                  (br 5 (;@1;))))
-              (i64.store offset=8
-                (local.get 0)
-                (local.get 2))
-              (i64.store offset=16
-                (local.get 0)
-                (local.get 3))
-              (i64.store offset=80
-                (local.get 0)
-                (local.get 4))
-              (i64.store offset=120
-                (local.get 0)
-                (local.get 5))
-              (i64.store offset=520
-                (local.get 0)
-                (i64.const 65536))
-              (local.set 21
-                (call 4
-                  (local.get 0)
-                  (i32.sub
-                    (local.get 1)
-                    (i32.const 1))))
-              (if  ;; label = @6
-                (i32.or
-                  (local.get 21)
-                  (i64.ne
-                    (i64.load offset=520
-                      (local.get 0))
-                    (i64.const 65564)))
-                (then
-                  (i64.store offset=552
-                    (local.get 0)
-                    (i64.add
-                      (i64.load offset=552
-                        (local.get 0))
-                      (i64.extend_i32_s
-                        (i32.sub
-                          (i32.const 1000)
-                          (local.get 7)))))
-                  (return
-                    (local.get 21))))
-              (local.set 3
-                (i64.load offset=16
-                  (local.get 0)))
-              (local.set 4
-                (i64.load offset=80
-                  (local.get 0)))
-              (local.set 11
-                (i32.const 0))
-              (local.set 10
-                (i32.const 28672))
-              (br_if 2 (;@3;)
-                (i64.ne
-                  (i64.and
-                    (local.get 3)
-                    (local.get 18))
-                  (i64.const 0)))
-              (local.set 21
-                (i32.add
+              (block  ;; label = @6
+                (local.set 6
                   (i32.wrap_i64
-                    (local.get 3))
-                  (i32.const 0)))
-              (if  ;; label = @6
-                (i32.ne
-                  (i32.load
-                    (i32.add
-                      (local.get 16)
-                      (i32.shl
-                        (i32.wrap_i64
-                          (i64.shr_u
+                    (i64.const 2)))
+                (local.set 5
+                  (i64.extend_i32_s
+                    (local.get 6)))
+                (if  ;; label = @7
+                  (i64.lt_s
+                    (local.get 4)
+                    (i64.extend_i32_s
+                      (local.get 6)))
+                  (then
+                    (local.set 7
+                      (i32.sub
+                        (local.get 7)
+                        (i32.const 16)))
+                    (br 1 (;@6;))))
+                (local.set 3
+                  (i64.add
+                    (local.get 3)
+                    (i64.const -16)))
+                (local.set 11
+                  (i32.const 33798))
+                (local.set 10
+                  (i32.const 12305))
+                (br_if 3 (;@3;)
+                  (i64.ne
+                    (i64.and
+                      (local.get 3)
+                      (local.get 18))
+                    (i64.const 0)))
+                (local.set 21
+                  (i32.add
+                    (i32.wrap_i64
+                      (local.get 3))
+                    (i32.const 0)))
+                (if  ;; label = @7
+                  (i32.ge_u
+                    (i32.and
+                      (i32.wrap_i64
+                        (local.get 3))
+                      (i32.const 4095))
+                    (i32.const 4081))
+                  (then
+                    (br_if 4 (;@3;)
+                      (i64.ne
+                        (i64.and
+                          (i64.add
                             (local.get 3)
-                            (i64.const 12)))
-                        (i32.const 2))))
-                  (i32.const 1))
-                (then
-                  (local.set 20
+                            (i64.const 15))
+                          (local.get 17))
+                        (i64.const 0)))
+                    (br_if 4 (;@3;)
+                      (i32.ne
+                        (i32.load
+                          (i32.add
+                            (local.get 16)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (i64.add
+                                    (local.get 3)
+                                    (i64.const 15))
+                                  (i64.const 12)))
+                              (i32.const 2))))
+                        (i32.load
+                          (i32.add
+                            (local.get 16)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 3)
+                                  (i64.const 12)))
+                              (i32.const 2))))))))
+                (if  ;; label = @7
+                  (i32.ne
                     (i32.load
                       (i32.add
                         (local.get 16)
@@ -405,157 +388,281 @@
                             (i64.shr_u
                               (local.get 3)
                               (i64.const 12)))
-                          (i32.const 2)))))
-                  (br_if 3 (;@3;)
-                    (i32.eqz
-                      (local.get 20)))
-                  (local.set 21
-                    (i32.add
-                      (local.get 21)
-                      (i32.sub
-                        (local.get 20)
-                        (i32.const 1))))))
-              (local.set 5
-                (i64.load
-                  (local.get 21)))
-              (i64.store
-                (local.get 21)
-                (local.get 4))
-              (local.set 4
-                (i64.add
-                  (local.get 5)
-                  (i64.const -2)))
-              (local.set 2
-                (i64.const 65580))
-              (local.set 7
-                (i32.sub
-                  (local.get 7)
-                  (i32.const 4)))
-              (if  ;; label = @6
-                (i32.or
-                  (i32.eqz
-                    (local.get 1))
-                  (i32.eqz
-                    (i32.lt_s
-                      (i32.load offset=640
-                        (local.get 0))
-                      (local.get 7))))
-                (then
-                  (local.set 11
-                    (i32.const 33794))
-                  (local.set 8
-                    (i64.const 65536))
-                  (br 5 (;@1;))))
-              (i64.store offset=8
-                (local.get 0)
-                (local.get 2))
-              (i64.store offset=80
-                (local.get 0)
-                (local.get 4))
-              (i64.store offset=120
-                (local.get 0)
-                (local.get 5))
-              (i64.store offset=520
-                (local.get 0)
-                (i64.const 65536))
-              (local.set 21
-                (call 4
-                  (local.get 0)
-                  (i32.sub
-                    (local.get 1)
-                    (i32.const 1))))
-              (if  ;; label = @6
-                (i32.or
-                  (local.get 21)
-                  (i64.ne
-                    (i64.load offset=520
-                      (local.get 0))
-                    (i64.const 65580)))
-                (then
-                  (i64.store offset=552
-                    (local.get 0)
-                    (i64.add
-                      (i64.load offset=552
-                        (local.get 0))
-                      (i64.extend_i32_s
-                        (i32.sub
-                          (i32.const 1000)
-                          (local.get 7)))))
-                  (return
-                    (local.get 21))))
-              (local.set 3
-                (i64.load offset=16
-                  (local.get 0)))
-              (local.set 4
-                (i64.load offset=80
-                  (local.get 0)))
-              (local.set 11
-                (i32.const 0))
-              (local.set 10
-                (i32.const 45056))
-              (br_if 2 (;@3;)
-                (i64.ne
-                  (i64.and
-                    (local.get 3)
-                    (local.get 18))
-                  (i64.const 0)))
-              (local.set 21
-                (i32.add
-                  (i32.wrap_i64
-                    (local.get 3))
-                  (i32.const 0)))
-              (if  ;; label = @6
-                (i32.ge_u
-                  (i32.and
-                    (i32.wrap_i64
-                      (local.get 3))
-                    (i32.const 4095))
-                  (i32.const 4081))
-                (then
-                  (br_if 3 (;@3;)
-                    (i64.ne
-                      (i64.and
-                        (i64.add
-                          (local.get 3)
-                          (i64.const 15))
-                        (local.get 17))
-                      (i64.const 0)))
-                  (br_if 3 (;@3;)
-                    (i32.ne
+                          (i32.const 2))))
+                    (i32.const 1))
+                  (then
+                    (local.set 20
                       (i32.load
                         (i32.add
-                          (local.get 15)
-                          (i32.shl
-                            (i32.wrap_i64
-                              (i64.shr_u
-                                (i64.add
-                                  (local.get 3)
-                                  (i64.const 15))
-                                (i64.const 12)))
-                            (i32.const 2))))
-                      (i32.load
-                        (i32.add
-                          (local.get 15)
+                          (local.get 16)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
                                 (local.get 3)
                                 (i64.const 12)))
-                            (i32.const 2))))))))
-              (if  ;; label = @6
-                (i32.ne
-                  (i32.load
-                    (i32.add
-                      (local.get 15)
-                      (i32.shl
-                        (i32.wrap_i64
-                          (i64.shr_u
+                            (i32.const 2)))))
+                    (br_if 4 (;@3;)
+                      (i32.eqz
+                        (local.get 20)))
+                    (local.set 21
+                      (i32.add
+                        (local.get 21)
+                        (i32.sub
+                          (local.get 20)
+                          (i32.const 1))))))
+                (i64.store offset=8
+                  (local.get 21)
+                  (local.get 2))
+                (i64.store
+                  (local.get 21)
+                  (local.get 4))
+                (local.set 4
+                  (i64.add
+                    (local.get 4)
+                    (i64.const -1)))
+                (local.set 2
+                  (i64.const 65564))
+                (local.set 7
+                  (i32.sub
+                    (local.get 7)
+                    (i32.const 21)))
+                (if  ;; label = @7
+                  (i32.or
+                    (i32.eqz
+                      (local.get 1))
+                    (i32.eqz
+                      (i32.lt_s
+                        (i32.load offset=640
+                          (local.get 0))
+                        (local.get 7))))
+                  (then
+                    (local.set 11
+                      (i32.const 33798))
+                    (local.set 8
+                      (i64.const 65536))
+                    (br 6 (;@1;))))
+                (i64.store offset=8
+                  (local.get 0)
+                  (local.get 2))
+                (i64.store offset=16
+                  (local.get 0)
+                  (local.get 3))
+                (i64.store offset=80
+                  (local.get 0)
+                  (local.get 4))
+                (i64.store offset=120
+                  (local.get 0)
+                  (local.get 5))
+                (i64.store offset=520
+                  (local.get 0)
+                  (i64.const 65536))
+                (local.set 21
+                  (call 4
+                    (local.get 0)
+                    (i32.sub
+                      (local.get 1)
+                      (i32.const 1))))
+                (if  ;; label = @7
+                  (i32.or
+                    (local.get 21)
+                    (i64.ne
+                      (i64.load offset=520
+                        (local.get 0))
+                      (i64.const 65564)))
+                  (then
+                    (i64.store offset=552
+                      (local.get 0)
+                      (i64.add
+                        (i64.load offset=552
+                          (local.get 0))
+                        (i64.extend_i32_s
+                          (i32.sub
+                            (i32.const 1000)
+                            (local.get 7)))))
+                    (return
+                      (local.get 21))))
+                (local.set 3
+                  (i64.load offset=16
+                    (local.get 0)))
+                (local.set 4
+                  (i64.load offset=80
+                    (local.get 0)))
+                (local.set 11
+                  (i32.const 0))
+                (local.set 10
+                  (i32.const 28672))
+                (br_if 3 (;@3;)
+                  (i64.ne
+                    (i64.and
+                      (local.get 3)
+                      (local.get 18))
+                    (i64.const 0)))
+                (local.set 21
+                  (i32.add
+                    (i32.wrap_i64
+                      (local.get 3))
+                    (i32.const 0)))
+                (if  ;; label = @7
+                  (i32.ne
+                    (i32.load
+                      (i32.add
+                        (local.get 16)
+                        (i32.shl
+                          (i32.wrap_i64
+                            (i64.shr_u
+                              (local.get 3)
+                              (i64.const 12)))
+                          (i32.const 2))))
+                    (i32.const 1))
+                  (then
+                    (local.set 20
+                      (i32.load
+                        (i32.add
+                          (local.get 16)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 3)
+                                (i64.const 12)))
+                            (i32.const 2)))))
+                    (br_if 4 (;@3;)
+                      (i32.eqz
+                        (local.get 20)))
+                    (local.set 21
+                      (i32.add
+                        (local.get 21)
+                        (i32.sub
+                          (local.get 20)
+                          (i32.const 1))))))
+                (local.set 5
+                  (i64.load
+                    (local.get 21)))
+                (i64.store
+                  (local.get 21)
+                  (local.get 4))
+                (local.set 4
+                  (i64.add
+                    (local.get 5)
+                    (i64.const -2)))
+                (local.set 2
+                  (i64.const 65580))
+                (local.set 7
+                  (i32.sub
+                    (local.get 7)
+                    (i32.const 4)))
+                (if  ;; label = @7
+                  (i32.or
+                    (i32.eqz
+                      (local.get 1))
+                    (i32.eqz
+                      (i32.lt_s
+                        (i32.load offset=640
+                          (local.get 0))
+                        (local.get 7))))
+                  (then
+                    (local.set 11
+                      (i32.const 33794))
+                    (local.set 8
+                      (i64.const 65536))
+                    (br 6 (;@1;))))
+                (i64.store offset=8
+                  (local.get 0)
+                  (local.get 2))
+                (i64.store offset=80
+                  (local.get 0)
+                  (local.get 4))
+                (i64.store offset=120
+                  (local.get 0)
+                  (local.get 5))
+                (i64.store offset=520
+                  (local.get 0)
+                  (i64.const 65536))
+                (local.set 21
+                  (call 4
+                    (local.get 0)
+                    (i32.sub
+                      (local.get 1)
+                      (i32.const 1))))
+                (if  ;; label = @7
+                  (i32.or
+                    (local.get 21)
+                    (i64.ne
+                      (i64.load offset=520
+                        (local.get 0))
+                      (i64.const 65580)))
+                  (then
+                    (i64.store offset=552
+                      (local.get 0)
+                      (i64.add
+                        (i64.load offset=552
+                          (local.get 0))
+                        (i64.extend_i32_s
+                          (i32.sub
+                            (i32.const 1000)
+                            (local.get 7)))))
+                    (return
+                      (local.get 21))))
+                (local.set 3
+                  (i64.load offset=16
+                    (local.get 0)))
+                (local.set 4
+                  (i64.load offset=80
+                    (local.get 0)))
+                (local.set 11
+                  (i32.const 0))
+                (local.set 10
+                  (i32.const 45056))
+                (br_if 3 (;@3;)
+                  (i64.ne
+                    (i64.and
+                      (local.get 3)
+                      (local.get 18))
+                    (i64.const 0)))
+                (local.set 21
+                  (i32.add
+                    (i32.wrap_i64
+                      (local.get 3))
+                    (i32.const 0)))
+                (if  ;; label = @7
+                  (i32.ge_u
+                    (i32.and
+                      (i32.wrap_i64
+                        (local.get 3))
+                      (i32.const 4095))
+                    (i32.const 4081))
+                  (then
+                    (br_if 4 (;@3;)
+                      (i64.ne
+                        (i64.and
+                          (i64.add
                             (local.get 3)
-                            (i64.const 12)))
-                        (i32.const 2))))
-                  (i32.const 1))
-                (then
-                  (local.set 20
+                            (i64.const 15))
+                          (local.get 17))
+                        (i64.const 0)))
+                    (br_if 4 (;@3;)
+                      (i32.ne
+                        (i32.load
+                          (i32.add
+                            (local.get 15)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (i64.add
+                                    (local.get 3)
+                                    (i64.const 15))
+                                  (i64.const 12)))
+                              (i32.const 2))))
+                        (i32.load
+                          (i32.add
+                            (local.get 15)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 3)
+                                  (i64.const 12)))
+                              (i32.const 2))))))))
+                (if  ;; label = @7
+                  (i32.ne
                     (i32.load
                       (i32.add
                         (local.get 15)
@@ -564,35 +671,655 @@
                             (i64.shr_u
                               (local.get 3)
                               (i64.const 12)))
-                          (i32.const 2)))))
+                          (i32.const 2))))
+                    (i32.const 1))
+                  (then
+                    (local.set 20
+                      (i32.load
+                        (i32.add
+                          (local.get 15)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 3)
+                                (i64.const 12)))
+                            (i32.const 2)))))
+                    (br_if 4 (;@3;)
+                      (i32.eqz
+                        (local.get 20)))
+                    (local.set 21
+                      (i32.add
+                        (local.get 21)
+                        (i32.sub
+                          (local.get 20)
+                          (i32.const 1))))))
+                (local.set 5
+                  (i64.load
+                    (local.get 21)))
+                (local.set 4
+                  (i64.add
+                    (local.get 4)
+                    (local.get 5)))
+                (local.set 2
+                  (i64.load offset=8
+                    (local.get 21)))
+                (local.set 3
+                  (i64.add
+                    (local.get 3)
+                    (i64.const 16)))
+                (local.set 7
+                  (i32.sub
+                    (local.get 7)
+                    (i32.const 4)))
+                (br 0 (;@6;)))
+              (local.set 22
+                (i64.and
+                  (local.get 2)
+                  (i64.const -2)))
+              (if  ;; label = @6
+                (i64.eq
+                  (local.get 22)
+                  (i64.const 65564))
+                (then
+                  (local.set 11
+                    (i32.const 33798))
+                  (local.set 10
+                    (i32.const 28673))
                   (br_if 3 (;@3;)
-                    (i32.eqz
-                      (local.get 20)))
+                    (i64.ne
+                      (i64.and
+                        (local.get 3)
+                        (local.get 18))
+                      (i64.const 0)))
                   (local.set 21
                     (i32.add
+                      (i32.wrap_i64
+                        (local.get 3))
+                      (i32.const 0)))
+                  (if  ;; label = @7
+                    (i32.ne
+                      (i32.load
+                        (i32.add
+                          (local.get 16)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 3)
+                                (i64.const 12)))
+                            (i32.const 2))))
+                      (i32.const 1))
+                    (then
+                      (local.set 20
+                        (i32.load
+                          (i32.add
+                            (local.get 16)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 3)
+                                  (i64.const 12)))
+                              (i32.const 2)))))
+                      (br_if 4 (;@3;)
+                        (i32.eqz
+                          (local.get 20)))
+                      (local.set 21
+                        (i32.add
+                          (local.get 21)
+                          (i32.sub
+                            (local.get 20)
+                            (i32.const 1))))))
+                  (local.set 5
+                    (i64.load
+                      (local.get 21)))
+                  (i64.store
+                    (local.get 21)
+                    (local.get 4))
+                  (local.set 4
+                    (i64.add
+                      (local.get 5)
+                      (i64.const -2)))
+                  (local.set 2
+                    (i64.const 65580))
+                  (block  ;; label = @7
+                    (local.set 6
+                      (i32.wrap_i64
+                        (i64.const 2)))
+                    (local.set 5
+                      (i64.extend_i32_s
+                        (local.get 6)))
+                    (if  ;; label = @8
+                      (i64.lt_s
+                        (local.get 4)
+                        (i64.extend_i32_s
+                          (local.get 6)))
+                      (then
+                        (local.set 7
+                          (i32.sub
+                            (local.get 7)
+                            (i32.const 7)))
+                        (br 1 (;@7;))))
+                    (local.set 3
+                      (i64.add
+                        (local.get 3)
+                        (i64.const -16)))
+                    (local.set 11
+                      (i32.const 33798))
+                    (local.set 10
+                      (i32.const 12296))
+                    (br_if 4 (;@3;)
+                      (i64.ne
+                        (i64.and
+                          (local.get 3)
+                          (local.get 18))
+                        (i64.const 0)))
+                    (local.set 21
+                      (i32.add
+                        (i32.wrap_i64
+                          (local.get 3))
+                        (i32.const 0)))
+                    (if  ;; label = @8
+                      (i32.ge_u
+                        (i32.and
+                          (i32.wrap_i64
+                            (local.get 3))
+                          (i32.const 4095))
+                        (i32.const 4081))
+                      (then
+                        (br_if 5 (;@3;)
+                          (i64.ne
+                            (i64.and
+                              (i64.add
+                                (local.get 3)
+                                (i64.const 15))
+                              (local.get 17))
+                            (i64.const 0)))
+                        (br_if 5 (;@3;)
+                          (i32.ne
+                            (i32.load
+                              (i32.add
+                                (local.get 16)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (i64.add
+                                        (local.get 3)
+                                        (i64.const 15))
+                                      (i64.const 12)))
+                                  (i32.const 2))))
+                            (i32.load
+                              (i32.add
+                                (local.get 16)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 3)
+                                      (i64.const 12)))
+                                  (i32.const 2))))))))
+                    (if  ;; label = @8
+                      (i32.ne
+                        (i32.load
+                          (i32.add
+                            (local.get 16)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 3)
+                                  (i64.const 12)))
+                              (i32.const 2))))
+                        (i32.const 1))
+                      (then
+                        (local.set 20
+                          (i32.load
+                            (i32.add
+                              (local.get 16)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 3)
+                                    (i64.const 12)))
+                                (i32.const 2)))))
+                        (br_if 5 (;@3;)
+                          (i32.eqz
+                            (local.get 20)))
+                        (local.set 21
+                          (i32.add
+                            (local.get 21)
+                            (i32.sub
+                              (local.get 20)
+                              (i32.const 1))))))
+                    (i64.store offset=8
                       (local.get 21)
+                      (local.get 2))
+                    (i64.store
+                      (local.get 21)
+                      (local.get 4))
+                    (local.set 4
+                      (i64.add
+                        (local.get 4)
+                        (i64.const -1)))
+                    (local.set 2
+                      (i64.const 65564))
+                    (local.set 7
                       (i32.sub
-                        (local.get 20)
-                        (i32.const 1))))))
-              (local.set 5
-                (i64.load
-                  (local.get 21)))
-              (local.set 4
-                (i64.add
-                  (local.get 4)
-                  (local.get 5)))
-              (local.set 2
-                (i64.load offset=8
-                  (local.get 21)))
-              (local.set 3
-                (i64.add
-                  (local.get 3)
-                  (i64.const 16)))
+                        (local.get 7)
+                        (i32.const 12)))
+                    (if  ;; label = @8
+                      (i32.or
+                        (i32.eqz
+                          (local.get 1))
+                        (i32.eqz
+                          (i32.lt_s
+                            (i32.load offset=640
+                              (local.get 0))
+                            (local.get 7))))
+                      (then
+                        (local.set 11
+                          (i32.const 33798))
+                        (local.set 8
+                          (i64.const 65536))
+                        (br 7 (;@1;))))
+                    (i64.store offset=8
+                      (local.get 0)
+                      (local.get 2))
+                    (i64.store offset=16
+                      (local.get 0)
+                      (local.get 3))
+                    (i64.store offset=80
+                      (local.get 0)
+                      (local.get 4))
+                    (i64.store offset=120
+                      (local.get 0)
+                      (local.get 5))
+                    (i64.store offset=520
+                      (local.get 0)
+                      (i64.const 65536))
+                    (local.set 21
+                      (call 4
+                        (local.get 0)
+                        (i32.sub
+                          (local.get 1)
+                          (i32.const 1))))
+                    (if  ;; label = @8
+                      (i32.or
+                        (local.get 21)
+                        (i64.ne
+                          (i64.load offset=520
+                            (local.get 0))
+                          (i64.const 65564)))
+                      (then
+                        (i64.store offset=552
+                          (local.get 0)
+                          (i64.add
+                            (i64.load offset=552
+                              (local.get 0))
+                            (i64.extend_i32_s
+                              (i32.sub
+                                (i32.const 1000)
+                                (local.get 7)))))
+                        (return
+                          (local.get 21))))
+                    (local.set 3
+                      (i64.load offset=16
+                        (local.get 0)))
+                    (local.set 4
+                      (i64.load offset=80
+                        (local.get 0)))
+                    (local.set 11
+                      (i32.const 0))
+                    (local.set 10
+                      (i32.const 28672))
+                    (br_if 4 (;@3;)
+                      (i64.ne
+                        (i64.and
+                          (local.get 3)
+                          (local.get 18))
+                        (i64.const 0)))
+                    (local.set 21
+                      (i32.add
+                        (i32.wrap_i64
+                          (local.get 3))
+                        (i32.const 0)))
+                    (if  ;; label = @8
+                      (i32.ne
+                        (i32.load
+                          (i32.add
+                            (local.get 16)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 3)
+                                  (i64.const 12)))
+                              (i32.const 2))))
+                        (i32.const 1))
+                      (then
+                        (local.set 20
+                          (i32.load
+                            (i32.add
+                              (local.get 16)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 3)
+                                    (i64.const 12)))
+                                (i32.const 2)))))
+                        (br_if 5 (;@3;)
+                          (i32.eqz
+                            (local.get 20)))
+                        (local.set 21
+                          (i32.add
+                            (local.get 21)
+                            (i32.sub
+                              (local.get 20)
+                              (i32.const 1))))))
+                    (local.set 5
+                      (i64.load
+                        (local.get 21)))
+                    (i64.store
+                      (local.get 21)
+                      (local.get 4))
+                    (local.set 4
+                      (i64.add
+                        (local.get 5)
+                        (i64.const -2)))
+                    (local.set 2
+                      (i64.const 65580))
+                    (local.set 7
+                      (i32.sub
+                        (local.get 7)
+                        (i32.const 4)))
+                    (if  ;; label = @8
+                      (i32.or
+                        (i32.eqz
+                          (local.get 1))
+                        (i32.eqz
+                          (i32.lt_s
+                            (i32.load offset=640
+                              (local.get 0))
+                            (local.get 7))))
+                      (then
+                        (local.set 11
+                          (i32.const 33794))
+                        (local.set 8
+                          (i64.const 65536))
+                        (br 7 (;@1;))))
+                    (i64.store offset=8
+                      (local.get 0)
+                      (local.get 2))
+                    (i64.store offset=80
+                      (local.get 0)
+                      (local.get 4))
+                    (i64.store offset=120
+                      (local.get 0)
+                      (local.get 5))
+                    (i64.store offset=520
+                      (local.get 0)
+                      (i64.const 65536))
+                    (local.set 21
+                      (call 4
+                        (local.get 0)
+                        (i32.sub
+                          (local.get 1)
+                          (i32.const 1))))
+                    (if  ;; label = @8
+                      (i32.or
+                        (local.get 21)
+                        (i64.ne
+                          (i64.load offset=520
+                            (local.get 0))
+                          (i64.const 65580)))
+                      (then
+                        (i64.store offset=552
+                          (local.get 0)
+                          (i64.add
+                            (i64.load offset=552
+                              (local.get 0))
+                            (i64.extend_i32_s
+                              (i32.sub
+                                (i32.const 1000)
+                                (local.get 7)))))
+                        (return
+                          (local.get 21))))
+                    (local.set 3
+                      (i64.load offset=16
+                        (local.get 0)))
+                    (local.set 4
+                      (i64.load offset=80
+                        (local.get 0)))
+                    (local.set 11
+                      (i32.const 0))
+                    (local.set 10
+                      (i32.const 45056))
+                    (br_if 4 (;@3;)
+                      (i64.ne
+                        (i64.and
+                          (local.get 3)
+                          (local.get 18))
+                        (i64.const 0)))
+                    (local.set 21
+                      (i32.add
+                        (i32.wrap_i64
+                          (local.get 3))
+                        (i32.const 0)))
+                    (if  ;; label = @8
+                      (i32.ge_u
+                        (i32.and
+                          (i32.wrap_i64
+                            (local.get 3))
+                          (i32.const 4095))
+                        (i32.const 4081))
+                      (then
+                        (br_if 5 (;@3;)
+                          (i64.ne
+                            (i64.and
+                              (i64.add
+                                (local.get 3)
+                                (i64.const 15))
+                              (local.get 17))
+                            (i64.const 0)))
+                        (br_if 5 (;@3;)
+                          (i32.ne
+                            (i32.load
+                              (i32.add
+                                (local.get 15)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (i64.add
+                                        (local.get 3)
+                                        (i64.const 15))
+                                      (i64.const 12)))
+                                  (i32.const 2))))
+                            (i32.load
+                              (i32.add
+                                (local.get 15)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 3)
+                                      (i64.const 12)))
+                                  (i32.const 2))))))))
+                    (if  ;; label = @8
+                      (i32.ne
+                        (i32.load
+                          (i32.add
+                            (local.get 15)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 3)
+                                  (i64.const 12)))
+                              (i32.const 2))))
+                        (i32.const 1))
+                      (then
+                        (local.set 20
+                          (i32.load
+                            (i32.add
+                              (local.get 15)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 3)
+                                    (i64.const 12)))
+                                (i32.const 2)))))
+                        (br_if 5 (;@3;)
+                          (i32.eqz
+                            (local.get 20)))
+                        (local.set 21
+                          (i32.add
+                            (local.get 21)
+                            (i32.sub
+                              (local.get 20)
+                              (i32.const 1))))))
+                    (local.set 5
+                      (i64.load
+                        (local.get 21)))
+                    (local.set 4
+                      (i64.add
+                        (local.get 4)
+                        (local.get 5)))
+                    (local.set 2
+                      (i64.load offset=8
+                        (local.get 21)))
+                    (local.set 3
+                      (i64.add
+                        (local.get 3)
+                        (i64.const 16)))
+                    (local.set 7
+                      (i32.sub
+                        (local.get 7)
+                        (i32.const 4)))
+                    (br 0 (;@7;)))
+                  (local.set 23
+                    (i64.and
+                      (local.get 2)
+                      (i64.const -2)))
+                  (if  ;; label = @7
+                    (i64.eq
+                      (local.get 23)
+                      (i64.const 65580))
+                    (then
+                      (local.set 11
+                        (i32.const 33798))
+                      (local.set 10
+                        (i32.const 45057))
+                      (br_if 4 (;@3;)
+                        (i64.ne
+                          (i64.and
+                            (local.get 3)
+                            (local.get 18))
+                          (i64.const 0)))
+                      (local.set 21
+                        (i32.add
+                          (i32.wrap_i64
+                            (local.get 3))
+                          (i32.const 0)))
+                      (if  ;; label = @8
+                        (i32.ge_u
+                          (i32.and
+                            (i32.wrap_i64
+                              (local.get 3))
+                            (i32.const 4095))
+                          (i32.const 4081))
+                        (then
+                          (br_if 5 (;@3;)
+                            (i64.ne
+                              (i64.and
+                                (i64.add
+                                  (local.get 3)
+                                  (i64.const 15))
+                                (local.get 17))
+                              (i64.const 0)))
+                          (br_if 5 (;@3;)
+                            (i32.ne
+                              (i32.load
+                                (i32.add
+                                  (local.get 15)
+                                  (i32.shl
+                                    (i32.wrap_i64
+                                      (i64.shr_u
+                                        (i64.add
+                                          (local.get 3)
+                                          (i64.const 15))
+                                        (i64.const 12)))
+                                    (i32.const 2))))
+                              (i32.load
+                                (i32.add
+                                  (local.get 15)
+                                  (i32.shl
+                                    (i32.wrap_i64
+                                      (i64.shr_u
+                                        (local.get 3)
+                                        (i64.const 12)))
+                                    (i32.const 2))))))))
+                      (if  ;; label = @8
+                        (i32.ne
+                          (i32.load
+                            (i32.add
+                              (local.get 15)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 3)
+                                    (i64.const 12)))
+                                (i32.const 2))))
+                          (i32.const 1))
+                        (then
+                          (local.set 20
+                            (i32.load
+                              (i32.add
+                                (local.get 15)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 3)
+                                      (i64.const 12)))
+                                  (i32.const 2)))))
+                          (br_if 5 (;@3;)
+                            (i32.eqz
+                              (local.get 20)))
+                          (local.set 21
+                            (i32.add
+                              (local.get 21)
+                              (i32.sub
+                                (local.get 20)
+                                (i32.const 1))))))
+                      (local.set 5
+                        (i64.load
+                          (local.get 21)))
+                      (local.set 4
+                        (i64.add
+                          (local.get 4)
+                          (local.get 5)))
+                      (local.set 2
+                        (i64.load offset=8
+                          (local.get 21)))
+                      (local.set 3
+                        (i64.add
+                          (local.get 3)
+                          (i64.const 16)))
+                      (local.set 7
+                        (i32.sub
+                          (local.get 7)
+                          (i32.const 5)))
+                      (br 2 (;@5;))))
+                  (local.set 7
+                    (i32.sub
+                      (local.get 7)
+                      (i32.const 1)))
+                  (local.set 11
+                    (i32.const 33798))
+                  (local.set 8
+                    (local.get 23))
+                  (br 5 (;@1;))))
               (local.set 7
                 (i32.sub
                   (local.get 7)
-                  (i32.const 4)))
-              (br 0 (;@5;)))
+                  (i32.const 1)))
+              (local.set 11
+                (i32.const 33798))
+              (local.set 8
+                (local.get 22))
+              (br 4 (;@1;)))
             (local.set 22
               (i64.and
                 (local.get 2)
@@ -780,100 +1507,83 @@
                       (i64.const -1)))
                   (local.set 2
                     (i64.const 65564))
-                  (local.set 7
-                    (i32.sub
-                      (local.get 7)
-                      (i32.const 12)))
-                  (if  ;; label = @7
-                    (i32.or
-                      (i32.eqz
-                        (local.get 1))
-                      (i32.eqz
-                        (i32.lt_s
-                          (i32.load offset=640
-                            (local.get 0))
-                          (local.get 7))))
-                    (then
-                      (local.set 11
-                        (i32.const 33798))
-                      (local.set 8
-                        (i64.const 65536))
-                      (br 6 (;@1;))))
-                  (i64.store offset=8
-                    (local.get 0)
-                    (local.get 2))
-                  (i64.store offset=16
-                    (local.get 0)
-                    (local.get 3))
-                  (i64.store offset=80
-                    (local.get 0)
-                    (local.get 4))
-                  (i64.store offset=120
-                    (local.get 0)
-                    (local.get 5))
-                  (i64.store offset=520
-                    (local.get 0)
-                    (i64.const 65536))
-                  (local.set 21
-                    (call 4
-                      (local.get 0)
-                      (i32.sub
-                        (local.get 1)
-                        (i32.const 1))))
-                  (if  ;; label = @7
-                    (i32.or
-                      (local.get 21)
-                      (i64.ne
-                        (i64.load offset=520
-                          (local.get 0))
-                        (i64.const 65564)))
-                    (then
-                      (i64.store offset=552
-                        (local.get 0)
-                        (i64.add
-                          (i64.load offset=552
-                            (local.get 0))
-                          (i64.extend_i32_s
-                            (i32.sub
-                              (i32.const 1000)
-                              (local.get 7)))))
-                      (return
-                        (local.get 21))))
-                  (local.set 3
-                    (i64.load offset=16
-                      (local.get 0)))
-                  (local.set 4
-                    (i64.load offset=80
-                      (local.get 0)))
-                  (local.set 11
-                    (i32.const 0))
-                  (local.set 10
-                    (i32.const 28672))
-                  (br_if 3 (;@3;)
-                    (i64.ne
-                      (i64.and
-                        (local.get 3)
-                        (local.get 18))
-                      (i64.const 0)))
-                  (local.set 21
-                    (i32.add
+                  (block  ;; label = @7
+                    (local.set 6
                       (i32.wrap_i64
-                        (local.get 3))
-                      (i32.const 0)))
-                  (if  ;; label = @7
-                    (i32.ne
-                      (i32.load
-                        (i32.add
-                          (local.get 16)
-                          (i32.shl
-                            (i32.wrap_i64
-                              (i64.shr_u
+                        (i64.const 2)))
+                    (local.set 5
+                      (i64.extend_i32_s
+                        (local.get 6)))
+                    (if  ;; label = @8
+                      (i64.lt_s
+                        (local.get 4)
+                        (i64.extend_i32_s
+                          (local.get 6)))
+                      (then
+                        (local.set 7
+                          (i32.sub
+                            (local.get 7)
+                            (i32.const 14)))
+                        (br 1 (;@7;))))
+                    (local.set 3
+                      (i64.add
+                        (local.get 3)
+                        (i64.const -16)))
+                    (local.set 11
+                      (i32.const 33798))
+                    (local.set 10
+                      (i32.const 12303))
+                    (br_if 4 (;@3;)
+                      (i64.ne
+                        (i64.and
+                          (local.get 3)
+                          (local.get 18))
+                        (i64.const 0)))
+                    (local.set 21
+                      (i32.add
+                        (i32.wrap_i64
+                          (local.get 3))
+                        (i32.const 0)))
+                    (if  ;; label = @8
+                      (i32.ge_u
+                        (i32.and
+                          (i32.wrap_i64
+                            (local.get 3))
+                          (i32.const 4095))
+                        (i32.const 4081))
+                      (then
+                        (br_if 5 (;@3;)
+                          (i64.ne
+                            (i64.and
+                              (i64.add
                                 (local.get 3)
-                                (i64.const 12)))
-                            (i32.const 2))))
-                      (i32.const 1))
-                    (then
-                      (local.set 20
+                                (i64.const 15))
+                              (local.get 17))
+                            (i64.const 0)))
+                        (br_if 5 (;@3;)
+                          (i32.ne
+                            (i32.load
+                              (i32.add
+                                (local.get 16)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (i64.add
+                                        (local.get 3)
+                                        (i64.const 15))
+                                      (i64.const 12)))
+                                  (i32.const 2))))
+                            (i32.load
+                              (i32.add
+                                (local.get 16)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 3)
+                                      (i64.const 12)))
+                                  (i32.const 2))))))))
+                    (if  ;; label = @8
+                      (i32.ne
                         (i32.load
                           (i32.add
                             (local.get 16)
@@ -882,157 +1592,281 @@
                                 (i64.shr_u
                                   (local.get 3)
                                   (i64.const 12)))
-                              (i32.const 2)))))
-                      (br_if 4 (;@3;)
-                        (i32.eqz
-                          (local.get 20)))
-                      (local.set 21
-                        (i32.add
-                          (local.get 21)
-                          (i32.sub
-                            (local.get 20)
-                            (i32.const 1))))))
-                  (local.set 5
-                    (i64.load
-                      (local.get 21)))
-                  (i64.store
-                    (local.get 21)
-                    (local.get 4))
-                  (local.set 4
-                    (i64.add
-                      (local.get 5)
-                      (i64.const -2)))
-                  (local.set 2
-                    (i64.const 65580))
-                  (local.set 7
-                    (i32.sub
-                      (local.get 7)
-                      (i32.const 4)))
-                  (if  ;; label = @7
-                    (i32.or
-                      (i32.eqz
-                        (local.get 1))
-                      (i32.eqz
-                        (i32.lt_s
-                          (i32.load offset=640
-                            (local.get 0))
-                          (local.get 7))))
-                    (then
-                      (local.set 11
-                        (i32.const 33794))
-                      (local.set 8
-                        (i64.const 65536))
-                      (br 6 (;@1;))))
-                  (i64.store offset=8
-                    (local.get 0)
-                    (local.get 2))
-                  (i64.store offset=80
-                    (local.get 0)
-                    (local.get 4))
-                  (i64.store offset=120
-                    (local.get 0)
-                    (local.get 5))
-                  (i64.store offset=520
-                    (local.get 0)
-                    (i64.const 65536))
-                  (local.set 21
-                    (call 4
-                      (local.get 0)
-                      (i32.sub
-                        (local.get 1)
-                        (i32.const 1))))
-                  (if  ;; label = @7
-                    (i32.or
-                      (local.get 21)
-                      (i64.ne
-                        (i64.load offset=520
-                          (local.get 0))
-                        (i64.const 65580)))
-                    (then
-                      (i64.store offset=552
-                        (local.get 0)
-                        (i64.add
-                          (i64.load offset=552
-                            (local.get 0))
-                          (i64.extend_i32_s
-                            (i32.sub
-                              (i32.const 1000)
-                              (local.get 7)))))
-                      (return
-                        (local.get 21))))
-                  (local.set 3
-                    (i64.load offset=16
-                      (local.get 0)))
-                  (local.set 4
-                    (i64.load offset=80
-                      (local.get 0)))
-                  (local.set 11
-                    (i32.const 0))
-                  (local.set 10
-                    (i32.const 45056))
-                  (br_if 3 (;@3;)
-                    (i64.ne
-                      (i64.and
-                        (local.get 3)
-                        (local.get 18))
-                      (i64.const 0)))
-                  (local.set 21
-                    (i32.add
-                      (i32.wrap_i64
-                        (local.get 3))
-                      (i32.const 0)))
-                  (if  ;; label = @7
-                    (i32.ge_u
-                      (i32.and
-                        (i32.wrap_i64
-                          (local.get 3))
-                        (i32.const 4095))
-                      (i32.const 4081))
-                    (then
-                      (br_if 4 (;@3;)
-                        (i64.ne
-                          (i64.and
-                            (i64.add
-                              (local.get 3)
-                              (i64.const 15))
-                            (local.get 17))
-                          (i64.const 0)))
-                      (br_if 4 (;@3;)
-                        (i32.ne
+                              (i32.const 2))))
+                        (i32.const 1))
+                      (then
+                        (local.set 20
                           (i32.load
                             (i32.add
-                              (local.get 15)
-                              (i32.shl
-                                (i32.wrap_i64
-                                  (i64.shr_u
-                                    (i64.add
-                                      (local.get 3)
-                                      (i64.const 15))
-                                    (i64.const 12)))
-                                (i32.const 2))))
-                          (i32.load
-                            (i32.add
-                              (local.get 15)
+                              (local.get 16)
                               (i32.shl
                                 (i32.wrap_i64
                                   (i64.shr_u
                                     (local.get 3)
                                     (i64.const 12)))
-                                (i32.const 2))))))))
-                  (if  ;; label = @7
-                    (i32.ne
-                      (i32.load
-                        (i32.add
-                          (local.get 15)
-                          (i32.shl
-                            (i32.wrap_i64
-                              (i64.shr_u
+                                (i32.const 2)))))
+                        (br_if 5 (;@3;)
+                          (i32.eqz
+                            (local.get 20)))
+                        (local.set 21
+                          (i32.add
+                            (local.get 21)
+                            (i32.sub
+                              (local.get 20)
+                              (i32.const 1))))))
+                    (i64.store offset=8
+                      (local.get 21)
+                      (local.get 2))
+                    (i64.store
+                      (local.get 21)
+                      (local.get 4))
+                    (local.set 4
+                      (i64.add
+                        (local.get 4)
+                        (i64.const -1)))
+                    (local.set 2
+                      (i64.const 65564))
+                    (local.set 7
+                      (i32.sub
+                        (local.get 7)
+                        (i32.const 19)))
+                    (if  ;; label = @8
+                      (i32.or
+                        (i32.eqz
+                          (local.get 1))
+                        (i32.eqz
+                          (i32.lt_s
+                            (i32.load offset=640
+                              (local.get 0))
+                            (local.get 7))))
+                      (then
+                        (local.set 11
+                          (i32.const 33798))
+                        (local.set 8
+                          (i64.const 65536))
+                        (br 7 (;@1;))))
+                    (i64.store offset=8
+                      (local.get 0)
+                      (local.get 2))
+                    (i64.store offset=16
+                      (local.get 0)
+                      (local.get 3))
+                    (i64.store offset=80
+                      (local.get 0)
+                      (local.get 4))
+                    (i64.store offset=120
+                      (local.get 0)
+                      (local.get 5))
+                    (i64.store offset=520
+                      (local.get 0)
+                      (i64.const 65536))
+                    (local.set 21
+                      (call 4
+                        (local.get 0)
+                        (i32.sub
+                          (local.get 1)
+                          (i32.const 1))))
+                    (if  ;; label = @8
+                      (i32.or
+                        (local.get 21)
+                        (i64.ne
+                          (i64.load offset=520
+                            (local.get 0))
+                          (i64.const 65564)))
+                      (then
+                        (i64.store offset=552
+                          (local.get 0)
+                          (i64.add
+                            (i64.load offset=552
+                              (local.get 0))
+                            (i64.extend_i32_s
+                              (i32.sub
+                                (i32.const 1000)
+                                (local.get 7)))))
+                        (return
+                          (local.get 21))))
+                    (local.set 3
+                      (i64.load offset=16
+                        (local.get 0)))
+                    (local.set 4
+                      (i64.load offset=80
+                        (local.get 0)))
+                    (local.set 11
+                      (i32.const 0))
+                    (local.set 10
+                      (i32.const 28672))
+                    (br_if 4 (;@3;)
+                      (i64.ne
+                        (i64.and
+                          (local.get 3)
+                          (local.get 18))
+                        (i64.const 0)))
+                    (local.set 21
+                      (i32.add
+                        (i32.wrap_i64
+                          (local.get 3))
+                        (i32.const 0)))
+                    (if  ;; label = @8
+                      (i32.ne
+                        (i32.load
+                          (i32.add
+                            (local.get 16)
+                            (i32.shl
+                              (i32.wrap_i64
+                                (i64.shr_u
+                                  (local.get 3)
+                                  (i64.const 12)))
+                              (i32.const 2))))
+                        (i32.const 1))
+                      (then
+                        (local.set 20
+                          (i32.load
+                            (i32.add
+                              (local.get 16)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 3)
+                                    (i64.const 12)))
+                                (i32.const 2)))))
+                        (br_if 5 (;@3;)
+                          (i32.eqz
+                            (local.get 20)))
+                        (local.set 21
+                          (i32.add
+                            (local.get 21)
+                            (i32.sub
+                              (local.get 20)
+                              (i32.const 1))))))
+                    (local.set 5
+                      (i64.load
+                        (local.get 21)))
+                    (i64.store
+                      (local.get 21)
+                      (local.get 4))
+                    (local.set 4
+                      (i64.add
+                        (local.get 5)
+                        (i64.const -2)))
+                    (local.set 2
+                      (i64.const 65580))
+                    (local.set 7
+                      (i32.sub
+                        (local.get 7)
+                        (i32.const 4)))
+                    (if  ;; label = @8
+                      (i32.or
+                        (i32.eqz
+                          (local.get 1))
+                        (i32.eqz
+                          (i32.lt_s
+                            (i32.load offset=640
+                              (local.get 0))
+                            (local.get 7))))
+                      (then
+                        (local.set 11
+                          (i32.const 33794))
+                        (local.set 8
+                          (i64.const 65536))
+                        (br 7 (;@1;))))
+                    (i64.store offset=8
+                      (local.get 0)
+                      (local.get 2))
+                    (i64.store offset=80
+                      (local.get 0)
+                      (local.get 4))
+                    (i64.store offset=120
+                      (local.get 0)
+                      (local.get 5))
+                    (i64.store offset=520
+                      (local.get 0)
+                      (i64.const 65536))
+                    (local.set 21
+                      (call 4
+                        (local.get 0)
+                        (i32.sub
+                          (local.get 1)
+                          (i32.const 1))))
+                    (if  ;; label = @8
+                      (i32.or
+                        (local.get 21)
+                        (i64.ne
+                          (i64.load offset=520
+                            (local.get 0))
+                          (i64.const 65580)))
+                      (then
+                        (i64.store offset=552
+                          (local.get 0)
+                          (i64.add
+                            (i64.load offset=552
+                              (local.get 0))
+                            (i64.extend_i32_s
+                              (i32.sub
+                                (i32.const 1000)
+                                (local.get 7)))))
+                        (return
+                          (local.get 21))))
+                    (local.set 3
+                      (i64.load offset=16
+                        (local.get 0)))
+                    (local.set 4
+                      (i64.load offset=80
+                        (local.get 0)))
+                    (local.set 11
+                      (i32.const 0))
+                    (local.set 10
+                      (i32.const 45056))
+                    (br_if 4 (;@3;)
+                      (i64.ne
+                        (i64.and
+                          (local.get 3)
+                          (local.get 18))
+                        (i64.const 0)))
+                    (local.set 21
+                      (i32.add
+                        (i32.wrap_i64
+                          (local.get 3))
+                        (i32.const 0)))
+                    (if  ;; label = @8
+                      (i32.ge_u
+                        (i32.and
+                          (i32.wrap_i64
+                            (local.get 3))
+                          (i32.const 4095))
+                        (i32.const 4081))
+                      (then
+                        (br_if 5 (;@3;)
+                          (i64.ne
+                            (i64.and
+                              (i64.add
                                 (local.get 3)
-                                (i64.const 12)))
-                            (i32.const 2))))
-                      (i32.const 1))
-                    (then
-                      (local.set 20
+                                (i64.const 15))
+                              (local.get 17))
+                            (i64.const 0)))
+                        (br_if 5 (;@3;)
+                          (i32.ne
+                            (i32.load
+                              (i32.add
+                                (local.get 15)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (i64.add
+                                        (local.get 3)
+                                        (i64.const 15))
+                                      (i64.const 12)))
+                                  (i32.const 2))))
+                            (i32.load
+                              (i32.add
+                                (local.get 15)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 3)
+                                      (i64.const 12)))
+                                  (i32.const 2))))))))
+                    (if  ;; label = @8
+                      (i32.ne
                         (i32.load
                           (i32.add
                             (local.get 15)
@@ -1041,35 +1875,655 @@
                                 (i64.shr_u
                                   (local.get 3)
                                   (i64.const 12)))
-                              (i32.const 2)))))
+                              (i32.const 2))))
+                        (i32.const 1))
+                      (then
+                        (local.set 20
+                          (i32.load
+                            (i32.add
+                              (local.get 15)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 3)
+                                    (i64.const 12)))
+                                (i32.const 2)))))
+                        (br_if 5 (;@3;)
+                          (i32.eqz
+                            (local.get 20)))
+                        (local.set 21
+                          (i32.add
+                            (local.get 21)
+                            (i32.sub
+                              (local.get 20)
+                              (i32.const 1))))))
+                    (local.set 5
+                      (i64.load
+                        (local.get 21)))
+                    (local.set 4
+                      (i64.add
+                        (local.get 4)
+                        (local.get 5)))
+                    (local.set 2
+                      (i64.load offset=8
+                        (local.get 21)))
+                    (local.set 3
+                      (i64.add
+                        (local.get 3)
+                        (i64.const 16)))
+                    (local.set 7
+                      (i32.sub
+                        (local.get 7)
+                        (i32.const 4)))
+                    (br 0 (;@7;)))
+                  (local.set 23
+                    (i64.and
+                      (local.get 2)
+                      (i64.const -2)))
+                  (if  ;; label = @7
+                    (i64.eq
+                      (local.get 23)
+                      (i64.const 65564))
+                    (then
+                      (local.set 11
+                        (i32.const 33798))
+                      (local.set 10
+                        (i32.const 28673))
                       (br_if 4 (;@3;)
-                        (i32.eqz
-                          (local.get 20)))
+                        (i64.ne
+                          (i64.and
+                            (local.get 3)
+                            (local.get 18))
+                          (i64.const 0)))
                       (local.set 21
                         (i32.add
+                          (i32.wrap_i64
+                            (local.get 3))
+                          (i32.const 0)))
+                      (if  ;; label = @8
+                        (i32.ne
+                          (i32.load
+                            (i32.add
+                              (local.get 16)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 3)
+                                    (i64.const 12)))
+                                (i32.const 2))))
+                          (i32.const 1))
+                        (then
+                          (local.set 20
+                            (i32.load
+                              (i32.add
+                                (local.get 16)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 3)
+                                      (i64.const 12)))
+                                  (i32.const 2)))))
+                          (br_if 5 (;@3;)
+                            (i32.eqz
+                              (local.get 20)))
+                          (local.set 21
+                            (i32.add
+                              (local.get 21)
+                              (i32.sub
+                                (local.get 20)
+                                (i32.const 1))))))
+                      (local.set 5
+                        (i64.load
+                          (local.get 21)))
+                      (i64.store
+                        (local.get 21)
+                        (local.get 4))
+                      (local.set 4
+                        (i64.add
+                          (local.get 5)
+                          (i64.const -2)))
+                      (local.set 2
+                        (i64.const 65580))
+                      (block  ;; label = @8
+                        (local.set 6
+                          (i32.wrap_i64
+                            (i64.const 2)))
+                        (local.set 5
+                          (i64.extend_i32_s
+                            (local.get 6)))
+                        (if  ;; label = @9
+                          (i64.lt_s
+                            (local.get 4)
+                            (i64.extend_i32_s
+                              (local.get 6)))
+                          (then
+                            (local.set 7
+                              (i32.sub
+                                (local.get 7)
+                                (i32.const 7)))
+                            (br 1 (;@8;))))
+                        (local.set 3
+                          (i64.add
+                            (local.get 3)
+                            (i64.const -16)))
+                        (local.set 11
+                          (i32.const 33798))
+                        (local.set 10
+                          (i32.const 12296))
+                        (br_if 5 (;@3;)
+                          (i64.ne
+                            (i64.and
+                              (local.get 3)
+                              (local.get 18))
+                            (i64.const 0)))
+                        (local.set 21
+                          (i32.add
+                            (i32.wrap_i64
+                              (local.get 3))
+                            (i32.const 0)))
+                        (if  ;; label = @9
+                          (i32.ge_u
+                            (i32.and
+                              (i32.wrap_i64
+                                (local.get 3))
+                              (i32.const 4095))
+                            (i32.const 4081))
+                          (then
+                            (br_if 6 (;@3;)
+                              (i64.ne
+                                (i64.and
+                                  (i64.add
+                                    (local.get 3)
+                                    (i64.const 15))
+                                  (local.get 17))
+                                (i64.const 0)))
+                            (br_if 6 (;@3;)
+                              (i32.ne
+                                (i32.load
+                                  (i32.add
+                                    (local.get 16)
+                                    (i32.shl
+                                      (i32.wrap_i64
+                                        (i64.shr_u
+                                          (i64.add
+                                            (local.get 3)
+                                            (i64.const 15))
+                                          (i64.const 12)))
+                                      (i32.const 2))))
+                                (i32.load
+                                  (i32.add
+                                    (local.get 16)
+                                    (i32.shl
+                                      (i32.wrap_i64
+                                        (i64.shr_u
+                                          (local.get 3)
+                                          (i64.const 12)))
+                                      (i32.const 2))))))))
+                        (if  ;; label = @9
+                          (i32.ne
+                            (i32.load
+                              (i32.add
+                                (local.get 16)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 3)
+                                      (i64.const 12)))
+                                  (i32.const 2))))
+                            (i32.const 1))
+                          (then
+                            (local.set 20
+                              (i32.load
+                                (i32.add
+                                  (local.get 16)
+                                  (i32.shl
+                                    (i32.wrap_i64
+                                      (i64.shr_u
+                                        (local.get 3)
+                                        (i64.const 12)))
+                                    (i32.const 2)))))
+                            (br_if 6 (;@3;)
+                              (i32.eqz
+                                (local.get 20)))
+                            (local.set 21
+                              (i32.add
+                                (local.get 21)
+                                (i32.sub
+                                  (local.get 20)
+                                  (i32.const 1))))))
+                        (i64.store offset=8
                           (local.get 21)
+                          (local.get 2))
+                        (i64.store
+                          (local.get 21)
+                          (local.get 4))
+                        (local.set 4
+                          (i64.add
+                            (local.get 4)
+                            (i64.const -1)))
+                        (local.set 2
+                          (i64.const 65564))
+                        (local.set 7
                           (i32.sub
-                            (local.get 20)
-                            (i32.const 1))))))
-                  (local.set 5
-                    (i64.load
-                      (local.get 21)))
-                  (local.set 4
-                    (i64.add
-                      (local.get 4)
-                      (local.get 5)))
-                  (local.set 2
-                    (i64.load offset=8
-                      (local.get 21)))
-                  (local.set 3
-                    (i64.add
-                      (local.get 3)
-                      (i64.const 16)))
+                            (local.get 7)
+                            (i32.const 12)))
+                        (if  ;; label = @9
+                          (i32.or
+                            (i32.eqz
+                              (local.get 1))
+                            (i32.eqz
+                              (i32.lt_s
+                                (i32.load offset=640
+                                  (local.get 0))
+                                (local.get 7))))
+                          (then
+                            (local.set 11
+                              (i32.const 33798))
+                            (local.set 8
+                              (i64.const 65536))
+                            (br 8 (;@1;))))
+                        (i64.store offset=8
+                          (local.get 0)
+                          (local.get 2))
+                        (i64.store offset=16
+                          (local.get 0)
+                          (local.get 3))
+                        (i64.store offset=80
+                          (local.get 0)
+                          (local.get 4))
+                        (i64.store offset=120
+                          (local.get 0)
+                          (local.get 5))
+                        (i64.store offset=520
+                          (local.get 0)
+                          (i64.const 65536))
+                        (local.set 21
+                          (call 4
+                            (local.get 0)
+                            (i32.sub
+                              (local.get 1)
+                              (i32.const 1))))
+                        (if  ;; label = @9
+                          (i32.or
+                            (local.get 21)
+                            (i64.ne
+                              (i64.load offset=520
+                                (local.get 0))
+                              (i64.const 65564)))
+                          (then
+                            (i64.store offset=552
+                              (local.get 0)
+                              (i64.add
+                                (i64.load offset=552
+                                  (local.get 0))
+                                (i64.extend_i32_s
+                                  (i32.sub
+                                    (i32.const 1000)
+                                    (local.get 7)))))
+                            (return
+                              (local.get 21))))
+                        (local.set 3
+                          (i64.load offset=16
+                            (local.get 0)))
+                        (local.set 4
+                          (i64.load offset=80
+                            (local.get 0)))
+                        (local.set 11
+                          (i32.const 0))
+                        (local.set 10
+                          (i32.const 28672))
+                        (br_if 5 (;@3;)
+                          (i64.ne
+                            (i64.and
+                              (local.get 3)
+                              (local.get 18))
+                            (i64.const 0)))
+                        (local.set 21
+                          (i32.add
+                            (i32.wrap_i64
+                              (local.get 3))
+                            (i32.const 0)))
+                        (if  ;; label = @9
+                          (i32.ne
+                            (i32.load
+                              (i32.add
+                                (local.get 16)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 3)
+                                      (i64.const 12)))
+                                  (i32.const 2))))
+                            (i32.const 1))
+                          (then
+                            (local.set 20
+                              (i32.load
+                                (i32.add
+                                  (local.get 16)
+                                  (i32.shl
+                                    (i32.wrap_i64
+                                      (i64.shr_u
+                                        (local.get 3)
+                                        (i64.const 12)))
+                                    (i32.const 2)))))
+                            (br_if 6 (;@3;)
+                              (i32.eqz
+                                (local.get 20)))
+                            (local.set 21
+                              (i32.add
+                                (local.get 21)
+                                (i32.sub
+                                  (local.get 20)
+                                  (i32.const 1))))))
+                        (local.set 5
+                          (i64.load
+                            (local.get 21)))
+                        (i64.store
+                          (local.get 21)
+                          (local.get 4))
+                        (local.set 4
+                          (i64.add
+                            (local.get 5)
+                            (i64.const -2)))
+                        (local.set 2
+                          (i64.const 65580))
+                        (local.set 7
+                          (i32.sub
+                            (local.get 7)
+                            (i32.const 4)))
+                        (if  ;; label = @9
+                          (i32.or
+                            (i32.eqz
+                              (local.get 1))
+                            (i32.eqz
+                              (i32.lt_s
+                                (i32.load offset=640
+                                  (local.get 0))
+                                (local.get 7))))
+                          (then
+                            (local.set 11
+                              (i32.const 33794))
+                            (local.set 8
+                              (i64.const 65536))
+                            (br 8 (;@1;))))
+                        (i64.store offset=8
+                          (local.get 0)
+                          (local.get 2))
+                        (i64.store offset=80
+                          (local.get 0)
+                          (local.get 4))
+                        (i64.store offset=120
+                          (local.get 0)
+                          (local.get 5))
+                        (i64.store offset=520
+                          (local.get 0)
+                          (i64.const 65536))
+                        (local.set 21
+                          (call 4
+                            (local.get 0)
+                            (i32.sub
+                              (local.get 1)
+                              (i32.const 1))))
+                        (if  ;; label = @9
+                          (i32.or
+                            (local.get 21)
+                            (i64.ne
+                              (i64.load offset=520
+                                (local.get 0))
+                              (i64.const 65580)))
+                          (then
+                            (i64.store offset=552
+                              (local.get 0)
+                              (i64.add
+                                (i64.load offset=552
+                                  (local.get 0))
+                                (i64.extend_i32_s
+                                  (i32.sub
+                                    (i32.const 1000)
+                                    (local.get 7)))))
+                            (return
+                              (local.get 21))))
+                        (local.set 3
+                          (i64.load offset=16
+                            (local.get 0)))
+                        (local.set 4
+                          (i64.load offset=80
+                            (local.get 0)))
+                        (local.set 11
+                          (i32.const 0))
+                        (local.set 10
+                          (i32.const 45056))
+                        (br_if 5 (;@3;)
+                          (i64.ne
+                            (i64.and
+                              (local.get 3)
+                              (local.get 18))
+                            (i64.const 0)))
+                        (local.set 21
+                          (i32.add
+                            (i32.wrap_i64
+                              (local.get 3))
+                            (i32.const 0)))
+                        (if  ;; label = @9
+                          (i32.ge_u
+                            (i32.and
+                              (i32.wrap_i64
+                                (local.get 3))
+                              (i32.const 4095))
+                            (i32.const 4081))
+                          (then
+                            (br_if 6 (;@3;)
+                              (i64.ne
+                                (i64.and
+                                  (i64.add
+                                    (local.get 3)
+                                    (i64.const 15))
+                                  (local.get 17))
+                                (i64.const 0)))
+                            (br_if 6 (;@3;)
+                              (i32.ne
+                                (i32.load
+                                  (i32.add
+                                    (local.get 15)
+                                    (i32.shl
+                                      (i32.wrap_i64
+                                        (i64.shr_u
+                                          (i64.add
+                                            (local.get 3)
+                                            (i64.const 15))
+                                          (i64.const 12)))
+                                      (i32.const 2))))
+                                (i32.load
+                                  (i32.add
+                                    (local.get 15)
+                                    (i32.shl
+                                      (i32.wrap_i64
+                                        (i64.shr_u
+                                          (local.get 3)
+                                          (i64.const 12)))
+                                      (i32.const 2))))))))
+                        (if  ;; label = @9
+                          (i32.ne
+                            (i32.load
+                              (i32.add
+                                (local.get 15)
+                                (i32.shl
+                                  (i32.wrap_i64
+                                    (i64.shr_u
+                                      (local.get 3)
+                                      (i64.const 12)))
+                                  (i32.const 2))))
+                            (i32.const 1))
+                          (then
+                            (local.set 20
+                              (i32.load
+                                (i32.add
+                                  (local.get 15)
+                                  (i32.shl
+                                    (i32.wrap_i64
+                                      (i64.shr_u
+                                        (local.get 3)
+                                        (i64.const 12)))
+                                    (i32.const 2)))))
+                            (br_if 6 (;@3;)
+                              (i32.eqz
+                                (local.get 20)))
+                            (local.set 21
+                              (i32.add
+                                (local.get 21)
+                                (i32.sub
+                                  (local.get 20)
+                                  (i32.const 1))))))
+                        (local.set 5
+                          (i64.load
+                            (local.get 21)))
+                        (local.set 4
+                          (i64.add
+                            (local.get 4)
+                            (local.get 5)))
+                        (local.set 2
+                          (i64.load offset=8
+                            (local.get 21)))
+                        (local.set 3
+                          (i64.add
+                            (local.get 3)
+                            (i64.const 16)))
+                        (local.set 7
+                          (i32.sub
+                            (local.get 7)
+                            (i32.const 4)))
+                        (br 0 (;@8;)))
+                      (local.set 24
+                        (i64.and
+                          (local.get 2)
+                          (i64.const -2)))
+                      (if  ;; label = @8
+                        (i64.eq
+                          (local.get 24)
+                          (i64.const 65580))
+                        (then
+                          (local.set 11
+                            (i32.const 33798))
+                          (local.set 10
+                            (i32.const 45057))
+                          (br_if 5 (;@3;)
+                            (i64.ne
+                              (i64.and
+                                (local.get 3)
+                                (local.get 18))
+                              (i64.const 0)))
+                          (local.set 21
+                            (i32.add
+                              (i32.wrap_i64
+                                (local.get 3))
+                              (i32.const 0)))
+                          (if  ;; label = @9
+                            (i32.ge_u
+                              (i32.and
+                                (i32.wrap_i64
+                                  (local.get 3))
+                                (i32.const 4095))
+                              (i32.const 4081))
+                            (then
+                              (br_if 6 (;@3;)
+                                (i64.ne
+                                  (i64.and
+                                    (i64.add
+                                      (local.get 3)
+                                      (i64.const 15))
+                                    (local.get 17))
+                                  (i64.const 0)))
+                              (br_if 6 (;@3;)
+                                (i32.ne
+                                  (i32.load
+                                    (i32.add
+                                      (local.get 15)
+                                      (i32.shl
+                                        (i32.wrap_i64
+                                          (i64.shr_u
+                                            (i64.add
+                                              (local.get 3)
+                                              (i64.const 15))
+                                            (i64.const 12)))
+                                        (i32.const 2))))
+                                  (i32.load
+                                    (i32.add
+                                      (local.get 15)
+                                      (i32.shl
+                                        (i32.wrap_i64
+                                          (i64.shr_u
+                                            (local.get 3)
+                                            (i64.const 12)))
+                                        (i32.const 2))))))))
+                          (if  ;; label = @9
+                            (i32.ne
+                              (i32.load
+                                (i32.add
+                                  (local.get 15)
+                                  (i32.shl
+                                    (i32.wrap_i64
+                                      (i64.shr_u
+                                        (local.get 3)
+                                        (i64.const 12)))
+                                    (i32.const 2))))
+                              (i32.const 1))
+                            (then
+                              (local.set 20
+                                (i32.load
+                                  (i32.add
+                                    (local.get 15)
+                                    (i32.shl
+                                      (i32.wrap_i64
+                                        (i64.shr_u
+                                          (local.get 3)
+                                          (i64.const 12)))
+                                      (i32.const 2)))))
+                              (br_if 6 (;@3;)
+                                (i32.eqz
+                                  (local.get 20)))
+                              (local.set 21
+                                (i32.add
+                                  (local.get 21)
+                                  (i32.sub
+                                    (local.get 20)
+                                    (i32.const 1))))))
+                          (local.set 5
+                            (i64.load
+                              (local.get 21)))
+                          (local.set 4
+                            (i64.add
+                              (local.get 4)
+                              (local.get 5)))
+                          (local.set 2
+                            (i64.load offset=8
+                              (local.get 21)))
+                          (local.set 3
+                            (i64.add
+                              (local.get 3)
+                              (i64.const 16)))
+                          (local.set 7
+                            (i32.sub
+                              (local.get 7)
+                              (i32.const 5)))
+                          (br 2 (;@6;))))
+                      (local.set 7
+                        (i32.sub
+                          (local.get 7)
+                          (i32.const 1)))
+                      (local.set 11
+                        (i32.const 33798))
+                      (local.set 8
+                        (local.get 24))
+                      (br 6 (;@1;))))
                   (local.set 7
                     (i32.sub
                       (local.get 7)
-                      (i32.const 4)))
-                  (br 0 (;@6;)))
+                      (i32.const 1)))
+                  (local.set 11
+                    (i32.const 33798))
+                  (local.set 8
+                    (local.get 23))
+                  (br 5 (;@1;)))
                 (local.set 23
                   (i64.and
                     (local.get 2)
