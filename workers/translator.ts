@@ -1,6 +1,6 @@
 import { workerData } from 'node:worker_threads';
+import type { KeptQuickRegion } from '../src/jit/codeImage.js';
 import { type ModuleCompiler, Translator } from '../src/jit/translator.js';
-import { CodeCache } from '../src/machine/codeCache.js';
 import { optimizer, prepareCompiledModules } from '../src/machine/compiledModule.js';
 import type { TranslatorTask } from '../src/machine/hostControl.js';
 import {
@@ -11,7 +11,10 @@ import {
   withRegionFlags,
 } from '../src/machine/v8Flags.js';
 import { translationLog } from '../src/observe/translationLog.js';
+import { withMutex } from '../src/sync/mutex.js';
+import { Translation } from '../src/sync/records/translation.js';
 import { SharedMemory } from '../src/sync/sharedMemory.js';
+import { translationOf } from '../src/sync/translationQueue.js';
 
 /** Lock token of the translator: no record stands at this address. */
 const TRANSLATOR = 2;
@@ -20,26 +23,27 @@ const TRANSLATOR = 2;
  * The machine's translator, a worker of its own: loading this module turns hot places into regions until the machine
  * closes. No Piscina task, for then the worker would load the code of a thread host first.
  */
-const { memory, options, codeCache } = workerData as TranslatorTask;
+const { memory, options, kept } = workerData as TranslatorTask;
 const mem = new SharedMemory(memory);
 const compiler = moduleCompiler();
-// What V8 does not compile when it is told to cannot be kept.
-const store =
-  codeCache === undefined || compiler.optimize === undefined
-    ? undefined
-    : new CodeCache(codeCache, JSON.stringify(options));
-new Translator(mem, options, TRANSLATOR, compiler, translationLog(mem, TRANSLATOR), store).run();
+const keeper = kept && { keep: (regions: readonly KeptQuickRegion[]) => kept.postMessage(regions) };
+new Translator(mem, options, TRANSLATOR, compiler, translationLog(mem, TRANSLATOR), keeper).run();
+
+/** Does something that changes flags of V8 while the main thread does nothing for which they matter. */
+function alone<T>(work: () => T): T {
+  return withMutex(mem, translationOf(mem) + Translation.flagsLock, TRANSLATOR, work);
+}
 
 function compileQuickly(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
-  return withQuickFlags(() => new WebAssembly.Module(bytes));
+  return alone(() => withQuickFlags(() => new WebAssembly.Module(bytes)));
 }
 
 function moduleCompiler(): ModuleCompiler {
-  prepareCompiledModules();
+  alone(prepareCompiledModules);
   const optimize = optimizer();
   if (optimize !== undefined)
     return {
-      compile: (bytes) => withRegionFlags(() => new WebAssembly.Module(bytes)),
+      compile: (bytes) => alone(() => withRegionFlags(() => new WebAssembly.Module(bytes))),
       compileQuickly,
       optimize,
     };

@@ -91,6 +91,7 @@ function writeModule(
   const givesUp = writeRun(run, exact, options, predecoder, time, systemCall, helpers, regionType);
   writeExact(exact, givesUp, options, time, helpers, memory, rare);
   writeExact(rare, RARE_OPCODES, options, time, helpers, memory);
+  helpers.exportDefined();
   return helpers;
 }
 

@@ -1,10 +1,13 @@
+import { allocateBlock, freeBlock } from '../sync/heap.js';
+import { Translation } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import { translationOf } from '../sync/translationQueue.js';
 
 /** Places with jumps through registers that are remembered, and places that each was last seen to go to: powers of two. */
 const SITES = 4096;
 const WAYS = 4;
 /** Bytes of memory that a profile takes. */
-export const JUMP_PROFILE_BYTES = SITES * WAYS * 8;
+const JUMP_PROFILE_BYTES = SITES * WAYS * 8;
 /** Which way a target belongs to is told by two of its bits, from this one on. */
 const WAY_BIT = 2;
 /** Where the part of a site's address stands in a cell that tells it from others with the same cells; below it is the target. */
@@ -16,6 +19,8 @@ const MEMORY = 100;
 /** Where a jump notes its target: at `address` plus 8 times the way, with `tag` in the upper bits. */
 export interface JumpCells {
   readonly address: number;
+  /** How far that is from the beginning of the profile. */
+  readonly distance: number;
   /** A multiple of 2^40. */
   readonly tag: number;
 }
@@ -30,7 +35,7 @@ export class JumpProfile {
   /** A profile in the JUMP_PROFILE_BYTES at `cells`, which are a multiple of 8. */
   constructor(
     private readonly mem: SharedMemory,
-    private readonly cells: number,
+    readonly cells: number,
   ) {
     this.#clear();
   }
@@ -39,7 +44,8 @@ export class JumpProfile {
   cellsOf(pc: number): JumpCells {
     const site = Math.floor(pc / 2) % SITES;
     const tag = Math.floor(pc / (2 * SITES)) % TAGS;
-    return { address: this.cells + site * WAYS * 8, tag: (tag + 1) * 2 ** TAG_BIT };
+    const distance = site * WAYS * 8;
+    return { address: this.cells + distance, distance, tag: (tag + 1) * 2 ** TAG_BIT };
   }
 
   /** Where the jump at `pc` went lately; empty where that is unknown, or too many places to be of use. */
@@ -63,6 +69,18 @@ export class JumpProfile {
   #clear(): void {
     this.mem.u8.fill(0, this.cells, this.cells + JUMP_PROFILE_BYTES);
   }
+}
+
+/** Address of the machine's profile, made if there is none. `owner` is the caller's lock token. Throws OutOfKernelMemory. */
+export function jumpProfileOf(mem: SharedMemory, owner: number): number {
+  const field = translationOf(mem) + Translation.jumpProfile;
+  const known = mem.atomicLoad(field) >>> 0;
+  if (known !== 0) return known;
+  const made = allocateBlock(mem, JUMP_PROFILE_BYTES, owner);
+  const other = mem.atomicCompareExchange(field, 0, made) >>> 0;
+  if (other === 0) return made;
+  freeBlock(mem, made, owner);
+  return other;
 }
 
 /** The shift that brings the bits of a target that tell its way to where they are 8 times the way, and the mask for them. */

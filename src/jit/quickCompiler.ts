@@ -1,7 +1,9 @@
 import type { HelperTable } from '../interpreter/helperTable.js';
 import { SLOT_SCALE_SHIFT } from '../interpreter/slot.js';
+import type { Helper } from '../isa/builder.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { Thread } from '../sync/records/thread.js';
+import { PageLink } from '../sync/records/translation.js';
 import { ByteWriter, type ValueType } from '../wasm/index.js';
 import { VALUE_TYPE_CODE } from '../wasm/types.js';
 import { type AccessGroup, accessGroups } from './accessGroups.js';
@@ -35,6 +37,23 @@ export interface QuickCallees {
   readonly leave: number;
 }
 
+/** Where a region's body calls a helper: the index of the function stands there, in CALL_BYTES. */
+export interface HelperCallSite {
+  readonly at: number;
+  readonly helper: Helper;
+}
+
+/** A region's function: local declarations, code, end. */
+export interface QuickBody {
+  readonly bytes: ByteWriter;
+  /** Where the distance of the region's PageLinks from the module's stands, in LINKS_BYTES. */
+  readonly linksAt: readonly number[];
+  readonly calls: readonly HelperCallSite[];
+}
+
+/** Of the distance of a region's PageLinks from those of its module. */
+export const LINKS_BYTES = 5;
+
 /** What is written of WebAssembly here: its opcodes. */
 const OP = {
   block: 0x02,
@@ -47,6 +66,7 @@ const OP = {
   call: 0x10,
   returnCall: 0x12,
   get: 0x20,
+  getGlobal: 0x23,
   set: 0x21,
   tee: 0x22,
   loadI32: 0x28,
@@ -99,7 +119,16 @@ const PLAIN: Readonly<Record<string, readonly [opcode: number, align: number, re
 };
 
 /**
- * Writes the body of the wasm function of a region of the first tier, number `index`: (thread, depth) → LEFT_*.
+ * The PageLinks that a region of the first tier needs: one that holds its index and the address of the machine's JumpProfile, and those of its
+ * pages. All that differs between processes stands there.
+ */
+export function quickLinks(index: number, profile: number, pages: readonly RegionPage[]): RegionPage[] {
+  return [{ page: 0, codePage: index, generation: profile }, ...pages];
+}
+
+/**
+ * Writes the body of the wasm function of a region of the first tier: (thread, depth) → LEFT_*. Its PageLinks (quickLinks) are `linksOffset` bytes behind
+ * those of its module, whose address is in the global number `links`.
  *
  *   block stale
  *     is the code what it was? else stale
@@ -115,14 +144,15 @@ const PLAIN: Readonly<Record<string, readonly [opcode: number, align: number, re
  */
 export function writeQuickRegion(
   region: QuickRegion,
-  pages: readonly RegionPage[],
-  index: number,
+  pages: readonly { readonly page: number }[],
+  links: number,
+  linksOffset: number,
   callees: QuickCallees,
   helpers: HelperTable,
   templates: QuickTemplates,
   profile?: JumpProfile,
-): ByteWriter {
-  return new QuickWriter(region, pages, index, callees, helpers, templates, profile).write();
+): QuickBody {
+  return new QuickWriter(region, pages, links, linksOffset, callees, helpers, templates, profile).write();
 }
 
 /** Local declarations, by the number of locals and parameters. */
@@ -164,12 +194,15 @@ class QuickWriter {
   private pending = 0;
   /** Where groups of accesses have their place, and the locals that are free for that. */
   private readonly places = new Map<AccessGroup, number>();
+  private readonly calls: HelperCallSite[] = [];
+  private readonly linksAt: number[] = [];
   private readonly free = Array.from({ length: MOST_GROUPS }, (_, i) => LOCALS.group + i);
 
   constructor(
     private readonly region: QuickRegion,
-    private readonly pages: readonly RegionPage[],
-    private readonly index: number,
+    private readonly pages: readonly { readonly page: number }[],
+    private readonly links: number,
+    private readonly linksOffset: number,
     private readonly callees: QuickCallees,
     private readonly helpers: HelperTable,
     private readonly templates: QuickTemplates,
@@ -178,7 +211,7 @@ class QuickWriter {
     for (const block of region.code) this.blocks.set(block.pc, block);
   }
 
-  write(): ByteWriter {
+  write(): QuickBody {
     const { out, region, blocks } = this;
     const { code, entries } = region;
     const isEntry = new Set(entries);
@@ -234,7 +267,7 @@ class QuickWriter {
     this.end();
     this.i32(1);
     out.byte(OP.end);
-    return out;
+    return { bytes: out, linksAt: this.linksAt, calls: this.calls };
   }
 
   /** Goes on at the pc whose lower half is on the stack, all instructions being counted. */
@@ -319,26 +352,34 @@ class QuickWriter {
   /** Leaves the pc's instruction to the interpreter unless the thread's code is what the region was made from; then loads what it needs. */
   private prologue(): void {
     const { out } = this;
-    const staleUnless = (expected: number): void => {
-      this.i32(expected | 0);
+    const staleUnlessEqual = (): void => {
       out.byte(OP.neI32);
       this.branchTo(OP.brIf, this.staleLevel);
     };
+    this.pageLinks();
+    this.set(LOCALS.base);
     this.get(LOCALS.thread);
     this.memory(OP.loadI32, Thread.codeTable);
     this.set(LOCALS.entry);
-    for (const { page, codePage, generation } of this.pages) {
+    this.pages.forEach(({ page }, i) => {
       this.get(LOCALS.entry);
       this.memory(OP.loadI32, page * 4);
-      staleUnless(codePage);
-      this.i32(codePage | 0);
+      this.get(LOCALS.base);
+      this.codePage(i);
+      out.byte(OP.tee);
+      out.byte(LOCALS.count);
+      staleUnlessEqual();
+      this.get(LOCALS.count);
       this.memory(OP.loadI32, CodePage.generation);
-      staleUnless(generation);
-    }
+      this.get(LOCALS.base);
+      this.memory(OP.loadI32, (i + 1) * PageLink.SIZE + PageLink.generation);
+      staleUnlessEqual();
+    });
     // Entries are told from each other by the lower half of the pc.
     this.get(LOCALS.thread);
     this.memory(OP.loadI32, Thread.pc + 4);
-    staleUnless(Math.floor(this.region.pc / 2 ** 32));
+    this.i32(Math.floor(this.region.pc / 2 ** 32));
+    staleUnlessEqual();
     this.get(LOCALS.thread);
     this.memory(OP.loadI32, Thread.pc);
     this.set(LOCALS.entry);
@@ -346,6 +387,23 @@ class QuickWriter {
     this.set(LOCALS.base);
     this.i32(BUDGET);
     this.set(LOCALS.count);
+  }
+
+  /** The address of the region's PageLinks. */
+  private pageLinks(): void {
+    const { out } = this;
+    out.byte(OP.getGlobal);
+    out.unsigned(this.links);
+    out.byte(OP.constI32);
+    this.linksAt.push(out.length);
+    for (let i = 0; i < LINKS_BYTES; i++) out.byte(0);
+    out.patchNumber(out.length - LINKS_BYTES, this.linksOffset, LINKS_BYTES);
+    out.byte(OP.addI32);
+  }
+
+  /** Loads the CodePage that the region was made from, by its position in `pages`; the address of the PageLinks is on the stack. */
+  private codePage(i: number): void {
+    this.memory(OP.loadI32, (i + 1) * PageLink.SIZE + PageLink.codePage);
   }
   private smallI64(value: number): void {
     this.out.byte(OP.constI64);
@@ -406,7 +464,10 @@ class QuickWriter {
       else if (what === 'immediate') out.patchNumber(start + at, decoded.immediate, IMMEDIATE_BYTES);
       else out.patchNumber(start + at, base + decoded[what] * 8, REGISTER_BYTES);
     }
-    for (const { at, helper } of calls) out.patchNumber(start + at, this.helpers.indexOf(helper), CALL_BYTES);
+    for (const { at, helper } of calls) {
+      out.patchNumber(start + at, this.helpers.indexOf(helper), CALL_BYTES);
+      this.calls.push({ at: start + at, helper });
+    }
   }
 
   /** What says that the instruction at `pc` is left aside. */
@@ -553,11 +614,14 @@ class QuickWriter {
     out.byte(OP.shlI32);
     this.i32(WAY_MASK);
     out.byte(OP.andI32);
+    this.pageLinks();
+    this.memory(OP.loadI32, PageLink.generation);
+    out.byte(OP.addI32);
     this.get(LOCALS.address);
     out.byte(OP.constI64);
     out.signed64(BigInt(cells.tag));
     out.byte(OP.orI64);
-    this.memory(OP.storeI64, cells.address);
+    this.memory(OP.storeI64, cells.distance);
   }
 
   /** Groups of accesses in a block that are translated once, by the position of their members; undefined when there are none. */
@@ -709,11 +773,13 @@ class QuickWriter {
       return;
     }
     this.countPending();
-    const { codePage } = this.pages.find(({ page }) => page === Math.floor(pc / 4096))!;
-    const slot = codePage + CodePage.slots + ((pc % 4096) << SLOT_SCALE_SHIFT);
-    this.i32(slot | 0);
-    this.memory(OP.loadI32, 4);
-    this.i32(this.index);
+    this.pageLinks();
+    out.byte(OP.tee);
+    out.byte(LOCALS.entry);
+    this.codePage(this.pages.findIndex(({ page }) => page === Math.floor(pc / 4096)));
+    this.memory(OP.loadI32, CodePage.slots + ((pc % 4096) << SLOT_SCALE_SHIFT) + 4);
+    this.get(LOCALS.entry);
+    this.memory(OP.loadI32, PageLink.codePage);
     out.byte(OP.eqI32);
     this.get(LOCALS.thread);
     this.memory(OP.loadI32, Thread.attention);

@@ -3,19 +3,13 @@ import type { HelperCalls } from '../isa/builder.js';
 import { fusedSemantics } from '../isa/floatingPoint.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { Thread, TIER_TRANSLATED } from '../sync/records/thread.js';
-import {
-  PageLink,
-  RegionProfile,
-  SIDE_EXIT_ELSEWHERE,
-  SIDE_EXIT_STALE,
-} from '../sync/records/translation.js';
+import { RegionProfile, SIDE_EXIT_ELSEWHERE, SIDE_EXIT_STALE } from '../sync/records/translation.js';
 import {
   call,
   type Expression,
   type FunctionBuilder,
   type FunctionRef,
   f64,
-  globalGet,
   type I32,
   type I64,
   i32,
@@ -83,12 +77,6 @@ export interface RegionCallees {
   readonly useHelper: HelperCalls;
 }
 
-/** Where a region finds the PageLinks of its pages: at an address that a global has, plus `offset`. */
-export interface RegionLinks {
-  readonly global: number;
-  readonly offset: number;
-}
-
 /** What a region notes of itself, where that is wanted. */
 export interface RegionObservation {
   /** Address of its RegionProfile, or 0: it does not count what it does. */
@@ -106,29 +94,24 @@ export interface RegionObservation {
 
 /**
  * Writes the beginning of the function through which a region is entered, (thread, depth) → LEFT_*: checks that the thread's code is what
- * the region was compiled from, else LEFT_ASIDE. With `links` what that is stands in memory instead of in the function.
+ * the region was compiled from, else LEFT_ASIDE.
  */
 export function writeRegionEntry(
   f: FunctionBuilder,
   region: Region,
   pages: readonly RegionPage[],
-  links?: RegionLinks,
   observation?: RegionObservation,
 ): void {
   const thread = f.param('i32', 0);
-  const link = links && f.hold(globalGet('i32', links.global));
   const codeTable = f.hold(i32.load(thread, Thread.codeTable));
   const asExpected = f.openBlock();
   const stale = f.openBlock();
   f.brIf(stale, i64.ne(i64.load(thread, Thread.pc), i64.const(region.entry.pc)), false);
-  pages.forEach(({ page, codePage, generation }, i) => {
-    const at = (links?.offset ?? 0) + i * PageLink.SIZE;
-    const expected =
-      link === undefined ? i32.const(codePage | 0) : f.hold(i32.load(link, at + PageLink.codePage));
+  for (const { page, codePage, generation } of pages) {
+    const expected = i32.const(codePage | 0);
     f.brIf(stale, i32.ne(i32.load(codeTable, page * 4), expected), false);
-    const then = link === undefined ? i32.const(generation | 0) : i32.load(link, at + PageLink.generation);
-    f.brIf(stale, i32.ne(i32.load(expected, CodePage.generation), then), false);
-  });
+    f.brIf(stale, i32.ne(i32.load(expected, CodePage.generation), i32.const(generation | 0)), false);
+  }
   f.br(asExpected);
   f.close();
   if (observation?.left !== undefined)

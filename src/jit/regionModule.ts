@@ -3,7 +3,7 @@ import type { Helper } from '../isa/builder.js';
 import { PageLink, RegionProfile } from '../sync/records/translation.js';
 import { type FunctionRef, ModuleBuilder } from '../wasm/index.js';
 import type { JumpProfile } from './jumpProfile.js';
-import { writeQuickRegion } from './quickCompiler.js';
+import { type QuickBody, writeQuickRegion } from './quickCompiler.js';
 import type { QuickRegion } from './quickRegion.js';
 import type { QuickTemplates } from './quickTemplates.js';
 import {
@@ -47,15 +47,12 @@ const imported = new Map<string, Helper>();
 
 /**
  * Compiles regions into one module, which exports their entries as r0, r1, …, in the order given, and their bodies as b0, b1, … where
- * these are functions of their own. It imports the machine's memory, functions of interpreter/regionTransfers as `engine`, and helpers. With `observed` its regions count what they do. `linked`
- * makes a module that other processes can use: what is different there, the addresses and generations of CodePages, stands in
- * memory, in PageLinks (region by region, page by page) at the address that its exported global `links` is set to.
+ * these are functions of their own. It imports the machine's memory, functions of interpreter/regionTransfers as `engine`, and helpers. With `observed` its regions count what they do.
  */
 export function compileRegions(
   formed: readonly FormedRegion[],
   options: RegionOptions,
   observed?: ObservedModule,
-  linked = false,
   profile?: JumpProfile,
 ): Uint8Array<ArrayBuffer> {
   // Imports come first in a module, but which helpers are imported is known only when everything has been written once.
@@ -73,11 +70,7 @@ export function compileRegions(
       observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;
     const left = observed?.tellsExits === true ? module.importFunction('engine', 'left', type) : undefined;
     const helpers = new HelperTable(module, imported.values());
-    // Another process has its profile elsewhere.
-    const cellsOf = linked || profile === undefined ? undefined : (pc: number) => profile.cellsOf(pc);
-    const links = linked ? module.global('i32', 0) : undefined;
-    if (links !== undefined) module.exportGlobal('links', links);
-    let offset = 0;
+    const cellsOf = profile === undefined ? undefined : (pc: number) => profile.cellsOf(pc);
     const functions = formed.map(({ region }) => {
       const entry = module.function(type);
       return { entry, body: observed || callsItself(region) ? module.function(type) : entry };
@@ -93,9 +86,7 @@ export function compileRegions(
         left,
         elsewhere: observed.elsewhere,
       };
-      const link = links === undefined ? undefined : { global: links, offset };
-      offset += pages.length * PageLink.SIZE;
-      writeRegionEntry(entry.builder, region, pages, link, observation);
+      writeRegionEntry(entry.builder, region, pages, observation);
       if (observation !== undefined) writeObservedCall(entry.builder, body, observation);
       else if (body !== entry)
         entry.builder.returnCall(body, entry.builder.param('i32', 0), entry.builder.param('i32', 1));
@@ -116,36 +107,56 @@ export interface FormedQuickRegion extends FormedRegion {
   readonly region: QuickRegion;
 }
 
+/** The functions of the engine that regions of the first tier import, in the order in which every module does. */
+const TRANSFERS = ['leave', 'goOn', 'round', 'back'] as const;
+
+/** Imports these functions, before all others, and returns their indexes. */
+export function importTransfers(module: ModuleBuilder): number[] {
+  return TRANSFERS.map((name) => module.importFunction('engine', name, TRANSFER).index);
+}
+
+/** The helpers that modules of the first tier have imported so far. */
+const quickImported = new Map<string, Helper>();
+
+/** A module of the first tier, and the functions of its regions. */
+export interface QuickModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bodies: readonly QuickBody[];
+}
+
 /**
- * Compiles regions of the first tier, whose indexes in the machine are `first` and so on, into one module, which exports them as r0,
- * r1, … It imports the machine's memory, the functions of interpreter/regionTransfers as `engine`, and helpers.
+ * Compiles regions of the first tier into one module, which exports them as r0, r1, … It imports the machine's memory, the functions of
+ * interpreter/regionTransfers as `engine`, and helpers. Its PageLinks (quickLinks, region by region) are in memory at the address that its exported
+ * global `links` is set to.
  */
 export function compileQuickRegions(
   formed: readonly FormedQuickRegion[],
-  first: number,
   templates: QuickTemplates,
   observed?: ObservedModule,
   profile?: JumpProfile,
-): Uint8Array<ArrayBuffer> {
+): QuickModule {
   for (;;) {
     const module = new ModuleBuilder();
     module.importMemory({ module: 'engine', name: 'memory', minimum: 1, maximum: 65536, shared: true });
     const type = { params: ['i32', 'i32'], results: ['i32'] } as const;
-    const engine = (name: string): number => module.importFunction('engine', name, TRANSFER).index;
-    const leave = engine('leave');
-    const callOn = engine('goOn');
-    const round = engine('round');
-    const back = engine('back');
+    const [leave, callOn, round, back] = importTransfers(module);
     // What is observed stays on the host's stack until it is left, so that no other may take its place.
-    const stop = observed && engine('stop');
+    const stop = observed && module.importFunction('engine', 'stop', TRANSFER).index;
     const callees = { leave, callOn, round, goOn: stop ?? callOn, back: stop ?? back };
     const entered =
       observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;
     const left = observed?.tellsExits === true ? module.importFunction('engine', 'left', type) : undefined;
-    const helpers = new HelperTable(module, imported.values());
-    formed.forEach(({ region, pages }, i) => {
-      const written = writeQuickRegion(region, pages, first + i, callees, helpers, templates, profile);
-      const body = module.writtenFunction(type, written);
+    const helpers = new HelperTable(module, quickImported.values(), false);
+    const links = module.global('i32', 0);
+    module.exportGlobal('links', links);
+    let offset = 0;
+    const bodies = formed.map(({ region, pages }) => {
+      const at = offset;
+      offset += (pages.length + 1) * PageLink.SIZE;
+      return writeQuickRegion(region, pages, links, at, callees, helpers, templates, profile);
+    });
+    bodies.forEach(({ bytes }, i) => {
+      const body = module.writtenFunction(type, bytes);
       if (observed === undefined) {
         module.exportFunction(`r${i}`, body);
         return;
@@ -160,7 +171,7 @@ export function compileQuickRegions(
       });
       module.exportFunction(`r${i}`, entry);
     });
-    if (helpers.missing.size === 0) return module.toBytes() as Uint8Array<ArrayBuffer>;
-    for (const [name, helper] of helpers.missing) imported.set(name, helper);
+    if (helpers.missing.size === 0) return { bytes: module.toBytes() as Uint8Array<ArrayBuffer>, bodies };
+    for (const [name, helper] of helpers.missing) quickImported.set(name, helper);
   }
 }

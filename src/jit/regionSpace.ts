@@ -5,14 +5,7 @@ import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
-import {
-  Engine,
-  MOST_REGIONS,
-  PageLink,
-  READY,
-  RegionEntry,
-  Translation,
-} from '../sync/records/translation.js';
+import { Engine, PageLink, READY, RegionEntry, Translation } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { translationOf } from '../sync/translationQueue.js';
 import type { RegionPage } from './regionCompiler.js';
@@ -80,7 +73,7 @@ export class RegionSpace {
   reserve(count: number): number | undefined {
     const most = this.mem.getU32(translationOf(this.mem) + Translation.mostBytes);
     this.reclaim();
-    if (this.next + count > MOST_REGIONS) this.next = 0;
+    this.wrap(count);
     const full = () => this.bytes >= most || this.kept.length >= MOST_MODULES;
     if (full() || this.overlaps(this.kept, count)) {
       const keptBytes = () => this.kept.reduce((sum, { length }) => sum + length, 0);
@@ -89,12 +82,23 @@ export class RegionSpace {
         () =>
           keptBytes() > most * KEPT ||
           this.kept.length > MOST_MODULES * KEPT ||
-          keptRegions() > MOST_REGIONS * KEPT ||
+          keptRegions() > this.mem.getU32(translationOf(this.mem) + Translation.indexEnd) * KEPT ||
           this.overlaps(this.kept, count),
       );
       this.reclaim();
     }
     return full() || this.overlaps(this.evicted, count) ? undefined : this.next;
+  }
+
+  /** Starts again at the first index when there are no `count` more. */
+  private wrap(count: number): void {
+    const { mem, owner } = this;
+    const translation = translationOf(mem);
+    withMutex(mem, translation + Translation.lock, owner, () => {
+      if (this.next + count > mem.getU32(translation + Translation.indexEnd)) this.next = 0;
+      const taken = translation + Translation.indexesTaken;
+      mem.setU32(taken, Math.max(mem.getU32(taken), this.next + count));
+    });
   }
 
   /** Evicts part of what is kept, for want of memory. Says whether there was anything. */
@@ -107,7 +111,7 @@ export class RegionSpace {
 
   /**
    * Publishes a module of the regions at `places`, with the indexes that were just reserved. `links`: the pages of its regions,
-   * when it does not have them itself; `ready`: READY or READY_QUICK. Throws OutOfKernelMemory.
+   * when it does not have them itself; `ready`: READY or READY_QUICK; `sizes`: their instructions. Throws OutOfKernelMemory.
    */
   publish(
     places: readonly RegionPlace[],
@@ -115,6 +119,7 @@ export class RegionSpace {
     module: WebAssembly.Module,
     links: readonly RegionPage[] = [],
     ready = READY,
+    sizes: readonly number[] = [],
   ): void {
     const { mem, owner, next: first } = this;
     const translation = translationOf(mem);
@@ -135,6 +140,7 @@ export class RegionSpace {
       mem.setU32(entry + RegionEntry.first, first);
       mem.setU32(entry + RegionEntry.count, places.length);
       mem.setU32(entry + RegionEntry.ready, ready);
+      mem.setU32(entry + RegionEntry.size, sizes[i - first] ?? 0);
       mem.setU32(entry + RegionEntry.links, links.length === 0 ? 0 : address + linksAt);
       mem.atomicStore(entry + RegionEntry.version, this.version);
     }

@@ -1,6 +1,7 @@
 import { allocateBlock, blockFootprint } from '../sync/heap.js';
 import { withMutex } from '../sync/mutex.js';
-import { Engine, MOST_REGIONS, RegionEntry, Translation } from '../sync/records/translation.js';
+import { KeptImage } from '../sync/records/keptCode.js';
+import { Engine, MOST_REGIONS, READY_QUICK, RegionEntry, Translation } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endTranslation, translationOf } from '../sync/translationQueue.js';
 
@@ -69,6 +70,11 @@ export class RegionTable {
     const { mem, functions } = this;
     const entry = this.entry(index);
     if (mem.atomicLoad(entry + RegionEntry.version) === 0) return;
+    const image = mem.getU32(entry + RegionEntry.image);
+    if (image !== 0) {
+      this.instantiateImage(image, imports, otherwise);
+      return;
+    }
     const address = mem.getU32(entry + RegionEntry.module);
     const first = mem.getU32(entry + RegionEntry.first);
     const count = mem.getU32(entry + RegionEntry.count);
@@ -89,6 +95,34 @@ export class RegionTable {
       this.versions.set(i, mem.atomicLoad(this.entry(i) + RegionEntry.version) || -1);
       mem.u8[this.ready + i] = mem.getU32(this.entry(i) + RegionEntry.ready);
     }
+  }
+
+  /** Puts all regions of a KeptImage into the table, which its module does itself. They are never evicted. */
+  private instantiateImage(
+    image: number,
+    imports: WebAssembly.Imports,
+    otherwise: WebAssembly.ExportValue,
+  ): void {
+    const { mem, functions } = this;
+    const first = mem.getU32(image + KeptImage.first);
+    const count = mem.getU32(image + KeptImage.regions);
+    if (first + count > functions.length) functions.grow(first + count - functions.length);
+    const address = image + mem.getU32(image + KeptImage.moduleAt);
+    const bytes = mem.u8.slice(address, address + mem.getU32(image + KeptImage.moduleLength));
+    const engine = {
+      ...imports.engine,
+      regions: functions,
+      first: new WebAssembly.Global({ value: 'i32' }, first),
+      links: new WebAssembly.Global({ value: 'i32' }, image),
+    };
+    try {
+      new WebAssembly.Instance(new WebAssembly.Module(bytes), { ...imports, engine });
+    } catch (error) {
+      if (!(error instanceof WebAssembly.CompileError || error instanceof RangeError)) throw error;
+      endTranslation(mem);
+      for (let i = first; i < first + count; i++) functions.set(i, otherwise);
+    }
+    mem.u8.fill(READY_QUICK, this.ready + first, this.ready + first + count);
   }
 
   private entry(index: number): number {

@@ -1,14 +1,15 @@
-import { allocateBlock, OutOfKernelMemory } from '../sync/heap.js';
+import { hashMemory } from '../sync/bulkMemory.js';
+import { OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import {
   HOT_COUNTERS,
   LOG_EXEC,
-  MOST_REGIONS,
   OBSERVE_EXITS,
   READY,
   READY_QUICK,
+  RegionEntry,
   RegionProfile,
   SIDE_EXIT_ELSEWHERE,
   Translation,
@@ -21,11 +22,12 @@ import {
   translationOf,
 } from '../sync/translationQueue.js';
 import { CallTargets } from './callTargets.js';
+import type { KeptQuickRegion } from './codeImage.js';
 import { GuestCode, OpenCode } from './guestCode.js';
 import { innerLoop } from './innerLoop.js';
-import { JUMP_PROFILE_BYTES, JumpProfile } from './jumpProfile.js';
-import { isCodeOf, type KeptModule, type KeptRegion, keptModule, type ModuleStore } from './keptModules.js';
+import { JumpProfile, jumpProfileOf } from './jumpProfile.js';
 import { MachineHeat } from './machineHeat.js';
+import { type QuickBody, quickLinks } from './quickCompiler.js';
 import { formQuickRegion, QuickRegion } from './quickRegion.js';
 import { QuickTemplates } from './quickTemplates.js';
 import type { RegionOptions, RegionPage } from './regionCompiler.js';
@@ -37,6 +39,7 @@ import {
   type ObservedModule,
 } from './regionModule.js';
 import { type RegionPlace, RegionSpace, regionSlot } from './regionSpace.js';
+import { standIns } from './standIns.js';
 import { translationTime, Worth } from './worth.js';
 
 /**
@@ -60,8 +63,6 @@ const PATCH = 15;
 const MOST_DEFERRED = 256;
 /** Callees are translated along when they are this close to being hot themselves. */
 const CALLEE_SHARE = 8;
-/** Times that regions are taken out of the store for a slot: code there that changes all the time is left to the interpreter. */
-const MOST_RESTORED = 4;
 
 /** The places in the order in which they are translated: what was found hot most often comes first, every place once. */
 export function hottestFirst(places: readonly PlaceToTranslate[]): PlaceToTranslate[] {
@@ -90,6 +91,11 @@ interface Installable extends RegionPlace {
   readonly place: PlaceToTranslate;
   /** Whether that is what `halfword` reads. */
   isCode(halfword: (address: number) => number | undefined): boolean;
+}
+
+/** Keeps regions of the first tier for later processes. */
+export interface RegionKeeper {
+  keep(regions: readonly KeptQuickRegion[]): void;
 }
 
 /** What the translator has V8 do. */
@@ -122,10 +128,6 @@ export class Translator {
   private readonly heat = new MachineHeat();
   /** Modules translated here. */
   private made = 0;
-  /** How often regions were taken out of the store for a slot. */
-  private readonly restored = new Map<number, number>();
-  /** By index: instructions of regions of the first of two tiers, 0 for others. */
-  private readonly quickSizes = new Uint16Array(MOST_REGIONS);
   /** Places that are hot again and wait for their turn. */
   private readonly deferred: PlaceToTranslate[] = [];
   private readonly tiers: number;
@@ -136,8 +138,8 @@ export class Translator {
     private readonly owner: number,
     private readonly compiler: ModuleCompiler,
     private readonly listener?: TranslationListener,
-    /** Modules of earlier processes, and for later ones. */
-    private readonly store?: ModuleStore,
+    /** Takes regions of the first tier for later processes. */
+    private readonly keeper?: RegionKeeper,
   ) {
     this.space = new RegionSpace(mem, owner);
     this.templates = new QuickTemplates(options.hostPageShift);
@@ -154,9 +156,8 @@ export class Translator {
   run(): void {
     const { mem, space, owner } = this;
     try {
-      this.profile = new JumpProfile(mem, allocateBlock(mem, JUMP_PROFILE_BYTES, owner));
+      this.profile = new JumpProfile(mem, jumpProfileOf(mem, owner));
       for (;;) {
-        // Modules from the store have cost nothing.
         const modules = Math.min(this.made, space.modules);
         const gather = Math.min(GATHER + modules * GATHER_A_MODULE, MOST_GATHERED);
         const places = takeRequests(mem, this.deferred.length > 0 ? undefined : gather, owner);
@@ -177,14 +178,12 @@ export class Translator {
   }
 
   /**
-   * Translates a batch of places, as far as there are no regions in store for them: quickly those that are no regions yet, into one module,
+   * Translates a batch of places: quickly those that are no regions yet, into one module,
    * and well some of those that are hot again, into another; the rest of them is deferred, so that new places need not wait.
    */
   translate(requested: readonly PlaceToTranslate[]): void {
-    const { store, code, deferred } = this;
-    const wanted = requested.map((place) => this.heat.add(place));
-    const places =
-      store === undefined ? wanted : hottestFirst(wanted).filter((place) => !this.restore(place, store));
+    const { code, deferred } = this;
+    const places = requested.map((place) => this.heat.add(place));
     if (this.tiers === 1) {
       this.translateWell(places);
       return;
@@ -219,17 +218,53 @@ export class Translator {
     if (formed.length === 0) return;
     const first = space.reserve(formed.length);
     if (first === undefined) return;
-    const bytes = compileQuickRegions(formed, first, this.templates, this.observed(first), this.profile);
+    const observed = this.observed(first);
+    const { bytes, bodies } = compileQuickRegions(formed, this.templates, observed, this.profile);
     const module = compiler.compileQuickly(bytes);
-    formed.forEach(({ region }, i) => {
-      this.quickSizes[first + i] = region.size;
+    const links = formed.flatMap(({ pages }, i) => quickLinks(first + i, this.profile?.cells ?? 0, pages));
+    const hashes =
+      this.keeper && observed === undefined ? formed.map(({ pages }) => this.hashesOf(pages)) : [];
+    const installed = this.publish(formed, first, bytes, module, links, READY_QUICK, started);
+    const kept = hashes.flatMap((before, i) => {
+      const one = formed[i];
+      // Code that changes meanwhile is not kept.
+      if (!installed[i] || this.hashesOf(one.pages).some((hash, p) => hash !== before[p])) return [];
+      return [this.kept(one, before, bodies[i])];
     });
-    this.publish(formed, first, bytes, module, [], READY_QUICK, started);
+    if (kept.length > 0) this.keeper?.keep(kept);
+  }
+
+  /** Hashes of the pages' contents. */
+  private hashesOf(pages: readonly RegionPage[]): string[] {
+    const { mem } = this;
+    return pages.map(({ codePage }) =>
+      hashMemory(mem, mem.getU32(codePage + CodePage.source), 4096).toString(16),
+    );
+  }
+
+  private kept(
+    { region, pages, entryPage }: PlacedRegion & { readonly region: QuickRegion },
+    hashes: readonly string[],
+    { bytes, linksAt, calls }: QuickBody,
+  ): KeptQuickRegion {
+    return {
+      pc: region.pc,
+      extensions: this.mem.getU32(entryPage.codePage + CodePage.extensions),
+      size: region.size,
+      pages: pages.map(({ page }, i) => ({ page, hash: hashes[i] })),
+      entries: region.entries,
+      body: bytes.toBytes(),
+      linksAt,
+      calls: calls.map(({ at, helper: { name, params, result, define } }) => ({
+        at,
+        helper: { name, params, result, defined: define !== undefined },
+      })),
+    };
   }
 
   /** Translates places with V8's optimising compiler, as many as do not take long. */
   private translateWell(places: readonly PlaceToTranslate[]): void {
-    const { mem, space, store } = this;
+    const { space } = this;
     const started = performance.now();
     const formed = this.formAll(places, Math.min(FIRST_IN_MODULE * (this.made + 1), MOST_IN_MODULE));
     this.profile?.forget(started);
@@ -237,17 +272,12 @@ export class Translator {
     const first = space.reserve(formed.length);
     if (first === undefined) return;
     const observed = this.observed(first);
-    const kept = store !== undefined && observed === undefined ? this.toKeep(formed) : undefined;
-    const bytes = compileRegions(formed, this.options, observed, kept !== undefined, this.profile);
+    const bytes = compileRegions(formed, this.options, observed, this.profile);
     const module = this.compile(bytes, formed.length);
-    this.quickSizes.fill(0, first, first + formed.length);
-    const links = kept === undefined ? [] : formed.flatMap(({ pages }) => pages);
-    this.publish(formed, first, bytes, module, links, READY, started);
-    if (kept !== undefined && mem.atomicLoad(MACHINE + Machine.closing) === 0)
-      store?.keep(kept, bytes, module);
+    this.publish(formed, first, bytes, module, [], READY, started);
   }
 
-  /** Publishes a module and installs its regions, number `first` and so on; `started` is when that began. */
+  /** Publishes a module and installs its regions, number `first` and so on; `started` is when that began. Says which could be installed. */
   private publish(
     formed: readonly PlacedRegion[],
     first: number,
@@ -256,32 +286,24 @@ export class Translator {
     links: readonly RegionPage[],
     ready: number,
     started: number,
-  ): void {
+  ): boolean[] {
     const { mem, space } = this;
     this.listener?.translated(first, formed, bytes);
     this.made++;
-    space.publish(formed, bytes, module, links, ready);
-    formed.forEach((one, i) => {
+    const sizes = formed.map(({ region }) => region.size);
+    space.publish(formed, bytes, module, links, ready, sizes);
+    const installed = formed.map((one, i) => {
       const { region } = one;
       const isCode: Installable['isCode'] = (halfword) =>
         region instanceof QuickRegion ? region.isCode(halfword) : isRegionOf(region, halfword);
-      this.install({ ...one, isCode }, first + i);
+      return this.install({ ...one, isCode }, first + i);
     });
     const translation = translationOf(mem);
     const count = (field: number, by: number): void =>
       mem.setU32(translation + field, mem.getU32(translation + field) + by);
     for (const { region } of formed) count(Translation.instructions, region.size);
     count(Translation.microseconds, Math.round((performance.now() - started) * 1000));
-  }
-
-  /** What satisfies the module's imports as long as nothing of it is run. */
-  private standIns(module: WebAssembly.Module): WebAssembly.Imports {
-    const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
-    for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
-      imports[from] ??= {};
-      imports[from][name] = kind === 'memory' ? this.mem.wasm : () => 0;
-    }
-    return imports;
+    return installed;
   }
 
   /** How regions from number `first` on note what they do, if somebody wants to know. */
@@ -305,7 +327,7 @@ export class Translator {
     const { compile, optimize } = this.compiler;
     const module = compile(bytes);
     if (optimize === undefined) return module;
-    const { exports } = new WebAssembly.Instance(module, this.standIns(module));
+    const { exports } = new WebAssembly.Instance(module, standIns(module, this.mem.wasm));
     for (let i = 0; i < regions && this.mem.atomicLoad(MACHINE + Machine.closing) === 0; i++) {
       if (exports[`b${i}`] !== undefined) optimize(exports[`b${i}`]);
       optimize(exports[`r${i}`]);
@@ -366,13 +388,24 @@ export class Translator {
   private slotOf(place: PlaceToTranslate, pc: number): number {
     const slot = this.code.slotOf(place, pc);
     const index = slot === 0 ? undefined : this.code.regionAt(slot);
-    return index === undefined || this.quickSizes[index] > 0 ? slot : 0;
+    return index === undefined || this.isQuick(index) ? slot : 0;
   }
 
   /** Instructions of the region of the first tier that the slot leads into, or 0. */
   private quickSize(slot: number): number {
     const index = this.code.regionAt(slot);
-    return index === undefined ? 0 : this.quickSizes[index];
+    return index === undefined || !this.isQuick(index)
+      ? 0
+      : this.mem.getU32(this.entryOf(index) + RegionEntry.size);
+  }
+
+  /** Whether region `index` is of the first of two tiers. */
+  private isQuick(index: number): boolean {
+    return this.mem.getU32(this.entryOf(index) + RegionEntry.ready) === READY_QUICK;
+  }
+
+  private entryOf(index: number): number {
+    return this.mem.getU32(translationOf(this.mem) + Translation.regions) + index * RegionEntry.SIZE;
   }
 
   private form(place: PlaceToTranslate, slot: number): PlacedRegion | undefined {
@@ -403,16 +436,17 @@ export class Translator {
     };
   }
 
-  /** Makes region `index` the way to go at its entry, if its code still is what it was made from. */
-  private install(one: Installable, index: number): void {
+  /** Makes region `index` the way to go at its entry, if its code still is what it was made from; says whether it is. */
+  private install(one: Installable, index: number): boolean {
     const { mem, owner } = this;
     lockMutex(mem, MACHINE + Machine.framesLock, owner);
     try {
-      if (!one.pages.every((page) => this.space.isInUseLocked(page)) || !this.isUnchanged(one)) return;
+      if (!one.pages.every((page) => this.space.isInUseLocked(page)) || !this.isUnchanged(one)) return false;
       Atomics.store(mem.u64, one.slot >>> 3, regionSlot(index));
       for (const { slot } of one.others ?? [])
         if (slot !== 0 && this.code.regionAt(slot) === undefined)
           Atomics.store(mem.u64, slot >>> 3, regionSlot(index));
+      return true;
     } finally {
       unlockMutex(mem, MACHINE + Machine.framesLock, owner);
     }
@@ -436,67 +470,7 @@ export class Translator {
       return page && this.code.halfword(page, address);
     };
   }
-
-  /** What is kept of the regions when they may be of use to another process: they all are of one program. */
-  private toKeep(formed: readonly PlacedRegion[]): KeptModule | undefined {
-    const [{ codeTable, homeEntry, entryPage }] = formed;
-    const extensions = (page: RegionPage): number => this.mem.getU32(page.codePage + CodePage.extensions);
-    const alike = formed.every(
-      (one) =>
-        one.codeTable === codeTable &&
-        one.homeEntry === homeEntry &&
-        extensions(one.entryPage) === extensions(entryPage),
-    );
-    return alike ? keptModule(formed, extensions(entryPage)) : undefined;
-  }
-
-  /** Installs the regions of a module in store that has one for the place. Says whether the place is done with. */
-  private restore(place: PlaceToTranslate, store: ModuleStore): boolean {
-    const slot = this.slotOf(place, place.pc);
-    if (slot === 0) return true;
-    const times = this.restored.get(slot) ?? 0;
-    if (times >= MOST_RESTORED) return false;
-    for (const kept of store.modulesAt(place.pc)) {
-      if (kept.homeEntry !== place.homeEntry) continue;
-      const regions = kept.regions.map((region) => this.placeKept(region, place));
-      if (!regions.some((region) => region?.slot === slot)) continue;
-      const loaded = store.load(kept);
-      if (loaded === undefined) continue;
-      const first = this.space.reserve(regions.length);
-      if (first === undefined) return true;
-      const links = regions.flatMap((region, i) => region?.pages ?? kept.regions[i].pages.map(noPage));
-      const places = regions.map((region) => region ?? { slot: 0, entryPage: noPage(0) });
-      this.space.publish(places, loaded.bytes, loaded.module, links);
-      regions.forEach((region, i) => {
-        if (region === undefined || region.slot === 0) return;
-        this.restored.set(region.slot, (this.restored.get(region.slot) ?? 0) + 1);
-        this.install(region, first + i);
-        for (const pc of kept.regions[i].blocks) this.covered.add(this.slotOf(place, pc));
-      });
-      return true;
-    }
-    return false;
-  }
-
-  /** Where a region in store belongs in the memory of the place's thread; undefined when its code is not there. */
-  private placeKept(region: KeptRegion, place: PlaceToTranslate): Installable | undefined {
-    const { mem } = this;
-    const pages: RegionPage[] = [];
-    for (const page of region.pages) {
-      const codePage = this.code.codePageOf(place, page * 4096);
-      if (codePage === 0 || mem.getU32(codePage + CodePage.extensions) !== region.extensions)
-        return undefined;
-      pages.push({ page, codePage, generation: mem.getU32(codePage + CodePage.generation) });
-    }
-    const entryPage = pages.find(({ page }) => page === Math.floor(region.pc / 4096));
-    const isCode: Installable['isCode'] = (halfword) => isCodeOf(region, halfword);
-    if (entryPage === undefined || !isCode(this.reader(pages))) return undefined;
-    return { pages, place, entryPage, slot: this.slotOf(place, region.pc), isCode };
-  }
 }
-
-/** A page that no thread has. */
-const noPage = (page: number): RegionPage => ({ page, codePage: 1, generation: 0 });
 
 /** Whether the region's code is what `halfword` reads. */
 function isRegionOf({ blocks }: Region, halfword: (address: number) => number | undefined): boolean {

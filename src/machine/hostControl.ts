@@ -19,8 +19,8 @@ export interface HostTask {
 export interface TranslatorTask {
   readonly memory: WebAssembly.Memory;
   readonly options: { readonly hostPageShift: number; readonly fused: boolean; readonly budget: number };
-  /** Folder of the code cache, if there is one. */
-  readonly codeCache?: string;
+  /** Takes regions of the first tier that are to be kept for other processes: arrays of KeptQuickRegion. */
+  readonly kept?: MessagePort;
 }
 
 /**

@@ -34,7 +34,7 @@ import { LOG_EXEC, LOG_IN_ASM, LOG_OUT_WASM, OBSERVE_EXITS } from '../sync/recor
 import { Tty } from '../sync/records/tty.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { claimTranslator, initTranslation, type TranslationPolicy } from '../sync/translationQueue.js';
-import { checkCodeCache } from './codeCache.js';
+import { CodeCache, checkCodeCache } from './codeCache.js';
 import { Coordinator } from './coordinator.js';
 import { GuestProcess } from './guestProcess.js';
 import { HostNetwork } from './hostNetwork.js';
@@ -111,6 +111,9 @@ export class Machine {
   private closing: Promise<void> | undefined;
   private readonly verbose: boolean;
   private readonly sampler: ActivitySampler | undefined;
+  private readonly codeCache: CodeCache | undefined;
+  /** The first program's file on the host. */
+  private program: string | undefined;
 
   /** @internal Use createMachine. */
   constructor(options: MachineOptions) {
@@ -120,11 +123,15 @@ export class Machine {
     const ownRegions = watched || options.profile === true || (options.log ?? []).length > 0;
     const codeCache = ownRegions ? undefined : options.codeCache;
     if (codeCache !== undefined) checkCodeCache(codeCache);
+    const startTranslator = (): void =>
+      this.hosts.startTranslator(options.hostPageSize ?? 4096, this.codeCache?.outgoing);
     this.mem = createMachineMemory({
       ...(options.memory !== undefined && { bytes: options.memory }),
       ...(options.hostPageSize !== undefined && { hostPageSize: options.hostPageSize }),
     });
-    initTranslation(this.mem, translationPolicy({ ...options, codeCache }), COORDINATOR);
+    initTranslation(this.mem, translationPolicy(options), COORDINATOR);
+    if (codeCache !== undefined && options.jit === undefined)
+      this.codeCache = new CodeCache(this.mem, codeCache);
     if (options.logFile !== undefined)
       this.mem.setI32(MACHINE + MachineRecord.logFd, openSync(options.logFile, 'w'));
     const logged = (options.log ?? []).reduce((bits, item) => bits | LOG_ITEMS[item], 0);
@@ -145,7 +152,7 @@ export class Machine {
       terminalWanted: () => this.terminal?.wanted(),
       terminalOutput: () => this.terminal?.output(),
       guestStopped: (guest) => this.guests.get(guest)?.stopped(),
-      translatorWanted: () => this.hosts.startTranslator(options.hostPageSize ?? 4096, codeCache),
+      translatorWanted: startTranslator,
       socketWants: (socket, operation, argument) => this.network.request(socket, operation, argument),
     });
     this.network = new HostNetwork(this.mem);
@@ -157,7 +164,8 @@ export class Machine {
         onStarted: () => {
           // Whoever asks for translation gets the translator before the first hot place, but not before the first guest.
           if (options.jit !== undefined && options.jit !== false && claimTranslator(this.mem, COORDINATOR))
-            this.hosts.startTranslator(options.hostPageSize ?? 4096, codeCache);
+            startTranslator();
+          this.loadImage();
         },
         onDoorbell: () => this.coordinator.answer(),
         onFailure: (error, thread) => this.hostFailed(error, thread),
@@ -246,6 +254,8 @@ export class Machine {
     const closing = (): boolean => this.closing !== undefined;
     const guest = new GuestProcess(mem, record, pumps, terminal !== undefined, pipes, closing);
     this.guests.set(record, guest);
+    this.program ??= sandbox.file;
+    if (this.hosts.started > 0) this.loadImage();
     startThread(mem, mem.getU32(record + Guest.threads), COORDINATOR, () => this.coordinator.answer());
     return guest;
   }
@@ -298,6 +308,7 @@ export class Machine {
    * the end of the process, which is some 30 ms sooner than `close`.
    */
   abandon(): void {
+    this.codeCache?.save();
     this.terminal?.close();
     this.temporary.removeNow();
   }
@@ -314,10 +325,16 @@ export class Machine {
     this.sampler?.stop();
     const removed = this.temporary.remove();
     await this.hosts.close();
+    this.codeCache?.save();
     for (const guest of this.guests.values()) await guest.fail(new InternalError('the machine was closed'));
     this.guests.clear();
     this.terminal?.close();
     await removed;
+  }
+
+  /** Loads what is kept for the first program: once its thread has a host, which starts while nothing keeps this thread busy. */
+  private loadImage(): void {
+    if (this.program !== undefined) this.codeCache?.load(this.program);
   }
 
   private guestEnded(record: number): void {
@@ -461,21 +478,12 @@ const DEFAULT_PATIENCE = 40;
  * and since the translator's own code is cold in short programs.
  */
 const DEFAULT_SHARE = 150;
-/** The threshold and the share with a code cache. */
-const CACHED_THRESHOLD = 2000;
-const CACHED_SHARE = 25;
 
 function translationPolicy({
   jit,
-  codeCache,
   translationBytes,
-}: Pick<MachineOptions, 'jit' | 'translationBytes'> & {
-  readonly codeCache: string | undefined;
-}): TranslationPolicy {
+}: Pick<MachineOptions, 'jit' | 'translationBytes'>): TranslationPolicy {
   const mostBytes = translationBytes === undefined ? {} : { mostBytes: translationBytes };
-  // Where translations cost nothing, and those that do are of use again.
-  if (jit === undefined && codeCache !== undefined)
-    return { threshold: CACHED_THRESHOLD, patience: 0, tiers: 2, share: CACHED_SHARE, ...mostBytes };
   if (jit === undefined)
     return {
       threshold: QUICK_THRESHOLD,

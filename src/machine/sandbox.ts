@@ -27,6 +27,8 @@ export interface Sandbox {
   readonly name: string;
   /** Guest path of the working directory. */
   readonly cwd: string;
+  /** The program's file on the host, as far as is known without asking the guest. */
+  readonly file?: string;
 }
 
 /** The path of `host` below `folder`, or undefined when it is not in there. */
@@ -95,7 +97,15 @@ export function planSandbox(program: string, options: SpawnOptions, temporary: T
   }
   if (guestProgram === undefined) throw new SpawnError(ENOENT, 'not found');
   const name = inRoot === undefined ? program : guestProgram;
-  return { root, mounts, program: guestProgram, name, cwd: options.cwd ?? defaultCwd(root, mounts) };
+  const file = stat !== undefined ? hostProgram : root !== null ? join(root, guestProgram) : undefined;
+  return {
+    root,
+    mounts,
+    program: guestProgram,
+    name,
+    cwd: options.cwd ?? defaultCwd(root, mounts),
+    ...(file !== undefined && { file }),
+  };
 }
 
 /** The host's working directory as the guest sees it, or "/". */

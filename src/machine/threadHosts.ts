@@ -125,10 +125,10 @@ export class ThreadHosts {
     }
   }
 
-  /** Starts the machine's translator. `codeCache`: where it keeps its modules. */
-  startTranslator(hostPageSize: number, codeCache?: string): void {
+  /** Starts the machine's translator. `kept`: takes regions that are to be kept for other processes. */
+  startTranslator(hostPageSize: number, kept?: MessagePort): void {
     if (this.closing) return;
-    const translator = this.translator(hostPageSize, codeCache)
+    const translator = this.translator(hostPageSize, kept)
       .catch((error: Error) => {
         if (this.closing) return;
         endTranslation(this.mem);
@@ -138,16 +138,20 @@ export class ThreadHosts {
     this.running.add(translator);
   }
 
-  private async translator(hostPageSize: number, codeCache?: string): Promise<void> {
+  private async translator(hostPageSize: number, kept?: MessagePort): Promise<void> {
     const { fused } = await this.interpreter();
     if (this.closing) return;
     const task: TranslatorTask = {
       memory: this.mem.wasm,
       options: { hostPageShift: Math.log2(hostPageSize), fused, budget: 1_000_000 },
-      ...(codeCache !== undefined && { codeCache }),
+      ...(kept !== undefined && { kept }),
     };
     // Until the machine closes, it keeps nobody waiting.
-    const worker = new Worker(translatorFile(), { ...WORKER_OPTIONS, workerData: task });
+    const worker = new Worker(translatorFile(), {
+      ...WORKER_OPTIONS,
+      workerData: task,
+      transferList: kept === undefined ? [] : [kept],
+    });
     worker.unref();
     this.translatorWorker = worker;
     await new Promise<void>((resolve, reject) => {

@@ -10,6 +10,7 @@ import { ACCESS_FETCH, type Caller, FAULT_HANDLED, type FaultOutcome } from './c
 import { lockFaultedPage } from './faults.js';
 import { clearFrameCode, codePageOf } from './frameCode.js';
 import { frameAddress, frameDescriptor } from './frames.js';
+import { catchUpWithKeptCode, hasNewKeptCode, installKeptCode } from './keptCode.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_EXEC } from './linuxMemory.js';
 import { firstMapping } from './mappingTree.js';
 import {
@@ -53,10 +54,12 @@ export function fetchFault(c: Caller, va: number): FaultOutcome {
     // Writes must have stopped before anything is decoded.
     const mixed = (mem.atomicLoad(descriptor + FrameDescriptor.flags) & FRAME_MIXED) !== 0;
     if (!mixed && withdrawWrite(mem, mm, page)) quiesceOthers(mem, mm, thread, thread);
+    installKeptCode(mem, targetPage, code, thread);
     mem.atomicStore(mem.getU32(mm + Mm.codeTable) + targetPage * 4, code);
   } finally {
     unlockPage(mem, mm, page, thread);
   }
+  if (hasNewKeptCode(mem, mm)) catchUpWithKeptCode(c);
   return FAULT_HANDLED;
 }
 

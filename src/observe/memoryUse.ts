@@ -56,6 +56,8 @@ export interface MachineMemory {
   readonly pageTables: number;
   /** Regions translated, and given up since; the modules translated, the bytes of those there are, and the time it took, milliseconds. */
   readonly regions: number;
+  /** Regions of earlier processes that are known, from the code cache. */
+  readonly keptRegions: number;
   readonly evicted: number;
   readonly modules: number;
   readonly moduleBytes: number;
@@ -92,6 +94,7 @@ export function machineMemory(mem: SharedMemory): MachineMemory {
     kernelLimit: mem.getU32(MACHINE + Machine.heapEnd) - mem.getU32(MACHINE + Machine.heapBegin),
     pageTables: sum((one) => one.pageTables),
     regions: mem.getU32(translation + Translation.translated),
+    keptRegions: mem.getU32(translation + Translation.kept),
     evicted: mem.getU32(translation + Translation.evicted),
     modules: mem.getU32(translation + Translation.modules),
     moduleBytes: mem.getU32(translation + Translation.moduleBytes),

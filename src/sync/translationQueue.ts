@@ -47,6 +47,7 @@ export function initTranslation(
   if (threshold !== 0) {
     const regions = allocateBlock(mem, MOST_REGIONS * RegionEntry.SIZE, owner);
     mem.setU32(translation + Translation.regions, regions);
+    mem.setU32(translation + Translation.indexEnd, MOST_REGIONS);
     const requests = allocateBlock(mem, MOST_REQUESTS * TranslationRequest.SIZE, owner);
     mem.setU32(translation + Translation.requests, requests);
   }

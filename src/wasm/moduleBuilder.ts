@@ -21,6 +21,12 @@ interface TableImport {
   readonly name: string;
 }
 
+interface GlobalImport {
+  readonly module: string;
+  readonly name: string;
+  readonly type: ValueType;
+}
+
 /** Memory limits of an import, in 64 KiB pages. */
 export interface MemoryImport {
   readonly module: string;
@@ -43,6 +49,9 @@ export class ModuleBuilder {
   readonly #exports: { name: string; kind: number; index: number }[] = [];
   #memory: MemoryImport | undefined;
   #table: { module: string; name: string } | undefined;
+  readonly #importedGlobals: GlobalImport[] = [];
+  /** Functions that are put into the table, from the index on that is in an imported global. */
+  #elements: { readonly from: number; readonly functions: readonly FunctionRef[] } | undefined;
 
   importMemory(memory: MemoryImport): void {
     this.#memory = memory;
@@ -51,6 +60,17 @@ export class ModuleBuilder {
   /** Imports a table of functions, for `call_indirect`. */
   importTable(module: string, name: string): void {
     this.#table = { module, name };
+  }
+
+  /** Imports a global that does not change, before others are declared, and returns its index. */
+  importGlobal(module: string, name: string, type: 'i32' | 'i64'): number {
+    if (this.#globals.length > 0) throw new Error('imports come before globals');
+    return this.#importedGlobals.push({ module, name, type }) - 1;
+  }
+
+  /** Puts functions into the imported table when the module is instantiated, from the index on that is in the imported global `from`. */
+  elements(from: number, functions: readonly FunctionRef[]): void {
+    this.#elements = { from, functions };
   }
 
   /** Index of a function type, for `call_indirect`. */
@@ -89,7 +109,7 @@ export class ModuleBuilder {
   /** Declares a global of type i32 or i64 and returns its index. */
   global(type: 'i32' | 'i64', initial: number | bigint, mutable = true): number {
     this.#globals.push({ type, mutable, initial });
-    return this.#globals.length - 1;
+    return this.#importedGlobals.length + this.#globals.length - 1;
   }
 
   exportFunction(name: string, callee: FunctionRef): void {
@@ -111,7 +131,8 @@ export class ModuleBuilder {
       body.unsigned(type.results.length);
       for (const result of type.results) body.byte(VALUE_TYPE_CODE[result]);
     });
-    const imports: (ImportedFunction | MemoryImport | TableImport)[] = [...this.#imports];
+    const imports: (ImportedFunction | MemoryImport | TableImport | GlobalImport)[] = [...this.#imports];
+    imports.push(...this.#importedGlobals);
     if (this.#memory) imports.push(this.#memory);
     if (this.#table) imports.push(this.#table);
     section(out, 2, imports, (body, entry) => {
@@ -120,6 +141,8 @@ export class ModuleBuilder {
       if ('index' in entry) {
         body.byte(0x00);
         body.unsigned(this.#typeOf(entry.type));
+      } else if ('type' in entry) {
+        body.bytes([0x03, VALUE_TYPE_CODE[entry.type], 0x00]);
       } else if (!('shared' in entry)) {
         body.bytes([0x01, 0x70, 0x00]);
         body.unsigned(0);
@@ -142,6 +165,13 @@ export class ModuleBuilder {
       body.name(name);
       body.byte(kind);
       body.unsigned(index);
+    });
+    section(out, 9, this.#elements === undefined ? [] : [this.#elements], (body, { from, functions }) => {
+      body.bytes([0x00, 0x23]);
+      body.unsigned(from);
+      body.byte(0x0b);
+      body.unsigned(functions.length);
+      for (const { index } of functions) body.unsigned(index);
     });
     this.#writeHints(out);
     section(out, 10, this.#functions, (body, one) =>

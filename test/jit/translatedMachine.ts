@@ -4,6 +4,7 @@ import { interpreterBytes } from '../../src/interpreter/interpreter.js';
 import { OPCODE_SHIFT } from '../../src/interpreter/slot.js';
 import { innerLoop } from '../../src/jit/innerLoop.js';
 import { JumpProfile } from '../../src/jit/jumpProfile.js';
+import { quickLinks } from '../../src/jit/quickCompiler.js';
 import { formQuickRegion } from '../../src/jit/quickRegion.js';
 import { QuickTemplates } from '../../src/jit/quickTemplates.js';
 import type { RegionPage } from '../../src/jit/regionCompiler.js';
@@ -11,12 +12,13 @@ import { formRegion, type Region } from '../../src/jit/regionGraph.js';
 import { compileQuickRegions, compileRegions } from '../../src/jit/regionModule.js';
 import { CodePage } from '../../src/sync/records/codePage.js';
 import { EXIT_HOT, Thread } from '../../src/sync/records/thread.js';
-import { READY, READY_QUICK } from '../../src/sync/records/translation.js';
+import { PageLink, READY, READY_QUICK } from '../../src/sync/records/translation.js';
 import { BareMachine, type BareOptions } from '../interpreter/bareMachine.js';
 
 const HOT_COUNTERS = 0x38_0000;
 const READY_REGIONS = 0x3a_0000;
 const JUMP_CELLS = 0x3b_0000;
+const PAGE_LINKS = 0x3e_0000;
 
 let modules: Map<number, WebAssembly.Module> | undefined;
 
@@ -44,6 +46,7 @@ export class TranslatedMachine extends BareMachine {
   readonly #innerLoops: boolean;
   /** Where its jumps through registers went. */
   readonly jumps: JumpProfile;
+  #links = PAGE_LINKS;
 
   constructor(options: TranslatedOptions = {}) {
     super(options);
@@ -124,24 +127,32 @@ export class TranslatedMachine extends BareMachine {
     const options = { hostPageShift: this.hostPageShift, fused: false, budget: this.#budget };
     const bytes =
       quick === undefined
-        ? compileRegions([formed], options, undefined, false, this.jumps)
-        : compileQuickRegions(
-            [{ ...formed, region: quick }],
-            this.regions.length,
-            templates,
-            undefined,
-            this.jumps,
-          );
+        ? compileRegions([formed], options, undefined, this.jumps)
+        : compileQuickRegions([{ ...formed, region: quick }], templates, undefined, this.jumps).bytes;
     this.compiled.push(bytes);
     const imports = engineImports(mem, this.#transfers);
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
     const index = this.regions.push(region) - 1;
+    if (exports.links instanceof WebAssembly.Global) exports.links.value = this.#link(index, formed.pages);
     if (index >= this.#table.length) this.#table.grow(64);
     this.#table.set(index, exports.r0);
     mem.u8[READY_REGIONS + index] = quick === undefined ? READY : READY_QUICK;
     for (const entry of quick?.entries ?? [pc])
       mem.u64[slotOf(entry) >>> 3] = (BigInt(index) << 32n) | BigInt((OP_REGION << OPCODE_SHIFT) >>> 0);
     return true;
+  }
+
+  /** Puts the PageLinks of region `index` into memory, and returns where. */
+  #link(index: number, pages: readonly RegionPage[]): number {
+    const { mem } = this;
+    const links = quickLinks(index, JUMP_CELLS, pages);
+    const address = this.#links;
+    links.forEach(({ codePage, generation }, i) => {
+      mem.setU32(address + i * PageLink.SIZE + PageLink.codePage, codePage);
+      mem.setU32(address + i * PageLink.SIZE + PageLink.generation, generation);
+    });
+    this.#links += links.length * PageLink.SIZE;
+    return address;
   }
 
   /** Makes the instruction at `pc` look as if it had been executed. */

@@ -137,4 +137,6 @@ export const Mm = record({
   extensions: u32,
   /** When the mmap mutex was taken, milliseconds, where it is measured (Machine.lockHistogram); mmapLock. */
   mmapLockedAt: f64,
+  /** The newest KeptImage that was looked at for all pages; atomic. */
+  keptImage: pointer,
 });

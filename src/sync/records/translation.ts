@@ -65,6 +65,21 @@ export const Translation = record({
   profile: pointer,
   /** How often regions were left for the interpreter, by cause (SIDE_EXIT_*); counted with OBSERVE_EXITS. Atomic. */
   sideExits: array(u32, 8),
+
+  /** Where jumps through registers note where they go (jit/jumpProfile), or 0. Atomic. */
+  jumpProfile: pointer,
+
+  // --- images of earlier processes: KeptImage ---
+  /** Indexes from here on are those of KeptImages; `lock`. */
+  indexEnd: u32,
+  /** The translator uses or has used indexes below; `lock`. */
+  indexesTaken: u32,
+  /** The KeptImage loaded last, atomic; written by the coordinator only. */
+  images: pointer,
+  /** Regions of the images; written by the coordinator only. */
+  kept: u32,
+  /** Held by whoever changes flags of V8, or makes or takes code that V8 takes only under the flags that it was made with. */
+  flagsLock: embedded(Mutex),
 });
 
 /** Why a region was left: control went where there is no region, or a loop was to end (budget, attention). */
@@ -135,6 +150,10 @@ export const RegionEntry = record({
   ready: u32,
   /** PageLink[] of the module's regions, one after the other; 0: the module has them as constants. */
   links: pointer,
+  /** Instructions. */
+  size: u32,
+  /** The KeptImage that it is from, or 0. */
+  image: pointer,
 });
 
 /** A page of code that a region was made from, where the region's module is one that other processes use as well. */
