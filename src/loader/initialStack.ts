@@ -64,7 +64,9 @@ const AT_SYSINFO_EHDR = 33;
 /** One bit a letter of the ISA string of a processor with `extensions`: I, M, A, F, D, C (asm/hwcap.h). */
 export function hwcap(extensions: number): number {
   const letters = extensions & WITHOUT_C ? 'IMAFD' : 'IMAFDC';
-  return [...letters].reduce((bits, c) => bits | (1 << (c.charCodeAt(0) - 65)), 0);
+  let bits = 0;
+  for (let i = 0; i < letters.length; i++) bits |= 1 << (letters.charCodeAt(i) - 65);
+  return bits;
 }
 
 export interface StackRequest {
@@ -132,36 +134,55 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
   const stringsAt = top - strings;
   const randomAt = Math.floor((stringsAt - 16) / 16) * 16;
 
-  const auxv: [number, number][] = [];
-  if (request.sysinfoEhdr !== undefined) auxv.push([AT_SYSINFO_EHDR, request.sysinfoEhdr]);
-  auxv.push(
-    [AT_HWCAP, hwcap(c.mem.getU32(c.mm + Mm.extensions))],
-    [AT_PAGESZ, targetPageSize(c)],
-    [AT_CLKTCK, 100],
-    [AT_PHDR, program.phdr],
-    [AT_PHENT, program.phent],
-    [AT_PHNUM, program.phnum],
-    [AT_BASE, program.base],
-    [AT_FLAGS, 0],
-    [AT_ENTRY, program.programEntry],
-    [AT_UID, request.uid],
-    [AT_EUID, request.euid],
-    [AT_GID, request.gid],
-    [AT_EGID, request.egid],
-    [AT_SECURE, request.secure ? 1 : 0],
-    [AT_RANDOM, randomAt],
-    [AT_EXECFN, top - 8 - request.execfn.length - 1],
-    [AT_NULL, 0],
-  );
+  /** Keys and values by turns. */
+  const auxv: number[] = [
+    AT_HWCAP,
+    hwcap(c.mem.getU32(c.mm + Mm.extensions)),
+    AT_PAGESZ,
+    targetPageSize(c),
+    AT_CLKTCK,
+    100,
+    AT_PHDR,
+    program.phdr,
+    AT_PHENT,
+    program.phent,
+    AT_PHNUM,
+    program.phnum,
+    AT_BASE,
+    program.base,
+    AT_FLAGS,
+    0,
+    AT_ENTRY,
+    program.programEntry,
+    AT_UID,
+    request.uid,
+    AT_EUID,
+    request.euid,
+    AT_GID,
+    request.gid,
+    AT_EGID,
+    request.egid,
+    AT_SECURE,
+    request.secure ? 1 : 0,
+    AT_RANDOM,
+    randomAt,
+    AT_EXECFN,
+    top - 8 - request.execfn.length - 1,
+    AT_NULL,
+    0,
+  ];
+  if (request.sysinfoEhdr !== undefined) auxv.unshift(AT_SYSINFO_EHDR, request.sysinfoEhdr);
 
-  const words = 1 + argv.length + 1 + request.envp.length + 1 + auxv.length * 2;
+  const words = 1 + argv.length + 1 + request.envp.length + 1 + auxv.length;
   const sp = Math.floor((randomAt - words * 8) / 16) * 16;
-  const image = new Uint8Array(top - sp);
-  const view = new DataView(image.buffer);
+  const image = new Uint8Array(Math.ceil((top - sp) / 4) * 4).subarray(0, top - sp);
+  const halves = new Uint32Array(image.buffer);
   let cursor = sp;
   const word = (value: number): void => {
-    view.setUint32(cursor - sp, value >>> 0, true);
-    view.setUint32(cursor - sp + 4, Math.floor(value / 0x1_0000_0000), true);
+    const i = (cursor - sp) >>> 2;
+    // Both are taken modulo 2^32.
+    halves[i] = value;
+    halves[i + 1] = value / 0x1_0000_0000;
     cursor += 8;
   };
   let stringCursor = stringsAt;
@@ -182,10 +203,7 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
   const envEnd = stringCursor;
   string(request.execfn);
   const auxvAt = cursor - sp;
-  for (const [key, value] of auxv) {
-    word(key);
-    word(value);
-  }
+  for (const value of auxv) word(value);
   const auxvBytes = image.slice(auxvAt, cursor - sp);
   image.set(request.random.subarray(0, 16), randomAt - sp);
   let { bottom } = whole;

@@ -154,16 +154,15 @@ function execveat(
   const dirfd = dirfdNumber | 0;
   const path = readCString(t, pathPointer, PATH_MAX);
   if (path === undefined) return -ENAMETOOLONG;
-  const encoder = new TextEncoder();
   let lookedUp = path;
   let shown = path;
   if (path.length === 0) {
     if ((flags & AT_EMPTY_PATH) === 0) return -ENOENT;
     if (dirfd < 0) return dirfd === AT_FDCWD ? -EACCES : -EBADF;
-    lookedUp = encoder.encode(`/proc/self/fd/${dirfd}`);
-    shown = encoder.encode(`/dev/fd/${dirfd}`);
+    lookedUp = Buffer.from(`/proc/self/fd/${dirfd}`);
+    shown = Buffer.from(`/dev/fd/${dirfd}`);
   } else if (dirfd !== AT_FDCWD && path[0] !== 0x2f) {
-    shown = new Uint8Array([...encoder.encode(`/dev/fd/${dirfd}/`), ...path]);
+    shown = Buffer.concat([Buffer.from(`/dev/fd/${dirfd}/`), path]);
   }
   execProgram(t, {
     path: lookedUp,
