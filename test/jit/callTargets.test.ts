@@ -1,9 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CallTargets } from '../../src/jit/callTargets.js';
 import { formRegion } from '../../src/jit/regionGraph.js';
-import { assemble } from '../isa/assembler.js';
-
-const BASE = 0x10000;
+import { BASE, executedCode } from './executedCode.js';
 
 describe('where a call through a register goes', () => {
   it('is all that was seen there, and only there', () => {
@@ -23,19 +21,14 @@ describe('where a call through a register goes', () => {
   it('is copied into a region, also what it was before', () => {
     const source =
       'start:\n mv a0, a1\n jalr ra, 0(s3)\n j start\n one:\n addi a0, a0, 1\n ret\n two:\n addi a0, a0, 2\n ret';
-    const { bytes, labels } = assemble(source, BASE);
-    const code = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const inside = (pc: number): boolean => pc >= BASE && pc + 2 <= BASE + bytes.byteLength;
+    const { labels, view } = executedCode(source);
     const calls = new CallTargets();
     const copiesWith = (s3: number): number[] => {
       const registers = Array.from({ length: 32 }, (_, r) => (r === 19 ? s3 : 0));
       const region = formRegion(BASE, {
-        fetch: (pc) => (inside(pc) ? code.getUint16(pc - BASE, true) : undefined),
-        isWarm: inside,
-        load: () => undefined,
+        ...view,
         calledFrom: (pc, functions) => calls.from(pc, functions),
         registers,
-        extensions: -1,
       });
       const { terminator } = region!.entry;
       return terminator.kind === 'call' ? terminator.copies.map(({ pc }) => pc) : [];

@@ -2,24 +2,20 @@ import { describe, expect, it } from 'vitest';
 import { innerLoop } from '../../src/jit/innerLoop.js';
 import { type Block, formRegion, type Region } from '../../src/jit/regionGraph.js';
 import { assemble } from '../isa/assembler.js';
+import { BASE, executedCode } from './executedCode.js';
 
-const BASE = 0x10000;
 const TABLE = 0x20000;
 
 /** The region at `entry` of code that has all been executed, with a table of the distances of `cases` from TABLE at TABLE. */
 function regionAt(source: string, entry: string, cases: readonly string[] = []): Region {
-  const { bytes, labels } = assemble(source, BASE);
-  const code = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const inside = (pc: number): boolean => pc >= BASE && pc + 2 <= BASE + bytes.byteLength;
+  const { labels, view } = executedCode(source);
   const region = formRegion(labels.get(entry)!, {
-    fetch: (pc) => (inside(pc) ? code.getUint16(pc - BASE, true) : undefined),
-    isWarm: inside,
+    ...view,
     load: (address) => {
       const label = cases[(address - TABLE) / 4];
       return label === undefined ? undefined : labels.get(label)! - TABLE;
     },
     registers: Array.from({ length: 32 }, () => TABLE),
-    extensions: -1,
   });
   return region!;
 }
