@@ -5,7 +5,7 @@ import { MACHINE } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { PlaceToTranslate } from '../sync/translationQueue.js';
 import type { QuickView } from './quickRegion.js';
-import type { RegionPage } from './regionCompiler.js';
+import type { RegionPage } from './regionEntry.js';
 import type { CodeView as RegionView } from './regionGraph.js';
 
 /** What is seen of a guest's code from a place of it. */

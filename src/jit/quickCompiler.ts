@@ -25,7 +25,7 @@ import {
   type QuickTemplates,
   REGISTER_BYTES,
 } from './quickTemplates.js';
-import type { RegionPage } from './regionCompiler.js';
+import type { RegionPage } from './regionEntry.js';
 
 /** The functions that regions of the first tier call, by index in their module; see interpreter/regionTransfers. */
 export interface QuickCallees {

@@ -6,14 +6,8 @@ import type { JumpProfile } from './jumpProfile.js';
 import { type QuickBody, writeQuickRegion } from './quickCompiler.js';
 import type { QuickRegion } from './quickRegion.js';
 import type { QuickTemplates } from './quickTemplates.js';
-import {
-  callsItself,
-  type RegionOptions,
-  type RegionPage,
-  writeObservedCall,
-  writeRegion,
-  writeRegionEntry,
-} from './regionCompiler.js';
+import { type RegionOptions, writeRegion } from './regionCompiler.js';
+import { callsItself, type RegionPage, writeObservedCall, writeRegionEntry } from './regionEntry.js';
 import type { Region } from './regionGraph.js';
 
 /** A region that has been formed from code in memory. */

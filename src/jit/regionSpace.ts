@@ -8,7 +8,7 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Engine, PageLink, READY, RegionEntry, Translation } from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { translationOf } from '../sync/translationQueue.js';
-import type { RegionPage } from './regionCompiler.js';
+import type { RegionPage } from './regionEntry.js';
 
 /** Modules that are kept: V8 cannot bear many of them. */
 const MOST_MODULES = 2000;

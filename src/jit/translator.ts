@@ -30,7 +30,8 @@ import { MachineHeat } from './machineHeat.js';
 import { type QuickBody, quickLinks } from './quickCompiler.js';
 import { formQuickRegion, QuickRegion } from './quickRegion.js';
 import { QuickTemplates } from './quickTemplates.js';
-import type { RegionOptions, RegionPage } from './regionCompiler.js';
+import type { RegionOptions } from './regionCompiler.js';
+import type { RegionPage } from './regionEntry.js';
 import { formRegion, type Region } from './regionGraph.js';
 import {
   compileQuickRegions,

@@ -7,7 +7,7 @@ import { JumpProfile } from '../../src/jit/jumpProfile.js';
 import { quickLinks } from '../../src/jit/quickCompiler.js';
 import { formQuickRegion } from '../../src/jit/quickRegion.js';
 import { QuickTemplates } from '../../src/jit/quickTemplates.js';
-import type { RegionPage } from '../../src/jit/regionCompiler.js';
+import type { RegionPage } from '../../src/jit/regionEntry.js';
 import { formRegion, type Region } from '../../src/jit/regionGraph.js';
 import { compileQuickRegions, compileRegions } from '../../src/jit/regionModule.js';
 import { CodePage } from '../../src/sync/records/codePage.js';
