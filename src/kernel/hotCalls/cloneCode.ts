@@ -111,6 +111,7 @@ function writeStart({ module, mutex, mode, places, imports }: CallModule): Funct
   leftIf(i64.eqz(stack));
   leftIf(i32.eqz(call(places.write, 'i32', thread, parentTid, i32.const(3))));
   leftIf(i32.and(i32.load(thread, Thread.schedulingPolicy), i32.const(SCHED_RESET_ON_FORK)));
+  leftIf(i32.or(i32.load(thread, Thread.timerSlack), i32.load(thread, Thread.timerSlackDefault)));
   b.if(i32.load(guest, Guest.uids), () =>
     leftIf(i64.ne(i64.load(guest, Guest.rlimits + RLIMIT_NPROC * 16), i64.const(BigInt(RLIM_INFINITY)))),
   );

@@ -190,9 +190,23 @@ static int on_the_last_processor(void) {
 }
 
 /* The slack that a process has is the default of the processes it starts. */
+static void *slack_of_thread(void *unused) {
+  int slack = prctl(PR_GET_TIMERSLACK);
+  prctl(PR_SET_TIMERSLACK, 30000);
+  prctl(PR_SET_TIMERSLACK, 0);
+  return (void *)(intptr_t)(slack == prctl(PR_GET_TIMERSLACK) ? slack : -1);
+}
+
 static int slack_is_inherited(void) {
   int usual = prctl(PR_GET_TIMERSLACK);
   if (prctl(PR_SET_TIMERSLACK, 70000) != 0 || prctl(PR_GET_TIMERSLACK) != 70000) return 1;
+  for (int i = 0; i < 3; i++) {
+    pthread_t thread;
+    void *slack;
+    pthread_create(&thread, NULL, slack_of_thread, NULL);
+    pthread_join(thread, &slack);
+    if ((intptr_t)slack != 70000) return 5;
+  }
   pid_t child = fork();
   if (child == 0) {
     if (prctl(PR_GET_TIMERSLACK) != 70000) _exit(2);
