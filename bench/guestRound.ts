@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type * as Api from '../src/index.js';
+import { JUMP_PROFILE_BYTES } from '../src/jit/jumpProfile.js';
 import { audit } from '../src/memory/auditor.js';
 import type { SharedMemory } from '../src/sync/sharedMemory.js';
 import { compileGuest } from './compileGuest.js';
@@ -34,10 +35,10 @@ export function mapStressProgram(): string {
 
 /**
  * Bytes of records that a machine may keep from one generation of programs to the next: what each further worker takes when
- * it runs its first thread (some had been started without running one), and pools.
+ * it runs its first thread (some had been started without running one), what the translator takes when it starts, and pools.
  */
 export const KERNEL_PER_HOST = 80 * 1024;
-export const KERNEL_SLACK = 4 * KERNEL_PER_HOST;
+export const KERNEL_SLACK = 4 * KERNEL_PER_HOST + JUMP_PROFILE_BYTES;
 
 /**
  * One round of mapStress in a machine of its own. Returns what went wrong, one line each: what the programs printed, how

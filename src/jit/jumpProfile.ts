@@ -7,7 +7,7 @@ import { translationOf } from '../sync/translationQueue.js';
 const SITES = 4096;
 const WAYS = 4;
 /** Bytes of memory that a profile takes. */
-const JUMP_PROFILE_BYTES = SITES * WAYS * 8;
+export const JUMP_PROFILE_BYTES = SITES * WAYS * 8;
 /** Which way a target belongs to is told by two of its bits, from this one on. */
 const WAY_BIT = 2;
 /** Where the part of a site's address stands in a cell that tells it from others with the same cells; below it is the target. */
