@@ -1,5 +1,6 @@
 import type { Helper, Semantics } from '../isa/builder.js';
 import { fusedSemantics } from '../isa/floatingPoint.js';
+import { softwareMultiplyAdd } from '../isa/floatingPointFused.js';
 import { CodePage } from '../sync/records/codePage.js';
 import {
   EXIT_ATTENTION,
@@ -91,6 +92,8 @@ function writeModule(
   const givesUp = writeRun(run, exact, options, predecoder, time, systemCall, helpers, regionType);
   writeExact(exact, givesUp, options, time, helpers, memory, rare);
   writeExact(rare, RARE_OPCODES, options, time, helpers, memory);
+  // For the first tier of translated code, which multiplies and adds as machines do whose WebAssembly has nothing for that.
+  helpers.indexOf(softwareMultiplyAdd);
   helpers.exportDefined();
   return helpers;
 }
