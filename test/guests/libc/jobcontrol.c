@@ -19,7 +19,7 @@ static void catch(int signal) {
   counts[signal] = 0;
 }
 static int seen(int signal) {
-  for (int i = 0; i < 200 && counts[signal] == 0; i++) usleep(5000);
+  for (int i = 0; i < 4000 && counts[signal] == 0; i++) usleep(5000);
   return counts[signal];
 }
 
@@ -60,18 +60,35 @@ static void collect(pid_t child) {
   EXPECT(status, 0);
 }
 
+/* A place where one process waits for another. */
+static void tell(int ends[2]) {
+  if (write(ends[1], "x", 1) != 1) _exit(1);
+}
+static void hear(int ends[2]) {
+  char byte;
+  if (read(ends[0], &byte, 1) != 1) _exit(1);
+}
+static int ready[2], go[2];
+
 /* A child in a group of its own that runs `body` and exits with what it says. */
 static pid_t job(int (*body)(void), int foreground, int tty) {
   pid_t child = fork();
   if (child == 0) {
     setpgid(0, 0);
     for (int s = 1; s < 32; s++) signal(s, SIG_DFL);
-    usleep(50000);
+    tell(ready);
+    hear(go);
     _exit(body());
   }
-  setpgid(child, child);
+  hear(ready);
   if (foreground) EXPECT(tcsetpgrp(tty, child), 0);
+  tell(go);
   return child;
+}
+
+/* Waits until the process is an orphan. */
+static void await_orphanhood(pid_t parent) {
+  while (getppid() == parent) usleep(5000);
 }
 
 static int tty;
@@ -89,17 +106,13 @@ static void groups(void) {
   EXPECT(TRY(setpgid(1 << 21, 0)), -ESRCH);
   EXPECT(TRY(getpgid(1 << 21)), -ESRCH);
   EXPECT(TRY(getsid(1 << 21)), -ESRCH);
-  int ready[2], go[2];
-  CHECK(pipe(ready) == 0 && pipe(go) == 0);
   pid_t child = fork();
   if (child == 0) {
-    char byte;
-    close(go[1]);
-    if (read(go[0], &byte, 1) < 0) _exit(1);
-    fcntl(go[0], F_SETFD, 0);
-    char number[16];
-    sprintf(number, "%d", go[0]);
-    execl("/proc/self/exe", "jobcontrol", "wait", number, NULL);
+    hear(go);
+    char numbers[2][16];
+    sprintf(numbers[0], "%d", ready[1]);
+    sprintf(numbers[1], "%d", go[0]);
+    execl("/proc/self/exe", "jobcontrol", "wait", numbers[0], numbers[1], NULL);
     _exit(1);
   }
   EXPECT(TRY(setpgid(child, 1 << 21)), -EPERM);
@@ -108,11 +121,10 @@ static void groups(void) {
   EXPECT(TRY(setpgid(child, me)), 0);
   EXPECT(TRY(setpgid(child, 0)), 0);
   EXPECT(getpgid(child), child);
-  CHECK(write(go[1], "x", 1) == 1);
-  usleep(300000);
+  tell(go);
+  hear(ready);
   EXPECT(TRY(setpgid(child, me)), -EACCES);
-  close(go[0]);
-  close(go[1]);
+  tell(go);
   EXPECT(waitpid(child, NULL, 0), child);
   /* A group that a zombie is in exists until the zombie has gone. */
   child = fork();
@@ -126,18 +138,15 @@ static void groups(void) {
   child = fork();
   if (child == 0) {
     setsid();
-    if (write(ready[1], "x", 1) < 0) _exit(1);
+    tell(ready);
     pause();
     _exit(0);
   }
-  char byte;
-  CHECK(read(ready[0], &byte, 1) == 1);
+  hear(ready);
   EXPECT(TRY(setpgid(child, child)), -EPERM);
   EXPECT(getsid(child), child);
   kill(child, SIGKILL);
   waitpid(child, NULL, 0);
-  close(ready[0]);
-  close(ready[1]);
   finish();
 }
 
@@ -216,8 +225,8 @@ static int reads(void) {
 }
 static int writes(void) {
   int result = write(tty, "w", 1) == 1 ? 0 : errno;
-  /* Time for the parent to hear of what was before the end. */
-  usleep(200000);
+  /* The parent is to hear of what was before the end. */
+  hear(go);
   return result;
 }
 static int sets(void) {
@@ -247,15 +256,17 @@ static int orphaned(int (*body)(void)) {
   CHECK(pipe(result) == 0);
   pid_t child = fork();
   if (child == 0) {
+    pid_t parent = getpid();
     if (fork() == 0) {
       setpgid(0, 0);
       signal(SIGTTOU, SIG_DFL);
-      usleep(200000);
+      tell(ready);
+      await_orphanhood(parent);
       int r = body();
       if (write(result[1], &r, sizeof r) < 0) _exit(1);
       _exit(0);
     }
-    usleep(50000);
+    hear(ready);
     _exit(0);
   }
   waitpid(child, NULL, 0);
@@ -294,7 +305,9 @@ static void background(void) {
   EXPECT(waits(job(ignores_and_reads, 0, tty)), EXITED(EIO));
   EXPECT(orphaned(reads), 200 + EIO);
   /* Writing is free unless TOSTOP says otherwise; setting is not. */
-  EXPECT(waits(job(writes, 0, tty)), EXITED(0));
+  child = job(writes, 0, tty);
+  tell(go);
+  EXPECT(waits(child), EXITED(0));
   struct termios t;
   tcgetattr(tty, &t);
   t.c_lflag |= TOSTOP;
@@ -305,10 +318,14 @@ static void background(void) {
   tcsetattr(tty, TCSANOW, &t);
   kill(-child, SIGCONT);
   EXPECT(waits(child), CONTINUED);
+  tell(go);
   EXPECT(waits(child), EXITED(0));
   t.c_lflag |= TOSTOP;
   tcsetattr(tty, TCSANOW, &t);
-  EXPECT(waits(job(ignores_and_writes, 0, tty)), EXITED(0));
+  child = job(ignores_and_writes, 0, tty);
+  tell(go);
+  EXPECT(waits(child), EXITED(0));
+  tell(go);
   EXPECT(orphaned(writes), EIO);
   t.c_lflag &= ~TOSTOP;
   tcsetattr(tty, TCSANOW, &t);
@@ -370,7 +387,6 @@ static void keys(void) {
   EXPECT(read(tty, line, 10), 4);
   /* A job in the foreground is stopped by a key, and continued. */
   pid_t child = job(pauses, 1, tty);
-  usleep(100000);
   counts[SIGTSTP] = counts[SIGINT] = 0;
   CHECK(write(master, "\032", 1) == 1);
   EXPECT(waits(child), STOPPED(SIGTSTP));
@@ -380,16 +396,17 @@ static void keys(void) {
   EXPECT(waits(child), SIGINT);
   EXPECT(counts[SIGTSTP] + counts[SIGINT], 0);
   child = job(pauses, 1, tty);
-  usleep(100000);
   EXPECT(ioctl(master, TIOCSIG, SIGQUIT), 0);
   EXPECT(waits(child) & 0x7f, SIGQUIT);
   /* An orphaned group is not stopped by keys, only by SIGSTOP. */
   int ends[2];
   CHECK(pipe(ends) == 0);
   if (fork() == 0) {
+    pid_t parent = getpid();
     if (fork() == 0) {
       setpgid(0, 0);
-      usleep(50000);
+      tell(ready);
+      await_orphanhood(parent);
       kill(0, SIGTSTP);
       kill(0, SIGTTIN);
       kill(0, SIGTTOU);
@@ -397,7 +414,7 @@ static void keys(void) {
       _exit(0);
     }
     signal(SIGTSTP, SIG_DFL);
-    usleep(20000);
+    hear(ready);
     _exit(0);
   }
   char byte = 0;
@@ -519,12 +536,13 @@ static void run(void (*part)(void)) {
 }
 
 int main(int argc, char **argv) {
-  if (argc == 3) {
-    char byte;
-    return read(atoi(argv[2]), &byte, 1) < 0;
+  if (argc == 4) {
+    tell((int[2]){-1, atoi(argv[2])});
+    hear((int[2]){atoi(argv[3]), -1});
+    return 0;
   }
   alarm(60);
-  CHECK(pipe(pipes) == 0);
+  CHECK(pipe(pipes) == 0 && pipe(ready) == 0 && pipe(go) == 0);
   run(groups);
   run(controlling);
   run(background);

@@ -31,7 +31,12 @@
 enum { FUTEX_WAIT, FUTEX_WAKE, FUTEX_WAIT_BITSET = 9 };
 
 static volatile sig_atomic_t handled;
-static void on_signal(int signal) { handled++; }
+/* Told when the handler has run. */
+static int told[2];
+static void on_signal(int signal) {
+  handled++;
+  if (write(told[1], "x", 1) < 0) _exit(1);
+}
 
 static pid_t victim;
 static int in[2], out[2], pair[2], full[2], master, slave, event, full_event, timer, signals, epolls, listener, file;
@@ -143,6 +148,17 @@ static void feed(void) {
   close(open(fifo, O_WRONLY | O_NONBLOCK));
 }
 
+/* Whether the process waits. */
+static int sleeps(pid_t pid) {
+  char name[40], line[300] = "";
+  sprintf(name, "/proc/%d/stat", pid);
+  int fd = open(name, O_RDONLY);
+  if (read(fd, line, sizeof line - 1) < 0) _exit(1);
+  close(fd);
+  char *end = strrchr(line, ')');
+  return end != NULL && end[2] == 'S';
+}
+
 /* One call in a process of its own: the signal comes when it waits, and later what it waits for. */
 static int run(int which, int flags) {
   victim = getpid();
@@ -179,7 +195,7 @@ static int run(int which, int flags) {
   struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags};
   sigaction(SIGUSR1, &action, NULL);
   int locks[2];
-  CHECK(pipe(locks) == 0);
+  CHECK(pipe(locks) == 0 && pipe(told) == 0);
   pid_t helper = fork();
   if (helper == 0) {
     signal(SIGUSR2, SIG_DFL);
@@ -187,9 +203,12 @@ static int run(int which, int flags) {
     flock(locked, LOCK_EX);
     fcntl(locked, F_SETLK, &(struct flock){.l_type = F_WRLCK});
     if (write(locks[1], "x", 1) < 0) _exit(1);
-    usleep(150000);
+    do usleep(150000);
+    while (!sleeps(victim));
     kill(victim, SIGUSR1);
-    usleep(250000);
+    char byte;
+    if (read(told[0], &byte, 1) != 1) _exit(1);
+    usleep(50000);
     feed();
     _exit(0);
   }
