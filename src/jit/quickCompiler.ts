@@ -4,10 +4,10 @@ import type { Helper } from '../isa/builder.js';
 import { CodePage } from '../sync/records/codePage.js';
 import { Thread } from '../sync/records/thread.js';
 import { PageLink } from '../sync/records/translation.js';
-import { ByteWriter, type ValueType } from '../wasm/index.js';
-import { VALUE_TYPE_CODE } from '../wasm/types.js';
-import { type AccessGroup, accessGroups } from './accessGroups.js';
+import type { ByteWriter } from '../wasm/index.js';
 import { type JumpProfile, WAY_MASK, WAY_SHIFT } from './jumpProfile.js';
+import { QuickAccesses } from './quickAccesses.js';
+import { declarations, OP, pcByte, QuickCode, RESULT_I32 } from './quickCode.js';
 import { isLeftFor, type QuickBlock, type QuickRegion } from './quickRegion.js';
 import {
   BUDGET,
@@ -18,8 +18,6 @@ import {
   IMMEDIATE_BYTES,
   LEAST_LOCALS,
   LOCALS,
-  localsOf,
-  MOST_GROUPS,
   PC_BYTES,
   type QuickInstruction,
   type QuickTemplates,
@@ -54,69 +52,7 @@ export interface QuickBody {
 /** Of the distance of a region's PageLinks from those of its module. */
 export const LINKS_BYTES = 5;
 
-/** What is written of WebAssembly here: its opcodes. */
-const OP = {
-  block: 0x02,
-  loop: 0x03,
-  if: 0x04,
-  end: 0x0b,
-  br: 0x0c,
-  brIf: 0x0d,
-  return: 0x0f,
-  call: 0x10,
-  returnCall: 0x12,
-  get: 0x20,
-  getGlobal: 0x23,
-  set: 0x21,
-  tee: 0x22,
-  loadI32: 0x28,
-  loadI64: 0x29,
-  storeI64: 0x37,
-  drop: 0x1a,
-  unreachable: 0x00,
-  constI32: 0x41,
-  constI64: 0x42,
-  eqzI32: 0x45,
-  eqI32: 0x46,
-  ltSignedI32: 0x48,
-  neI32: 0x47,
-  neI64: 0x52,
-  ltUnsignedI32: 0x49,
-  geUnsignedI64: 0x5a,
-  extendI32: 0xac,
-  extendUnsignedI32: 0xad,
-  addI32: 0x6a,
-  subI32: 0x6b,
-  andI32: 0x71,
-  orI32: 0x72,
-  shlI32: 0x74,
-  shrSignedI32: 0x75,
-  wrap: 0xa7,
-  addI64: 0x7c,
-  orI64: 0x84,
-  shrUnsignedI64: 0x88,
-} as const;
-const VOID = 0x40;
-const RESULT_I32 = 0x7f;
-
 const RA = 1;
-
-/** Loads and stores that are one of WebAssembly's: that, the log2 of its size, and which registers it loads or stores. */
-const PLAIN: Readonly<Record<string, readonly [opcode: number, align: number, registers: number]>> = {
-  lb: [0x30, 0, Thread.x],
-  lbu: [0x31, 0, Thread.x],
-  lh: [0x32, 1, Thread.x],
-  lhu: [0x33, 1, Thread.x],
-  lw: [0x34, 2, Thread.x],
-  lwu: [0x35, 2, Thread.x],
-  ld: [OP.loadI64, 3, Thread.x],
-  fld: [OP.loadI64, 3, Thread.f],
-  sb: [0x3c, 0, Thread.x],
-  sh: [0x3d, 1, Thread.x],
-  sw: [0x3e, 2, Thread.x],
-  sd: [OP.storeI64, 3, Thread.x],
-  fsd: [OP.storeI64, 3, Thread.f],
-};
 
 /**
  * The PageLinks that a region of the first tier needs: one that holds its index and the address of the machine's JumpProfile, and those of its
@@ -155,48 +91,20 @@ export function writeQuickRegion(
   return new QuickWriter(region, pages, links, linksOffset, callees, helpers, templates, profile).write();
 }
 
-/** Local declarations, by the number of locals and parameters. */
-const DECLARATIONS: Uint8Array[] = [];
-
-function declarations(locals: number): Uint8Array {
-  DECLARATIONS[locals] ??= declare(localsOf(locals));
-  return DECLARATIONS[locals];
-}
-
-function declare(types: readonly ValueType[]): Uint8Array {
-  const out = new ByteWriter(64);
-  out.unsigned(types.length);
-  for (const type of types) {
-    out.unsigned(1);
-    out.byte(VALUE_TYPE_CODE[type]);
-  }
-  return out.toBytes();
-}
-
 /** In place of what is left aside: nothing has been done, and where to go on stands in the Thread record. */
 const NOWHERE = -1;
 
-class QuickWriter {
-  private readonly out = new ByteWriter(4096);
-  /** Blocks and loops that are open. */
-  private open = 0;
+class QuickWriter extends QuickCode {
   /** How many were open when these were. */
   private staleLevel = 0;
-  private asideLevel = 0;
   private coldLevel = 0;
   private dispatchLevel = 0;
   /** How many were open when the block's own was opened, by the pc it begins at. */
   private readonly labels = new Map<number, number>();
   private readonly blocks = new Map<number, QuickBlock>();
-  /** The register whose value is in LOCALS.address, or 0. */
-  private last = 0;
-  /** Instructions that are not counted yet. */
-  private pending = 0;
-  /** Where groups of accesses have their place, and the locals that are free for that. */
-  private readonly places = new Map<AccessGroup, number>();
   private readonly calls: HelperCallSite[] = [];
   private readonly linksAt: number[] = [];
-  private readonly free = Array.from({ length: MOST_GROUPS }, (_, i) => LOCALS.group + i);
+  private readonly accesses: QuickAccesses;
 
   constructor(
     private readonly region: QuickRegion,
@@ -208,6 +116,8 @@ class QuickWriter {
     private readonly templates: QuickTemplates,
     private readonly profile: JumpProfile | undefined,
   ) {
+    super(region.pc);
+    this.accesses = new QuickAccesses(this, templates.hostPageShift);
     for (const block of region.code) this.blocks.set(block.pc, block);
   }
 
@@ -308,47 +218,6 @@ class QuickWriter {
     out.unsigned(this.callees.leave);
   }
 
-  // --- what is written again and again ---
-
-  private begin(how: number, type = VOID): void {
-    this.out.byte(how);
-    this.out.byte(type);
-    this.open++;
-  }
-  private end(): void {
-    this.out.byte(OP.end);
-    this.open--;
-  }
-  private get(local: number): void {
-    this.out.byte(OP.get);
-    this.out.byte(local);
-  }
-  private set(local: number): void {
-    this.out.byte(OP.set);
-    this.out.byte(local);
-  }
-  private i32(value: number): void {
-    this.out.byte(OP.constI32);
-    this.out.signed32(value);
-  }
-  /** Has a local that is used often in a register, until V8 needs that for others: by itself it loads it from its stack again and again. */
-  private keep(local: number): void {
-    this.get(local);
-    this.set(local);
-  }
-  private pcConstant(pc: number): void {
-    const { out } = this;
-    out.byte(OP.constI64);
-    for (let i = 0; i < PC_BYTES; i++) out.byte(pcByte(pc, i));
-  }
-  private memory(opcode: number, offset: number, align = opcode === OP.loadI32 ? 2 : 3): void {
-    this.out.byte(opcode);
-    this.out.byte(align);
-    this.out.unsigned(offset);
-  }
-
-  // --- the parts of a region ---
-
   /** Leaves the pc's instruction to the interpreter unless the thread's code is what the region was made from; then loads what it needs. */
   private prologue(): void {
     const { out } = this;
@@ -405,11 +274,6 @@ class QuickWriter {
   private codePage(i: number): void {
     this.memory(OP.loadI32, (i + 1) * PageLink.SIZE + PageLink.codePage);
   }
-  private smallI64(value: number): void {
-    this.out.byte(OP.constI64);
-    this.out.signed32(value);
-  }
-
   /** Goes to the entry that LOCALS.entry says, by halving; falls through where that is none. */
   private choose(entries: readonly number[]): void {
     const { out } = this;
@@ -430,21 +294,6 @@ class QuickWriter {
       out.byte(OP.eqI32);
       this.branchTo(OP.brIf, this.labels.get(entry)!);
     }
-  }
-
-  private branchTo(how: number, level: number): void {
-    this.out.byte(how);
-    this.out.unsigned(this.open - 1 - level);
-  }
-
-  private countPending(): void {
-    if (this.pending > 0) {
-      this.get(LOCALS.count);
-      this.i32(-this.pending);
-      this.out.byte(OP.addI32);
-      this.set(LOCALS.count);
-    }
-    this.pending = 0;
   }
 
   /** Copies the template of the instruction at `pc`. */
@@ -468,19 +317,6 @@ class QuickWriter {
       out.patchNumber(start + at, this.helpers.indexOf(helper), CALL_BYTES);
       this.calls.push({ at: start + at, helper });
     }
-  }
-
-  /** What says that the instruction at `pc` is left aside. */
-  private exitAt(pc: number): number {
-    return (pc - this.region.pc) * 2 ** EXIT_DONE_BITS + this.pending;
-  }
-
-  /** Leaves the instruction at `pc` aside where the condition holds that `write` leaves on the stack. */
-  private asideIf(pc: number, write: () => void): void {
-    this.i32(this.exitAt(pc));
-    write();
-    this.branchTo(OP.brIf, this.asideLevel);
-    this.out.byte(OP.drop);
   }
 
   /** What all transfers begin with but the pc: (thread, depth). */
@@ -534,13 +370,13 @@ class QuickWriter {
     this.keep(LOCALS.thread);
     this.last = 0;
     let pc = block.pc;
-    const groups = this.groupsOf(instructions);
+    const groups = this.accesses.groupsOf(instructions);
     for (let i = 0; i < instructions.length; i++) {
       const instruction = instructions[i];
       const group = groups?.[i];
-      if (group !== undefined && this.access(instruction, group, pc)) {
+      if (group !== undefined && this.accesses.access(instruction, group, pc)) {
         this.pending++;
-        if (groups!.lastIndexOf(group) === i) this.release(group);
+        if (groups!.lastIndexOf(group) === i) this.accesses.release(group);
       } else if (instruction.flow === 'branch') {
         // Counted before its condition, so that all ways are alike behind it.
         this.pending++;
@@ -552,7 +388,7 @@ class QuickWriter {
       }
       pc += instruction.length;
     }
-    for (const group of [...this.places.keys()]) this.release(group);
+    this.accesses.releaseAll();
     switch (flow) {
       case 'next':
         this.go(end, next);
@@ -617,143 +453,23 @@ class QuickWriter {
     this.pageLinks();
     this.memory(OP.loadI32, PageLink.generation);
     out.byte(OP.addI32);
-    this.get(LOCALS.address);
-    out.byte(OP.constI64);
-    out.signed64(BigInt(cells.tag));
-    out.byte(OP.orI64);
-    this.memory(OP.storeI64, cells.distance);
-  }
-
-  /** Groups of accesses in a block that are translated once, by the position of their members; undefined when there are none. */
-  private groupsOf(instructions: readonly QuickInstruction[]): (AccessGroup | undefined)[] | undefined {
-    let accesses = 0;
-    for (const { template } of instructions) if (template.accesses) accesses++;
-    return accesses < 2 ? undefined : accessGroups(instructions);
-  }
-
-  /** Writes an access that is in a group. False when that cannot be done: the instruction's template will do. */
-  private access({ decoded }: QuickInstruction, group: AccessGroup, pc: number): boolean {
-    const { out } = this;
-    const { instruction, rd, rs2, immediate } = decoded;
-    const plain = PLAIN[instruction.mnemonic];
-    if (plain === undefined) return false;
-    let place = this.places.get(group);
-    if (place === undefined) {
-      place = this.free.pop();
-      if (place === undefined) return false;
-      this.places.set(group, place);
-      this.beginGroup(group, decoded.rs1, place, pc);
-    }
-    const [opcode, align, registers] = plain;
-    const offset = immediate - group.lowest;
-    if (instruction.usesRd) {
-      if (rd === 0 && registers === Thread.x) return true;
-      this.get(LOCALS.thread);
-      this.get(place);
-      this.memory(opcode, offset, align);
-      if (registers === Thread.x) {
-        out.byte(OP.tee);
-        out.byte(LOCALS.address);
-        this.last = rd;
-      }
-      this.memory(OP.storeI64, registers + rd * 8);
-      return true;
-    }
-    this.get(place);
-    if (rs2 === 0 && registers === Thread.x) this.smallI64(0);
-    else if (rs2 === this.last && registers === Thread.x) this.get(LOCALS.address);
-    else {
-      this.get(LOCALS.thread);
-      this.memory(OP.loadI64, registers + rs2 * 8);
-    }
-    this.memory(opcode, offset, align);
-    return true;
-  }
-
-  private release(group: AccessGroup): void {
-    this.free.push(this.places.get(group)!);
-    this.places.delete(group);
-  }
-
-  /** Finds out where the group's lowest byte is, for all of its accesses; leaves where they are not all well and at the same distance. */
-  private beginGroup(group: AccessGroup, base: number, place: number, pc: number): void {
-    const { out } = this;
-    const { lowest, highest, anchor, alignment, writes } = group;
-    const table = writes ? Thread.writeTable : Thread.readTable;
-    const mayCross = highest - lowest >= alignment;
-    if (base === this.last) this.get(LOCALS.address);
-    else {
-      this.get(LOCALS.thread);
-      this.memory(OP.loadI64, Thread.x + base * 8);
-    }
-    this.last = 0;
-    if (lowest !== 0) {
-      this.smallI64(lowest);
-      out.byte(OP.addI64);
-    }
-    this.set(LOCALS.address);
-    this.asideIf(pc, () => {
-      // Within the reach, a power of two, at both ends.
-      this.get(LOCALS.address);
-      if (mayCross) {
-        this.get(LOCALS.address);
-        this.smallI64(highest - lowest);
-        out.byte(OP.addI64);
-        out.byte(OP.orI64);
-      }
-      this.get(LOCALS.thread);
-      this.memory(OP.loadI64, Thread.reach);
-      out.byte(OP.geUnsignedI64);
-      if (alignment === 1) return;
-      const rest = (lowest - anchor) & (alignment - 1);
-      this.get(LOCALS.address);
-      out.byte(OP.wrap);
-      if (rest !== 0) {
-        this.i32(-rest);
-        out.byte(OP.addI32);
-      }
-      this.i32(alignment - 1);
-      out.byte(OP.andI32);
-      out.byte(OP.orI32);
-    });
-    this.entryOf(table, 0);
     this.set(LOCALS.entry);
-    this.asideIf(pc, () => {
-      this.get(LOCALS.entry);
-      out.byte(OP.eqzI32);
-    });
-    if (mayCross)
-      this.asideIf(pc, () => {
-        this.entryOf(table, highest - lowest);
-        this.get(LOCALS.entry);
-        out.byte(OP.neI32);
-      });
-    this.get(LOCALS.address);
-    out.byte(OP.wrap);
+    const noted = (): void => {
+      this.get(LOCALS.address);
+      out.byte(OP.constI64);
+      out.signed64(BigInt(cells.tag));
+      out.byte(OP.orI64);
+    };
+    // Only what is new is written: threads on other processors note their jumps in the same lines of the caches.
     this.get(LOCALS.entry);
-    out.byte(OP.addI32);
-    this.i32(-1);
-    out.byte(OP.addI32);
-    this.set(place);
-  }
-
-  /** Loads the entry of a table of the Thread record's for the address plus `offset`, which is within the reach. */
-  private entryOf(table: number, offset: number): void {
-    const { out } = this;
-    this.get(LOCALS.address);
-    if (offset !== 0) {
-      this.smallI64(offset);
-      out.byte(OP.addI64);
-    }
-    this.smallI64(this.templates.hostPageShift - 2);
-    out.byte(OP.shrUnsignedI64);
-    out.byte(OP.wrap);
-    this.i32(-4);
-    out.byte(OP.andI32);
-    this.get(LOCALS.thread);
-    this.memory(OP.loadI32, table);
-    out.byte(OP.addI32);
-    this.memory(OP.loadI32, 0);
+    this.memory(OP.loadI64, cells.distance);
+    noted();
+    out.byte(OP.neI64);
+    this.begin(OP.if);
+    this.get(LOCALS.entry);
+    noted();
+    this.memory(OP.storeI64, cells.distance);
+    this.end();
   }
 
   /** Goes on at `pc`, behind the block; falls through to the block that is written next. */
@@ -828,10 +544,4 @@ class QuickWriter {
     this.set(LOCALS.base);
     this.go(end, next);
   }
-}
-
-/** Byte `i` of the signed LEB128 of a pc, in PC_BYTES bytes. */
-function pcByte(pc: number, i: number): number {
-  const bits = i < 4 ? (pc >>> (7 * i)) & 0x7f : Math.floor(pc / 2 ** (7 * i)) & 0x7f;
-  return i < PC_BYTES - 1 ? bits | 0x80 : bits;
 }
