@@ -303,24 +303,24 @@ function formWith(entryPc: number, view: CodeView, limits: RegionLimits, largest
               ? { kind: 'indirect' }
               : { kind: 'return', expected: edge(calls.returnPc, calls.outer) };
         } else if (decoded.rd === RA) {
-          const now =
-            seen.length > 0
-              ? seen
-              : calledFunctions(block.instructions, view, (to) => to % 2 === 0 && isCode(to));
+          const named = calledFunctions(block.instructions, view, (to) => to % 2 === 0 && isCode(to));
+          // A table of functions names all; what was seen lately may be a part.
+          const now = named.length > 1 || seen.length === 0 ? named : seen;
           const functions = view.calledFrom?.(at, now).filter(isCode) ?? now;
           const copies = functions.filter((to) => follows(to, calls)).map((to) => copyOf(to, pc, calls));
           block.terminator = { kind: 'call', next: edge(pc, calls), copies };
         } else if (calls !== undefined) {
           const copies = seen.filter((to) => follows(to, calls)).map((to) => edge(to, calls));
           block.terminator = { kind: 'call', next: edge(calls.returnPc, calls.outer), copies };
-        } else if (seen.length > 0) {
-          block.terminator = { kind: 'switch', targets: seen.map((target) => edge(target, calls)) };
         } else {
-          const targets = jumpTargets(block.instructions, view);
+          const named = jumpTargets(block.instructions, view);
+          // A table that is small enough names all; what was seen may be a part.
+          const isSmall = named.length > 1 && named.filter(isCode).length <= limits.targets;
+          const targets = isSmall || seen.length === 0 ? named : seen;
           if (targets.filter(isCode).length > limits.targets) large.add(at);
           if (largest > 0 && large.size > largest) return undefined;
           block.terminator =
-            targets.length > 1 && (largest > 0 || !large.has(at))
+            targets.length > (targets === seen ? 0 : 1) && (largest > 0 || !large.has(at))
               ? { kind: 'switch', targets: targets.map((target) => edge(target, calls)) }
               : { kind: 'indirect' };
         }

@@ -6,8 +6,16 @@ import { BASE, executedCode } from './executedCode.js';
 
 const TABLE = 0x20000;
 
-/** The region at `entry` of code that has all been executed, with a table of the distances of `cases` from TABLE at TABLE. */
-function regionAt(source: string, entry: string, cases: readonly string[] = []): Region {
+/**
+ * The region at `entry` of code that has all been executed, with a table of the distances of `cases` from TABLE at TABLE; jumps through registers
+ * were seen to go to `seen`.
+ */
+function regionAt(
+  source: string,
+  entry: string,
+  cases: readonly string[] = [],
+  seen: readonly string[] = [],
+): Region {
   const { labels, view } = executedCode(source);
   const region = formRegion(labels.get(entry)!, {
     ...view,
@@ -16,6 +24,7 @@ function regionAt(source: string, entry: string, cases: readonly string[] = []):
       return label === undefined ? undefined : labels.get(label)! - TABLE;
     },
     registers: Array.from({ length: 32 }, () => TABLE),
+    seenFrom: () => seen.map((label) => labels.get(label)!),
   });
   return region!;
 }
@@ -48,6 +57,17 @@ describe('a region', () => {
     const region = regionAt(source, 'case3', cases);
     expect(kinds(region)).toEqual(['indirect']);
     expect(region.size).toBe(6);
+  });
+
+  it.each([
+    ['all cases of a small switch, though few were seen lately', 5, 5],
+    ['the cases of a large switch that were seen lately', 40, 2],
+  ])('has %s', (_what, count, taken) => {
+    const labels = cases.slice(0, count);
+    const source = labels.map((label) => `${label}:\n addi a1, a1, 1\n ${dispatch}`).join('');
+    const { blocks } = regionAt(source, 'case0', labels, ['case1', 'case2']);
+    const { terminator } = blocks[0];
+    expect(terminator.kind === 'switch' && terminator.targets).toHaveLength(taken);
   });
 
   /** Branches forward, each over ten instructions. */
