@@ -82,7 +82,7 @@ export const compiledCases: readonly Case[] = [
   rate('the same, the first 1,000', 'map', 1_000),
   rate('mprotect toggle', 'protect', 100_000),
   rate('page fault', 'fault', 100_000),
-  rate('contended mutex, 2 threads', 'mutex', 200_000, 2),
+  rate('contended mutex, 2 threads', 'mutex', 4_000_000, 2),
   processes('fork, wait', 'fork', 2000),
   processes('vfork, wait', 'vfork', 2000),
   processes('fork, exec of hello, wait', 'exec', 1000),
