@@ -54,24 +54,21 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
       ld ra, 24(sp)
       addi sp, sp, 32
       ret`,
-  fibonacci: `
-    fib:
-      addi a5, zero, 2
-      blt a0, a5, leaf
+  factorial: `
+    factorial:
+      beqz a0, leaf
       addi sp, sp, -16
       sd ra, 8(sp)
       sd a0, 0(sp)
       addi a0, a0, -1
-      call fib
+      call factorial
       ld a5, 0(sp)
-      sd a0, 0(sp)
-      addi a0, a5, -2
-      call fib
-      ld a5, 0(sp)
-      add a0, a0, a5
+      mul a0, a0, a5
       ld ra, 8(sp)
       addi sp, sp, 16
+      ret
     leaf:
+      addi a0, a0, 1
       ret`,
   'an inlined leaf': `
       addi s0, ra, 0
