@@ -8,6 +8,7 @@ import { ACCESS_FETCH, ACCESS_WRITE } from '../caller.js';
 import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../linuxMemory.js';
 import { PTE_EXEC, PTE_OBJECT, PTE_PRESENT, PTE_READ, PTE_WRITE } from '../pageTables.js';
 import { deltaOf, readBits } from './mapCode.js';
+import { writeMappingSearch } from './mappingSearch.js';
 import {
   addressOf,
   countOf,
@@ -25,8 +26,6 @@ import {
 
 /** Looks at a tree that is being changed before the fault is left to faults.ts, which sleeps. */
 const SEQUENCE_SPINS = 2000;
-/** Deeper than any tree is, but while it is being changed. */
-const MOST_STEPS = 200;
 
 /**
  * Writes two faults, (mm, thread, page, access) → 1, or 0: not done, nothing changed. A page of private anonymous memory that is
@@ -38,10 +37,6 @@ export function writeFaultCode(module: ModuleBuilder, mutex: MutexCode, page: Pa
   const fault = module.function({ params: ['i32', 'i32', 'i32', 'i32'], results: ['i32'] });
   const b = fault.builder;
   const [mm, thread, vpn, access] = [0, 1, 2, 3].map((i) => b.param('i32', i));
-  const sequence = b.local('i32');
-  const spins = b.local('i32');
-  const steps = b.local('i32');
-  const at = b.local('i32');
   const prot = b.local('i32');
   const object = b.local('i32');
   const frame = b.local('i32');
@@ -60,40 +55,17 @@ export function writeFaultCode(module: ModuleBuilder, mutex: MutexCode, page: Pa
       b.brIf(slow, has(present, PTE_WRITE | PTE_EXEC));
       b.brIf(slow, i32.gt_s(i32.atomic_load(mm, Mm.threadCount), one));
     });
-    // The mapping, as snapshotMapping reads it.
-    b.block((found) => {
-      b.loop((again) => {
-        b.set(spins, i32.add(spins, one));
-        b.brIf(slow, i32.gt_u(spins, i32.const(SEQUENCE_SPINS)));
-        b.set(sequence, i32.atomic_load(mm, Mm.mappingsSequence));
-        b.brIf(again, i32.and(sequence, one));
-        b.set(steps, zero);
-        b.set(at, i32.load(mm, Mm.mappingsRoot));
-        b.block((end) => {
-          b.loop((down) => {
-            b.brIf(end, i32.eqz(at));
-            b.set(steps, i32.add(steps, one));
-            b.brIf(again, i32.gt_u(steps, i32.const(MOST_STEPS)));
-            b.if(
-              i32.gt_u(i32.load(at, Mapping.end), vpn),
-              () => {
-                b.brIf(end, i32.le_u(i32.load(at, Mapping.start), vpn));
-                b.set(at, i32.load(at, Mapping.left));
-              },
-              () => b.set(at, i32.load(at, Mapping.right)),
-            );
-            b.br(down);
-          });
-        });
+    const at = writeMappingSearch(b, mm, vpn, {
+      spins: SEQUENCE_SPINS,
+      giveUp: () => b.br(slow),
+      read: (mapping) => {
         b.set(prot, zero);
-        b.if(at, () => {
-          b.set(prot, i32.load(at, Mapping.prot));
-          b.set(object, i32.load(at, Mapping.object));
-          b.set(flags, i32.load(at, Mapping.flags));
+        b.if(mapping, () => {
+          b.set(prot, i32.load(mapping, Mapping.prot));
+          b.set(object, i32.load(mapping, Mapping.object));
+          b.set(flags, i32.load(mapping, Mapping.flags));
         });
-        b.brIf(found, i32.eq(i32.atomic_load(mm, Mm.mappingsSequence), sequence));
-        b.br(again);
-      });
+      },
     });
     b.brIf(slow, i32.eqz(at));
     b.brIf(slow, i32.and(prot, i32.const(PROT_EXEC)));
