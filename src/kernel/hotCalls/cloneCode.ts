@@ -21,7 +21,7 @@ import {
   SCHED_RESET_ON_FORK,
 } from '../clone.js';
 import { RLIM_INFINITY, RLIMIT_NPROC } from '../guestRecords.js';
-import { type CallModule, DONE, LEFT, RESULT } from './callFrame.js';
+import { argument, type CallModule, DONE, LEFT, RESULT, word } from './callFrame.js';
 
 /** What the C libraries ask for when they make a thread (musl says CLONE_DETACHED, too, which means nothing). */
 const THREAD_FLAGS =
@@ -37,7 +37,6 @@ const THREAD_FLAGS =
 
 const SP = 2;
 const TP = 4;
-const A0 = 10;
 const NO_RESERVATION_WORD = -1;
 
 /** The calls that make a thread: clone and clone3. */
@@ -57,17 +56,18 @@ export function writeCloneCode(parts: CallModule): CloneCode {
   {
     const b = clone.builder;
     const thread = b.param('i32', 0);
-    const x = (index: number) => i64.load(thread, Thread.x + (A0 + index) * 8);
-    const flags = i32.wrap_i64(x(0));
-    b.if(i32.ne(i32.and(flags, i32.const(~CLONE_DETACHED)), i32.const(THREAD_FLAGS)), () => b.return(LEFT));
-    b.returnCall(start, thread, x(1), x(3), x(2), x(4));
+    b.if(i32.ne(i32.and(word(thread, 0), i32.const(~CLONE_DETACHED)), i32.const(THREAD_FLAGS)), () =>
+      b.return(LEFT),
+    );
+    const [stack, parentTid, tls, childTid] = [1, 2, 3, 4].map((index) => argument(thread, index));
+    b.returnCall(start, thread, stack, tls, parentTid, childTid);
   }
   const clone3 = module.function({ params: ['i32'], results: ['i32'] });
   {
     const b = clone3.builder;
     const thread = b.param('i32', 0);
-    const size = i64.load(thread, Thread.x + (A0 + 1) * 8);
-    const pointer = b.hold(i64.load(thread, Thread.x + A0 * 8));
+    const size = argument(thread, 1);
+    const pointer = b.hold(argument(thread, 0));
     const at = b.local('i32');
     // struct clone_args with set_tid, set_tid_size and cgroup, within a page.
     b.if(i64.ne(size, i64.const(88)), () => b.return(LEFT));
@@ -179,7 +179,7 @@ function writeStart({ module, mutex, mode, places, imports }: CallModule): Funct
     const bytes = Thread.fflags + 8 - Thread.x;
     b.memoryCopy(i32.add(child, i32.const(Thread.x)), i32.add(thread, i32.const(Thread.x)), i32.const(bytes));
     b.store('i64.store', child, i64.add(i64.load(thread, Thread.pc), i64.const(4)), Thread.pc);
-    b.store('i64.store', child, i64.const(0), Thread.x + A0 * 8);
+    b.store('i64.store', child, i64.const(0), RESULT);
     b.store('i64.store', child, stack, Thread.x + SP * 8);
     b.store('i64.store', child, tls, Thread.x + TP * 8);
     b.store('i64.store', child, i64.const(NO_RESERVATION_WORD), Thread.reservationAddress);

@@ -20,15 +20,18 @@ import {
   type Local,
 } from '../../wasm/index.js';
 import { EAGAIN, EINVAL } from '../errno.js';
+import {
+  FUTEX_CLOCK_REALTIME,
+  FUTEX_CMD_MASK,
+  FUTEX_PRIVATE_FLAG,
+  FUTEX_WAIT,
+  FUTEX_WAIT_BITSET,
+  FUTEX_WAKE,
+  FUTEX_WAKE_BITSET,
+} from '../linux/futexOperations.js';
 import * as SYS from '../linux/syscallNumbers.js';
 import { argument, type CallModule, DONE, LEFT, RESULT, word } from './callFrame.js';
 
-const FUTEX_PRIVATE_FLAG = 128;
-const FUTEX_CLOCK_REALTIME = 256;
-const FUTEX_WAIT = 0;
-const FUTEX_WAKE = 1;
-const FUTEX_WAIT_BITSET = 9;
-const FUTEX_WAKE_BITSET = 10;
 /** Threads that one turn of a wake takes off their queue: as many as Thread.scratch has room for. */
 const TURN = 8;
 
@@ -261,7 +264,7 @@ export function writeFutexCode(parts: CallModule): FutexCode {
     const bitset = b.local('i32');
     const place = b.local('i32');
     const woken = b.local('i32');
-    const command = b.hold(i32.and(operation, i32.const(~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME))));
+    const command = b.hold(i32.and(operation, i32.const(FUTEX_CMD_MASK)));
     const is = (which: number): I32 => i32.eq(command, i32.const(which));
     const waits = b.hold(i32.or(is(FUTEX_WAIT), is(FUTEX_WAIT_BITSET)));
     const wakes = i32.or(is(FUTEX_WAKE), is(FUTEX_WAKE_BITSET));
@@ -308,7 +311,7 @@ export function writeFutexCode(parts: CallModule): FutexCode {
     const b = finishWait.builder;
     const thread = b.param('i32', 0);
     const otherwise = (condition: I32): void => b.if(condition, () => b.return(i32.const(0)));
-    const command = i32.and(word(thread, 1), i32.const(~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME)));
+    const command = i32.and(word(thread, 1), i32.const(FUTEX_CMD_MASK));
     otherwise(i64.ne(i64.load(thread, Thread.x + 17 * 8), i64.const(SYS.SYS_futex)));
     otherwise(i32.eqz(i32.or(i32.eqz(command), i32.eq(command, i32.const(FUTEX_WAIT_BITSET)))));
     otherwise(i32.eqz(i64.eqz(argument(thread, 3))));

@@ -8,28 +8,30 @@ import { futexLockPi, futexRequeuePi, futexUnlockPi, futexWaitRequeuePi } from '
 import { FUTEX_WAITV_MAX, futexWaitAny, type WaitedWord } from '../futexVector.js';
 import type { ThreadContext } from '../threadContext.js';
 import { withThread } from '../withThread.js';
+import {
+  FUTEX_CLOCK_REALTIME,
+  FUTEX_CMD_MASK,
+  FUTEX_CMP_REQUEUE,
+  FUTEX_CMP_REQUEUE_PI,
+  FUTEX_LOCK_PI,
+  FUTEX_LOCK_PI2,
+  FUTEX_PRIVATE_FLAG,
+  FUTEX_REQUEUE,
+  FUTEX_TRYLOCK_PI,
+  FUTEX_UNLOCK_PI,
+  FUTEX_WAIT,
+  FUTEX_WAIT_BITSET,
+  FUTEX_WAIT_REQUEUE_PI,
+  FUTEX_WAKE,
+  FUTEX_WAKE_BITSET,
+  FUTEX_WAKE_OP,
+} from './futexOperations.js';
 import { mayAccessProcess } from './processMemoryCalls.js';
 import { readTimespec } from './structsTime.js';
 import { type SyscallTable, syscall } from './syscall.js';
 import * as SYS from './syscallNumbers.js';
 
 /** futex(2), futex_waitv(2) and the other calls of futex2, set_robust_list(2). */
-const FUTEX_PRIVATE_FLAG = 128;
-const FUTEX_CLOCK_REALTIME = 256;
-const FUTEX_CMD_MASK = ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
-const FUTEX_WAIT = 0;
-const FUTEX_WAKE = 1;
-const FUTEX_REQUEUE = 3;
-const FUTEX_CMP_REQUEUE = 4;
-const FUTEX_WAKE_OP = 5;
-const FUTEX_LOCK_PI = 6;
-const FUTEX_UNLOCK_PI = 7;
-const FUTEX_TRYLOCK_PI = 8;
-const FUTEX_WAIT_BITSET = 9;
-const FUTEX_WAKE_BITSET = 10;
-const FUTEX_WAIT_REQUEUE_PI = 11;
-const FUTEX_CMP_REQUEUE_PI = 12;
-const FUTEX_LOCK_PI2 = 13;
 const ANY = 0xffff_ffff | 0;
 
 /** Value of Thread.restartKind: a futex wait with a deadline. (RESTART_SLEEP of timeCalls.ts is 1.) */
