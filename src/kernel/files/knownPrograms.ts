@@ -9,7 +9,7 @@ import type { ThreadContext } from '../threadContext.js';
 import { workingDirectory } from './fsRecord.js';
 import { hostArgument } from './hostAccess.js';
 import { isWatching } from './inotify.js';
-import type { ParsedMounts } from './mountTable.js';
+import { fromByteString, type ParsedMounts } from './mountTable.js';
 import { AT_FDCWD, type LookupTrace, mountsOf } from './pathResolution.js';
 import { isFileRoot } from './permission.js';
 
@@ -102,12 +102,12 @@ export function noteProgram(
     if (stats === undefined || !isSettled(stats)) return undefined;
     looked.push({ argument: hostArgument(hostPath), stats });
   }
-  const utf8 = Buffer.from(place.path, 'latin1');
+  const shown = fromByteString(place.path);
   const entry: Entry = {
     path: place.path,
-    shown: utf8.toString('utf8'),
+    shown,
     // As nameHostFile writes it.
-    utf8: new TextEncoder().encode(utf8.toString('utf8')),
+    utf8: new TextEncoder().encode(shown),
     stats: place.stats,
     head: undefined,
     images: new Map(),
