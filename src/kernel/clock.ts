@@ -98,41 +98,19 @@ export function guestCpuLocked(mem: SharedMemory, guest: number): number {
   return sum;
 }
 
-/** When this worker's CPU time was read last (monotonic milliseconds), what it was then, and the latest that `workerCpuAbout` has said. */
-let readAt = -Infinity;
-let readCpu = 0;
-let saidLast = 0;
-/** Up to so many milliseconds after that it is taken to have run all the time. */
-const TICK = 1;
-
-/**
- * CPU milliseconds of this worker as a thread's end and beginning are charged: to read them costs more than many a short thread
- * itself does. So what one is charged may be wrong by a tick in which the host ran something else (Linux charged whole ticks for
- * decades), while the sum over all threads of the worker is never wrong by more than that. Never less than it has said before.
- */
-function workerCpuAbout(): number {
-  const now = monotonicNow();
-  if (now - readAt >= TICK) {
-    readAt = now;
-    readCpu = workerCpuNow();
-  }
-  saidLast = Math.max(saidLast, readCpu + now - readAt);
-  return saidLast;
-}
-
 /** What the worker had used up when its last thread ended: what it uses while parked is nothing. */
 let usedBefore: number | undefined;
 
 /** Notes the CPU time at which the worker begins with the thread. */
 export function beginCpuTime(t: ThreadContext, hostTid: number): void {
   t.mem.setU32(t.thread + Thread.hostTid, hostTid);
-  usedBefore ??= workerCpuAbout();
+  usedBefore ??= workerCpuNow();
   t.mem.f64[(t.thread + Thread.cpuBase) >>> 3] = usedBefore;
 }
 
 /** CPU time of the worker's thread, which ends or leaves its host, milliseconds. */
 export function endCpuTime(mem: SharedMemory, thread: number): number {
-  const now = workerCpuAbout();
+  const now = workerCpuNow();
   const used = now - mem.f64[(thread + Thread.cpuBase) >>> 3];
   usedBefore = now;
   const spent = mem.f64[(thread + Thread.cpuSpent) >>> 3] + Math.max(0, used);
