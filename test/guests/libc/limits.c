@@ -223,25 +223,25 @@ static void unprivileged(void) {
 }
 
 /* RLIMIT_MEMLOCK is for those without CAP_IPC_LOCK. */
-static int locked_memory(void) {
+static void locked_memory(void) {
   struct rlimit page = {4096, 4096};
-  if (setrlimit(RLIMIT_MEMLOCK, &page) != 0) return 1;
+  if (setrlimit(RLIMIT_MEMLOCK, &page) != 0) _exit(1);
   char *at = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   int root = geteuid() == 0;
-  if (root && (mlock(at, 65536) != 0 || mlockall(MCL_CURRENT | MCL_FUTURE) != 0 || munlockall() != 0)) return 2;
-  if (root && setresuid(1, 1, 1) != 0) return 3;
-  if (mlock(at, 65536) != -1 || errno != ENOMEM) return 4;
-  return mlock(at, 4096) == 0 ? 0 : 5;
+  if (root && (mlock(at, 65536) != 0 || mlockall(MCL_CURRENT | MCL_FUTURE) != 0 || munlockall() != 0)) _exit(2);
+  if (root && setresuid(1, 1, 1) != 0) _exit(3);
+  if (mlock(at, 65536) != -1 || errno != ENOMEM) _exit(4);
+  _exit(mlock(at, 4096) == 0 ? 0 : 5);
 }
 
 /* What children have used is known once they have been waited for, and then to their parent's parent, too. */
-static int usage_of_children(void) {
+static void usage_of_children(void) {
   enum { SIZE = 24 << 20, KIB = SIZE / 1024 };
   struct rusage of, before;
   getrusage(RUSAGE_CHILDREN, &before);
-  if (before.ru_maxrss != 0 || before.ru_minflt != 0) return 1;
+  if (before.ru_maxrss != 0 || before.ru_minflt != 0) _exit(1);
   int end[2];
-  if (pipe(end) != 0) return 2;
+  if (pipe(end) != 0) _exit(2);
   pid_t child = fork();
   if (child == 0) {
     if (fork() == 0) {
@@ -258,15 +258,15 @@ static int usage_of_children(void) {
   siginfo_t info;
   waitid(P_PID, child, &info, WEXITED | WNOWAIT);
   getrusage(RUSAGE_CHILDREN, &of);
-  if (of.ru_maxrss != 0) return 4;
+  if (of.ru_maxrss != 0) _exit(4);
   int status;
   wait4(child, &status, 0, &of);
-  if (status != 0) return WEXITSTATUS(status);
-  if (of.ru_maxrss < KIB) return 5;
+  if (status != 0) _exit(WEXITSTATUS(status));
+  if (of.ru_maxrss < KIB) _exit(5);
   getrusage(RUSAGE_CHILDREN, &of);
-  if (of.ru_maxrss < KIB) return 6;
+  if (of.ru_maxrss < KIB) _exit(6);
   getrusage(RUSAGE_SELF, &of);
-  return of.ru_maxrss < KIB && of.ru_maxrss > 0 ? 0 : 7;
+  _exit(of.ru_maxrss < KIB && of.ru_maxrss > 0 ? 0 : 7);
 }
 
 int main(int argc, char **argv) {
