@@ -1,3 +1,4 @@
+import { hostScale } from '../memory/hostScale.js';
 import { createMemoryObject, releaseObject, retainObject } from '../memory/sharedObject.js';
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { withMutex } from '../sync/mutex.js';
@@ -122,7 +123,7 @@ export function segmentUse(t: ThreadContext, segment: number): { attached: numbe
       attached++;
       m = mem.getU32(m + Mapping.nextOfObject);
     }
-    const scale = 2 ** (mem.getU32(MACHINE + Machine.hostPageShift) - 12);
+    const scale = 2 ** hostScale(mem);
     return { attached, resident: mem.atomicLoad(object + SharedObject.pageCount) * scale };
   });
 }

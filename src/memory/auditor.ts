@@ -5,8 +5,9 @@ import { Mm } from '../sync/records/mm.js';
 import { SharedObject } from '../sync/records/sharedObject.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { frameAddress, frameCounts, frameDescriptor } from './frames.js';
+import { hostScale } from './hostScale.js';
 import { MIN_PAGE_SHIFT, PROT_WRITE } from './linuxMemory.js';
-import { isData } from './mappings.js';
+import { isData } from './mappingRecords.js';
 import { mappingAt } from './mappingTree.js';
 import {
   accessBits,
@@ -158,7 +159,7 @@ class Auditor {
   /** Entries against mappings, and the engine's tables against entries. */
   checkTables(mm: number): void {
     const { mem } = this;
-    const scale = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
+    const scale = hostScale(mem);
     const pages = pagesInReach(mem, mm);
     let resident = 0;
     let held = 0;

@@ -10,8 +10,9 @@ import { ACCESS_FETCH, type Caller, FAULT_HANDLED, type FaultOutcome } from './c
 import { lockFaultedPage } from './faults.js';
 import { clearFrameCode, codePageOf } from './frameCode.js';
 import { frameAddress, frameDescriptor } from './frames.js';
+import { hostScale } from './hostScale.js';
 import { catchUpWithKeptCode, hasNewKeptCode, installKeptCode } from './keptCode.js';
-import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_EXEC } from './linuxMemory.js';
+import { MIN_PAGE_SIZE, PROT_EXEC } from './linuxMemory.js';
 import { firstMapping } from './mappingTree.js';
 import {
   clearCode,
@@ -92,7 +93,7 @@ export function tbInvalidatePhysRange(c: Caller, start: number, last: number): v
  */
 export function flushCode(c: Caller): void {
   const { mem, mm, thread } = c;
-  const shift = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
+  const shift = hostScale(mem);
   const mixed = mem.atomicLoad(mm + Mm.mixedFrames) !== 0;
   let quiesced = false;
   lockMutexRecursive(mem, mm + Mm.mmapLock, thread);

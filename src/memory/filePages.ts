@@ -19,7 +19,7 @@ import {
   NO_FRAME,
   releaseFrame,
 } from './frames.js';
-import { MIN_PAGE_SHIFT } from './linuxMemory.js';
+import { hostScale } from './hostScale.js';
 import {
   finishZap,
   lockPages,
@@ -351,7 +351,7 @@ export function noteFileTruncate(c: Caller, file: number, size: number): void {
 /** Takes the pages of [from, to) out of every table that shows them, and with `copies` private copies of them too. */
 function zapObjectPages(c: Caller, object: number, from: number, to: number, copies: boolean): void {
   const { mem, thread } = c;
-  const shift = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
+  const shift = hostScale(mem);
   lockMutex(mem, MACHINE + Machine.filePagesLock, thread);
   for (
     let m = mem.getU32(object + SharedObject.mappings);

@@ -14,7 +14,7 @@ import type { Caller } from './caller.js';
 import { retainFrame } from './frames.js';
 import { hotPaths } from './hotPaths/hotPaths.js';
 import { MIN_PAGE_SHIFT } from './linuxMemory.js';
-import { account, copyAttributes, takeReferences } from './mappings.js';
+import { account, copyAttributes, takeReferences } from './mappingRecords.js';
 import { firstMapping, insertIntoTree } from './mappingTree.js';
 import {
   addWriter,

@@ -1,7 +1,6 @@
 import { copyMemory, zeroMemory } from '../sync/bulkMemory.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
-import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_SHARED } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { OBJECT_FILE, SharedObject } from '../sync/records/sharedObject.js';
@@ -18,7 +17,8 @@ import {
   NO_FRAME,
   releaseFrame,
 } from './frames.js';
-import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_WRITE } from './linuxMemory.js';
+import { hostScale } from './hostScale.js';
+import { MIN_PAGE_SIZE, PROT_WRITE } from './linuxMemory.js';
 import { type MappingSnapshot, snapshotMapping } from './mappingTree.js';
 import { forgetCode } from './pageCode.js';
 import {
@@ -51,7 +51,7 @@ export const survey = { prot: 0, uniform: true, mapped: false, shared: false };
 
 /** Target pages in a host page, as a power of two. */
 function scaleOf(c: Caller): number {
-  return c.mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
+  return hostScale(c.mem);
 }
 
 /** Looks at everything mapped in host page `page`; the answer is in `survey`. */

@@ -12,7 +12,8 @@ import { Mm } from '../sync/records/mm.js';
 import type { Caller } from './caller.js';
 import { lockLimit } from './caller.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from './linuxMemory.js';
-import { mapRange, type NewMapping } from './mappings.js';
+import type { NewMapping } from './mappingRecords.js';
+import { mapRange } from './mappings.js';
 import { mappingAt } from './mappingTree.js';
 
 /**

@@ -5,7 +5,7 @@ import { Mapping } from '../sync/records/mapping.js';
 import { SharedObject } from '../sync/records/sharedObject.js';
 import type { Caller } from './caller.js';
 import { frameDescriptor, releaseFrame } from './frames.js';
-import { MIN_PAGE_SHIFT } from './linuxMemory.js';
+import { hostScale } from './hostScale.js';
 import {
   finishZap,
   lockPages,
@@ -44,7 +44,7 @@ export function reclaimFilePages(c: Caller): number {
 /** Takes the pages of a mapping that show its object, and cannot be written, out of its table. */
 function takeOutClean(c: Caller, mapping: number): void {
   const { mem, thread } = c;
-  const scale = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
+  const scale = hostScale(mem);
   const other: Caller = { mem, thread, mm: mem.getU32(mapping + Mapping.mm) };
   const from = mem.getU32(mapping + Mapping.start) >>> scale;
   const to = ((mem.getU32(mapping + Mapping.end) - 1) >>> scale) + 1;

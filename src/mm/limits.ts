@@ -1,10 +1,10 @@
 import type { Caller } from '../memory/caller.js';
 import { lockLimit } from '../memory/caller.js';
 import { grantable } from '../memory/frames.js';
-import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { hostScale } from '../memory/hostScale.js';
+import { MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { mappingAt } from '../memory/mappingTree.js';
 import { reclaimFilePages } from '../memory/reclaim.js';
-import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 
@@ -24,7 +24,7 @@ export function mayExpand(c: Caller, pages: number, data: boolean): boolean {
  * that a guest that uses up everything sees ENOMEM rather than SIGKILL.
  */
 export function enoughMemory(c: Caller, pages: number): boolean {
-  const scale = c.mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
+  const scale = hostScale(c.mem);
   const frames = pages / (1 << scale);
   if (frames <= grantable(c.mem, c.mm)) return true;
   // File pages can be read again.

@@ -1,8 +1,8 @@
 import type { Caller } from '../memory/caller.js';
-import { MIN_PAGE_SHIFT, PROT_WRITE } from '../memory/linuxMemory.js';
-import type { NewMapping } from '../memory/mappings.js';
+import { hostScale } from '../memory/hostScale.js';
+import { PROT_WRITE } from '../memory/linuxMemory.js';
+import type { NewMapping } from '../memory/mappingRecords.js';
 import { firstEndingAfter } from '../memory/mappingTree.js';
-import { MACHINE, Machine } from '../sync/records/machine.js';
 import { MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
 
 /**
@@ -12,7 +12,7 @@ import { MAPPING_SHARED, Mapping } from '../sync/records/mapping.js';
  * what is written there would reach nobody. QEMU: mmap_frag, which answers EINVAL for the new mapping only. mmapLock.
  */
 export function mmapFrag(c: Caller, from: number, to: number, what: NewMapping): boolean {
-  const scale = c.mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
+  const scale = hostScale(c.mem);
   if (scale === 0) return true;
   const mask = (1 << scale) - 1;
   if (isSharedWritable(what.prot, what.flags) && ((what.offset - from) & mask) !== 0) return false;

@@ -1,10 +1,10 @@
 import type { Caller } from '../memory/caller.js';
 import { frameDescriptor, frameRefs } from '../memory/frames.js';
-import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
+import { hostScale } from '../memory/hostScale.js';
+import { MIN_PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
 import { firstEndingAfter, firstMapping } from '../memory/mappingTree.js';
 import { lockPage, nextPresent, PTE_OBJECT, pageEntry, unlockPage } from '../memory/pageTables.js';
 import { FRAME_DIRTY, FRAME_OBJECT, FrameDescriptor } from '../sync/records/frame.js';
-import { MACHINE, Machine } from '../sync/records/machine.js';
 import {
   MAPPING_DONTDUMP,
   MAPPING_DONTFORK,
@@ -66,7 +66,7 @@ function noPages(): PageCounts {
 function countPages(c: Caller, start: number, end: number, mapping: number): PageCounts {
   const { mem, mm, thread } = c;
   const counts = noPages();
-  const scale = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
+  const scale = hostScale(mem);
   const object = mem.getU32(mapping + Mapping.object);
   const memory = object !== 0 && mem.getU32(object + SharedObject.kind) === OBJECT_MEMORY;
   const to = ((end - 1) >>> scale) + 1;

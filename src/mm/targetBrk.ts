@@ -1,6 +1,7 @@
 import type { Caller } from '../memory/caller.js';
 import { MIN_PAGE_SIZE, PROT_READ, PROT_WRITE } from '../memory/linuxMemory.js';
-import { isMapped, mapRange, type NewMapping } from '../memory/mappings.js';
+import type { NewMapping } from '../memory/mappingRecords.js';
+import { isMapped, mapRange } from '../memory/mappings.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import {
   MAPPING_LOCKED,

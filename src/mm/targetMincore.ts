@@ -1,11 +1,11 @@
 import type { Caller } from '../memory/caller.js';
-import { EFAULT, EINVAL, ENOMEM, MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
+import { hostScale } from '../memory/hostScale.js';
+import { EFAULT, EINVAL, ENOMEM, MIN_PAGE_SIZE } from '../memory/linuxMemory.js';
 import { mappingAt } from '../memory/mappingTree.js';
 import { lockPage, pageEntry, unlockPage } from '../memory/pageTables.js';
 import { objectFrame } from '../memory/sharedObject.js';
 import { copyOut } from '../memory/userAccess.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
-import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mapping } from '../sync/records/mapping.js';
 import { Mm } from '../sync/records/mm.js';
 import { SharedObject } from '../sync/records/sharedObject.js';
@@ -53,7 +53,7 @@ export function targetMincore(c: Caller, start: number, length: number, vec: num
 
 /** Whether a host page of the target page of `units` at `first` is in memory. */
 function isResident(c: Caller, mapping: number, first: number, units: number): boolean {
-  const step = 1 << (c.mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT);
+  const step = 1 << hostScale(c.mem);
   for (let at = first; at < first + units; at += step)
     if (isHostPageResident(c, mapping, at, step)) return true;
   return false;

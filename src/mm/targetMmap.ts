@@ -37,7 +37,8 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from '../memory/linuxMemory.js';
-import { isData, isMapped, mapRange, type NewMapping } from '../memory/mappings.js';
+import { isData, type NewMapping } from '../memory/mappingRecords.js';
+import { isMapped, mapRange } from '../memory/mappings.js';
 import { firstEndingAfter } from '../memory/mappingTree.js';
 import { createMemoryObject, releaseObject } from '../memory/sharedObject.js';
 import { OutOfKernelMemory } from '../sync/heap.js';

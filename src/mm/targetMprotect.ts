@@ -13,7 +13,8 @@ import {
   PROT_SEM,
   PROT_WRITE,
 } from '../memory/linuxMemory.js';
-import { changeRange, isData } from '../memory/mappings.js';
+import { isData } from '../memory/mappingRecords.js';
+import { changeRange } from '../memory/mappings.js';
 import { firstEndingAfter } from '../memory/mappingTree.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import {

@@ -12,16 +12,14 @@ import {
   MREMAP_FIXED,
   MREMAP_MAYMOVE,
 } from '../memory/linuxMemory.js';
+import { isData, type NewMapping, reserveRecords } from '../memory/mappingRecords.js';
 import {
   type AttributeChange,
   changeRange,
   extendMapping,
-  isData,
   isMapped,
   mapRange,
   moveRange,
-  type NewMapping,
-  reserveRecords,
 } from '../memory/mappings.js';
 import { mappingAt } from '../memory/mappingTree.js';
 import { growReach } from '../memory/pageTables.js';

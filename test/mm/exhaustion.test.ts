@@ -9,7 +9,7 @@ import { resolveFault } from '../../src/memory/faults.js';
 import { frameCounts } from '../../src/memory/frames.js';
 import { openHostFile, releaseHostFile } from '../../src/memory/hostFile.js';
 import { createMachineMemory } from '../../src/memory/machineMemory.js';
-import { freeSpareMappings } from '../../src/memory/mappings.js';
+import { freeSpareMappings } from '../../src/memory/mappingRecords.js';
 import { createMemoryObject, releaseObject } from '../../src/memory/sharedObject.js';
 import { readU32, writeU32 } from '../../src/memory/userAccess.js';
 import { createMm, releaseMm } from '../../src/mm/addressSpace.js';

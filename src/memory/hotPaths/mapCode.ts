@@ -22,7 +22,8 @@ import {
 } from '../../wasm/index.js';
 import { RESERVE_SHIFT } from '../frames.js';
 import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../linuxMemory.js';
-import { MOST_SPARES, STACK_GUARD_PAGES } from '../mappings.js';
+import { MOST_SPARES } from '../mappingRecords.js';
+import { STACK_GUARD_PAGES } from '../mappings.js';
 import { PTE_EXEC, PTE_OBJECT, PTE_PRESENT, PTE_READ, PTE_WRITE, PTE_WRITER } from '../pageTables.js';
 import type { MapLockCode } from './mapLockCode.js';
 import {

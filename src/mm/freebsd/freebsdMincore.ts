@@ -1,5 +1,6 @@
 import type { Caller } from '../../memory/caller.js';
-import { ENOMEM, MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../../memory/linuxMemory.js';
+import { hostScale } from '../../memory/hostScale.js';
+import { ENOMEM, MIN_PAGE_SIZE } from '../../memory/linuxMemory.js';
 import {
   lockPage,
   PTE_OBJECT,
@@ -10,7 +11,6 @@ import {
   unlockPage,
 } from '../../memory/pageTables.js';
 import { copyOut } from '../../memory/userAccess.js';
-import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Mm } from '../../sync/records/mm.js';
 import { mmapLock, mmapUnlock } from '../mmapLock.js';
 import { targetPageSize } from '../pageRange.js';
@@ -57,7 +57,7 @@ export function freebsdMincore(c: Caller, start: number, length: number, vec: nu
 function bitsOf(c: Caller, address: number): number {
   const { mem, mm, thread } = c;
   if (address >= mem.getU64(mm + Mm.reach)) return 0;
-  const scale = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
+  const scale = hostScale(mem);
   const page = (address / MIN_PAGE_SIZE) >>> scale;
   lockPage(mem, mm, page, thread);
   const entry = pageEntry(mem, mm, page);

@@ -14,7 +14,8 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from '../../memory/linuxMemory.js';
-import { isMapped, mapRange, type NewMapping, unmapRange } from '../../memory/mappings.js';
+import type { NewMapping } from '../../memory/mappingRecords.js';
+import { isMapped, mapRange, unmapRange } from '../../memory/mappings.js';
 import { createMemoryObject, releaseObject } from '../../memory/sharedObject.js';
 import { OutOfKernelMemory } from '../../sync/heap.js';
 import { HostFile } from '../../sync/records/hostFile.js';

@@ -3,8 +3,10 @@ import { tbInvalidatePhysRange } from '../../memory/codePages.js';
 import { LOAD_NO_FRAME, loadFilePage, NOT_AT_HOME } from '../../memory/filePages.js';
 import { NO_FRAME } from '../../memory/frames.js';
 import { releaseHostFile, retainHostFile } from '../../memory/hostFile.js';
+import { hostScale } from '../../memory/hostScale.js';
 import { MIN_PAGE_SHIFT, MIN_PAGE_SIZE } from '../../memory/linuxMemory.js';
-import { mapRange, type NewMapping, unmapRange } from '../../memory/mappings.js';
+import type { NewMapping } from '../../memory/mappingRecords.js';
+import { mapRange, unmapRange } from '../../memory/mappings.js';
 import { firstEndingAfter, firstMapping } from '../../memory/mappingTree.js';
 import { PTE_OBJECT, PTE_PRESENT, pageEntry, pagesInReach } from '../../memory/pageTables.js';
 import {
@@ -65,7 +67,7 @@ function makePrivate(c: Caller, mapping: number, start: number, end: number): vo
 function shareMapping(c: Caller, mapping: number, start: number, end: number): void {
   const { mem, thread } = c;
   const what = likeMapping(c, mapping);
-  const per = 1 << (mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT);
+  const per = 1 << hostScale(mem);
   // Pages lie in host pages of the object as they lie in the guest's.
   const offset = start % per;
   const size = (offset + end - start) * MIN_PAGE_SIZE;
@@ -85,7 +87,7 @@ function shareMapping(c: Caller, mapping: number, start: number, end: number): v
 /** Copies what the mapping shows into the object. Pages that were never touched stay holes. */
 function fillObject(c: Caller, shown: NewMapping, object: number, start: number, end: number): void {
   const { mem, mm, thread } = c;
-  const scale = mem.getU32(MACHINE + Machine.hostPageShift) - MIN_PAGE_SHIFT;
+  const scale = hostScale(mem);
   const first = start >>> scale;
   const last = (end - 1) >>> scale;
   const reach = pagesInReach(mem, mm);
