@@ -26,7 +26,7 @@ export default async function threadHost(task: HostTask): Promise<void> {
   const context = new ThreadContext(mem, ring, true);
   const { systemCall, finishWait } = createHotCalls(context, (wait) => engine.rest(wait));
   const engine = createEngine(mem, task.interpreter, ring, task.host, regionObservers(mem), systemCall);
-  const runner = createThreadRunner({ context, engine, finishWait });
+  const runner = createThreadRunner({ context, engine, host: task.host, finishWait });
   // The answer is read when the host leaves: waiting for it here would delay the first thread by the main thread's work.
   const greeted = control.hostStarted(task.index, performance.now() - started);
   let thread = firstThread(mem, task.host);

@@ -12,7 +12,7 @@ import { fetchFault, flushCode } from '../memory/codePages.js';
 import { resolveFault } from '../memory/faults.js';
 import { forgetKeptFiles } from '../memory/keptFiles.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
-import { prepareToLeave } from '../sync/hosts.js';
+import { prepareToLeave, takeAhead } from '../sync/hosts.js';
 import { Guest } from '../sync/records/guest.js';
 import {
   ATTENTION_EXIT,
@@ -36,7 +36,7 @@ import {
   Thread,
 } from '../sync/records/thread.js';
 import { enterGuest, leaveGuest } from '../sync/safepoint.js';
-import { beginCpuTime, closeClock, endCpuTime, hostThreadId } from './clock.js';
+import { beginCpuTime, closeCpuTime, endCpuTime, openCpuTime } from './cpuTime.js';
 import type { Engine } from './engine.js';
 import { startProgram } from './exec.js';
 import { endThread, setGuestText } from './exit.js';
@@ -55,6 +55,8 @@ export interface RunnerEnvironment {
   /** What is to be bound to each thread. */
   readonly context: ThreadContext;
   readonly engine: Engine;
+  /** The worker's Host record. */
+  readonly host: number;
   /** HotCalls.finishWait, where the engine makes system calls. */
   readonly finishWait?: (thread: number) => number;
 }
@@ -75,19 +77,19 @@ export interface ThreadRunner {
 /** Makes the runner of a worker. */
 export function createThreadRunner(env: RunnerEnvironment): ThreadRunner {
   const { context } = env;
-  const hostTid = hostThreadId();
+  openCpuTime(context.mem, env.host);
   return {
     context,
     run(thread) {
       context.bind(thread);
-      beginCpuTime(context, hostTid);
+      beginCpuTime(context);
       storeChildTid(context);
       const outcome = begin(context, env.finishWait) ? runThread(context, env.engine) : ENDS;
       if (outcome === ENDS) endThread(context);
       else if (outcome === LEAVES) leaveHost(context);
       return outcome === ENDS || outcome === ENDED;
     },
-    close: closeClock,
+    close: closeCpuTime,
   };
 }
 
@@ -107,8 +109,9 @@ function leaveHost(t: ThreadContext): void {
   const { mem, thread, leaving } = t;
   t.registersReplaced = false;
   mem.setU32(thread + Thread.start, leaving === LEAVE_VFORK ? START_VFORK : START_CALL);
-  endCpuTime(mem, thread);
   prepareToLeave();
+  takeAhead(mem, thread);
+  endCpuTime(mem, thread);
   leaveCall(t);
 }
 

@@ -13,7 +13,7 @@ import { GUEST_EXITING, GUEST_RUNNING, Guest } from '../sync/records/guest.js';
 import { ATTENTION_EXIT, Thread } from '../sync/records/thread.js';
 import { removeThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { endCpuTime } from './clock.js';
+import { endCpuTime } from './cpuTime.js';
 import { SyscallError } from './errno.js';
 import { leaveFamily, passChildren } from './family.js';
 import { releaseFiles } from './files/filesTable.js';
@@ -122,17 +122,17 @@ export function endThread(t: ThreadContext): void {
   releaseMm(mem, mm, thread);
 
   passChildren(t);
-  const cpu = Math.round(endCpuTime(mem, thread) * 1000);
+  endCpuTime(mem, thread);
   // Before the guest counts one thread less: once none is left, it may be reaped and its records be another's.
   uncountThread(mem, mem.getU32(guest + Guest.tree));
-  quitGuest(t, cpu);
+  quitGuest(t);
 }
 
 /**
- * The last steps of a thread's end, after `cpu` microseconds of processor time: it is none of its guest's threads any more. The one that
+ * The last steps of a thread's end: it is none of its guest's threads any more. The one that
  * is the last here, whichever began to end last, is the guest's end.
  */
-export function quitGuest(t: ThreadContext, cpu: number): void {
+export function quitGuest(t: ThreadContext): void {
   const { mem, thread, guest } = t;
   lockMutex(mem, guest + Guest.threadsLock, thread);
   let link = guest + Guest.threads;
@@ -149,7 +149,6 @@ export function quitGuest(t: ThreadContext, cpu: number): void {
       mem.setU32(guest + Guest.exitStatus, mem.getU32(thread + Thread.exitStatus));
     if (left === 0) mem.atomicStore(guest + Guest.phase, GUEST_EXITING);
   }
-  add(mem, guest + Guest.cpuMicroseconds, cpu);
   add(mem, guest + Guest.instret, mem.getU64(thread + Thread.instret));
   add(mem, guest + Guest.syscallCount, mem.getU32(thread + Thread.syscallCount));
   for (const which of [0, 8, 16, 24])

@@ -6,6 +6,7 @@ import { Thread } from '../sync/records/thread.js';
 import { pushRequest, RequestKind } from '../sync/ring.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { wakeQueue } from '../sync/waitQueue.js';
+import { chargedMicroseconds } from './cpuTime.js';
 import { tellPidFdsLocked } from './files/pidFd.js';
 import { enlistGuestLocked, freeGuestLocked } from './guestRecords.js';
 import { releaseOrphansLocked } from './processGroups.js';
@@ -238,7 +239,7 @@ export function aboutChild(
   code: number,
   status: number,
 ): SigInfo {
-  const ticks = mem.getU64(child + Guest.cpuMicroseconds) / 10_000;
+  const ticks = chargedMicroseconds(mem, child) / 10_000;
   return childInfo(
     signal,
     code,

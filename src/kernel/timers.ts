@@ -12,10 +12,9 @@ import {
   CLOCK_REALTIME_ALARM,
   CLOCK_TAI,
   CLOCK_THREAD_CPUTIME_ID,
-  guestCpuLocked,
   realtimeOffset,
-  threadCpu,
 } from './clock.js';
+import { guestCpuLocked, threadCpuLocked } from './cpuTime.js';
 import { getLimit, RLIMIT_CPU, setLimit, threadByTidLocked } from './guestRecords.js';
 import { SIGEV_NONE, SIGEV_THREAD_ID } from './linux/structsSignal.js';
 import { type SendResult, sendSignalLocked, type TakenSignal } from './signals/pendingSignals.js';
@@ -117,7 +116,7 @@ function timerCpu(mem: SharedMemory, timer: number): number {
   const tid = mem.getU32(timer + Timer.cpuTid);
   if (tid === 0) return guestCpuLocked(mem, guest);
   const thread = threadByTidLocked(mem, guest, tid);
-  return thread === 0 ? 0 : threadCpu(mem, thread);
+  return thread === 0 ? 0 : threadCpuLocked(mem, thread);
 }
 
 /** Time of the timer's clock now, milliseconds. Guest.threadsLock is held for CPU clocks. */

@@ -3,6 +3,7 @@ import { park, parkTicket } from '../sync/park.js';
 import { GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { joinQueue, leaveQueue } from '../sync/waitQueue.js';
+import { chargedMicroseconds } from './cpuTime.js';
 import { ECHILD, ERESTARTSYS, SyscallError } from './errno.js';
 import { aboutChild, endOf, reapChildLocked, visitChildrenLocked } from './family.js';
 import { keepNode } from './leftCall.js';
@@ -149,8 +150,7 @@ function describe(
     pid: mem.getU32(child + Guest.pid),
     status,
     info: aboutChild(mem, child, SIGCHLD, code, infoStatus),
-    cpuMicroseconds:
-      mem.getU64(child + Guest.cpuMicroseconds) + mem.getU64(child + Guest.childCpuMicroseconds),
+    cpuMicroseconds: chargedMicroseconds(mem, child) + mem.getU64(child + Guest.childCpuMicroseconds),
     faults: mem.getU64(child + Guest.faultCount) + mem.getU64(child + Guest.childFaultCount),
     residentPeak: Math.max(
       mem.getU64(child + Guest.residentPeak),

@@ -102,6 +102,25 @@ export function prepareToLeave(): void {
   leaving = self !== COORDINATOR;
 }
 
+/** The thread that this host certainly takes next, or 0: not known. */
+export function keptThread(): number {
+  return kept;
+}
+
+/**
+ * The thread of this host is about to leave it: one of the same guest that is the next to get a host is taken at once, so that
+ * keptThread says so. The owner is the thread, which holds no lock.
+ */
+export function takeAhead(mem: SharedMemory, owner: number): void {
+  if (kept !== 0 || self === COORDINATOR) return;
+  const first = mem.atomicLoad(MACHINE + Machine.waitingFirst);
+  const guest = mem.getU32(owner + Thread.guest);
+  if (first === 0 || mem.getU32(first + Thread.guest) !== guest) return;
+  lockMutex(mem, MACHINE + Machine.hostsLock, owner);
+  if (mem.getU32(MACHINE + Machine.waitingFirst) === first) kept = dequeueLocked(mem);
+  unlockMutex(mem, MACHINE + Machine.hostsLock, owner);
+}
+
 /** The thread that a host runs, or 0. */
 export function threadOfHost(mem: SharedMemory, host: number): number {
   const thread = mem.atomicLoad(host + Host.thread);

@@ -41,6 +41,7 @@ const programs: [string, string][] = [
   ['locks', 'locks.c'],
   ['processes', 'processes.c'],
   ['waiting', 'waiting.c'],
+  ['cpuclocks', 'cpuclocks.c'],
   ['processfiles', 'processfiles.c'],
   ['procfiles', 'procfiles.c'],
   ['rights', 'rights.c'],
@@ -87,6 +88,7 @@ const waiting = [
   'jobcontrol',
   'futexes',
   'hotcalls',
+  'cpuclocks',
 ];
 
 describe('programs whose threads share a single worker (needs riscv64-linux-gnu-gcc)', () => {

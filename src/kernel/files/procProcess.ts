@@ -16,7 +16,7 @@ import { Thread } from '../../sync/records/thread.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { textString } from '../../sync/text.js';
 import { CAP_SYS_RESOURCE, capable } from '../capabilities.js';
-import { threadCpu } from '../clock.js';
+import { threadCpuLocked } from '../cpuTime.js';
 import { EACCES, EINVAL, ENOENT, SyscallError } from '../errno.js';
 import { threadByTidLocked } from '../guestRecords.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -118,7 +118,7 @@ function renderSched(t: ThreadContext, pid: number, tid: number): string {
       policy: t.mem.getU32(thread + Thread.schedulingPolicy) & 0xffff,
       priority: t.mem.getU32(thread + Thread.schedulingPriority),
       niceness: t.mem.getI32(thread + Thread.niceness),
-      cpu: threadCpu(t.mem, thread),
+      cpu: threadCpuLocked(t.mem, thread),
     };
   });
   if (facts === undefined) return '';

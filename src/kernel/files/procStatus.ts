@@ -18,7 +18,7 @@ import { Thread } from '../../sync/records/thread.js';
 import { Tty } from '../../sync/records/tty.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { type Capabilities, type CapabilitySet, capabilitiesOf, singleSet } from '../capabilities.js';
-import { guestCpuLocked, threadCpu } from '../clock.js';
+import { guestCpuLocked, threadCpuLocked } from '../cpuTime.js';
 import { ENOENT, SyscallError } from '../errno.js';
 import { groupsOf } from '../groups.js';
 import { getLimit, RLIM_INFINITY, threadByTidLocked } from '../guestRecords.js';
@@ -339,5 +339,5 @@ export function threadComm(t: ThreadContext, pid: number, tid: number): string |
 
 /** CPU time of one thread, milliseconds. */
 export function threadTime(t: ThreadContext, pid: number, tid: number): number {
-  return withThreadRecord(t, pid, tid, (thread) => threadCpu(t.mem, thread)) ?? 0;
+  return withThreadRecord(t, pid, tid, (thread) => threadCpuLocked(t.mem, thread)) ?? 0;
 }

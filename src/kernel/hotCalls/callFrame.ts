@@ -40,12 +40,12 @@ export const IMPORTS = {
   /** (thread, child): a child that could not join its guest goes again */
   undoClone: { params: ['i32', 'i32'], results: [] },
   prepareToLeave: { params: [], results: [] },
-  /** (thread) → its CPU time in microseconds */
-  endCpuTime: { params: ['i32'], results: ['f64'] },
+  /** (thread): its CPU time is counted, before it ends */
+  endCpuTime: { params: ['i32'], results: [] },
   /** (thread): retargetLocked for a thread that ends */
   retarget: { params: ['i32'], results: [] },
-  /** (CPU time): quitGuest of the worker's thread, the last one of its guest */
-  quitGuest: { params: ['f64'], results: [] },
+  /** quitGuest of the worker's thread, the last one of its guest */
+  quitGuest: { params: [], results: [] },
   /** (thread): what is pending for it goes */
   discardSignals: { params: ['i32'], results: [] },
   /** (thread, record): a reference, the last one as it seems */

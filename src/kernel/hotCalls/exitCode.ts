@@ -32,7 +32,6 @@ export function writeExit(parts: CallModule, futex: FutexCode): FunctionRef {
   const at = b.local('i32');
   const ending = b.local('i32');
   const other = b.local('i32');
-  const cpu = b.local('f64');
   const leftIf = (condition: I32): void => b.if(condition, () => b.return(LEFT));
   const add = (field: number, amount: I64): void =>
     b.store('i64.store', guest, i64.add(i64.load(guest, field), amount), field);
@@ -123,7 +122,7 @@ export function writeExit(parts: CallModule, futex: FutexCode): FunctionRef {
   release(fs, Fs.refs, imports.releaseFs);
   release(mm, Mm.refs, imports.releaseMm);
 
-  b.set(cpu, call(imports.endCpuTime, 'f64', thread));
+  b.call(imports.endCpuTime, thread);
   b.set(other, i32.load(guest, Guest.tree));
   b.if(other, () => b.drop(i32.atomic_rmw_sub(other, i32.const(1), GuestTree.threads)));
 
@@ -133,7 +132,7 @@ export function writeExit(parts: CallModule, futex: FutexCode): FunctionRef {
   // Others that began to end later may have come here before.
   b.if(i32.eq(count, i32.const(1)), () => {
     b.call(mutex.unlock, guestLock);
-    b.call(imports.quitGuest, cpu);
+    b.call(imports.quitGuest);
     b.return(i32.const(EXIT_ENDED));
   });
   unlink(i32.add(guest, i32.const(Guest.threads)), Thread.nextInGuest);
@@ -142,7 +141,6 @@ export function writeExit(parts: CallModule, futex: FutexCode): FunctionRef {
   b.if(other, () => b.call(unpark, other));
   const shared = i64.load(i32.load(guest, Guest.signals), GuestSignals.pending + PendingSignals.low);
   b.if(i64.ne(shared, i64.const(0)), () => b.call(imports.retarget, thread));
-  add(Guest.cpuMicroseconds, i64.trunc_f64_u(cpu));
   add(Guest.instret, i64.load(thread, Thread.instret));
   add(Guest.syscallCount, i64.load32_u(thread, Thread.syscallCount));
   for (const which of [0, 8, 16, 24]) add(Guest.io + which, i64.load(thread, Thread.io + which));

@@ -1,12 +1,12 @@
 import { releaseMm } from '../../mm/addressSpace.js';
 import { uncountThread } from '../../sync/guestTree.js';
-import { prepareToLeave, resumeThread, startThread, unreserveHost } from '../../sync/hosts.js';
+import { prepareToLeave, resumeThread, startThread, takeAhead, unreserveHost } from '../../sync/hosts.js';
 import { monotonicNow, park, parkWithoutHost } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
 import { ThreadSignals } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
 import { removeThread } from '../../sync/safepoint.js';
-import { endCpuTime } from '../clock.js';
+import { endCpuTime } from '../cpuTime.js';
 import { noteAddressSpace, quitGuest } from '../exit.js';
 import { releaseFiles } from '../files/filesTable.js';
 import { releaseFs } from '../files/fsRecord.js';
@@ -38,8 +38,9 @@ export function createHotCalls(t: ThreadContext, rest: (wait: () => void) => voi
     leave(thread, ticket) {
       mem.f64[(thread + Thread.callBegan) >>> 3] = 0;
       mem.setU32(thread + Thread.callProgress, 0);
-      endCpuTime(mem, thread);
       prepareToLeave();
+      takeAhead(mem, thread);
+      endCpuTime(mem, thread);
       parkWithoutHost(mem, thread, ticket);
     },
     withdraw: (waiter, thread) => (withdraw(mem, waiter, thread) ? 1 : 0),
@@ -55,7 +56,7 @@ export function createHotCalls(t: ThreadContext, rest: (wait: () => void) => voi
       freeThread(mem, child, thread);
     },
     prepareToLeave,
-    endCpuTime: (thread) => Math.round(endCpuTime(mem, thread) * 1000),
+    endCpuTime: (thread) => endCpuTime(mem, thread),
     retarget: (thread) => retargetLocked(mem, mem.getU32(thread + Thread.guest), thread, thread),
     discardSignals: (thread) =>
       discardSignals(mem, mem.getU32(thread + Thread.signals) + ThreadSignals.pending, thread),
@@ -65,7 +66,7 @@ export function createHotCalls(t: ThreadContext, rest: (wait: () => void) => voi
       noteAddressSpace(t);
       releaseMm(mem, mm, thread);
     },
-    quitGuest: (cpu) => quitGuest(t, cpu),
+    quitGuest: () => quitGuest(t),
     releaseSighand: (thread, sighand) => releaseSighand(mem, sighand, thread),
   };
   const module = new WebAssembly.Module(hotCallsBytes() as Uint8Array<ArrayBuffer>);

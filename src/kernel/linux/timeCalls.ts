@@ -17,12 +17,10 @@ import {
   CLOCK_REALTIME_COARSE,
   CLOCK_TAI,
   CLOCK_THREAD_CPUTIME_ID,
-  guestCpuLocked,
-  ownCpu,
   realtimeNow,
   realtimeOffset,
-  threadCpu,
 } from '../clock.js';
+import { guestCpuLocked, ownCpu, threadCpuLocked } from '../cpuTime.js';
 import {
   EAGAIN,
   EINTR,
@@ -103,7 +101,7 @@ function clockTime(t: ThreadContext, clock: number): number {
     }
     const target = cpu.id === 0 ? thread : threadByTidLocked(mem, guest, cpu.id);
     if (target === 0) throw new SyscallError(EINVAL);
-    return threadCpu(mem, target);
+    return threadCpuLocked(mem, target);
   });
 }
 

@@ -1,5 +1,5 @@
 import { Mutex } from '../mutex.js';
-import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
+import { array, embedded, f64, i32, pointer, record, u32, u64 } from '../record.js';
 import { WaitQueue } from '../waitQueue.js';
 
 /** One guest process (Linux: a thread group). */
@@ -47,10 +47,12 @@ export const Guest = record({
   rlimits: array(u64, 32),
   /** Monotonic start time, microseconds; constant. */
   startTime: u64,
-  /** CPU time of ended threads, microseconds; threadsLock. */
-  cpuMicroseconds: u64,
+  /** CPU time that workers have used up for it and left it with, and the most that was ever said of it, milliseconds (kernel/cpuTime.ts); threadsLock. */
+  cpuTime: f64,
+  cpuSaid: f64,
+  /** Of children that were waited for, and of theirs, microseconds; Machine.guestsLock. */
   childCpuMicroseconds: u64,
-  /** Of children that were waited for, and of theirs: page faults, and the most bytes one has had resident; Machine.guestsLock. */
+  /** Likewise page faults, and the most bytes one has had resident; Machine.guestsLock. */
   childFaultCount: u64,
   childResidentPeak: u64,
   /** Instructions, system calls and faults of ended threads; threadsLock. */

@@ -183,4 +183,12 @@ export const Host = record({
   /** Next idle host, and next of all; Machine.hostsLock. */
   nextIdle: pointer,
   nextHost: pointer,
+  /** The host's id of the worker's thread; 0: unknown. Constant once it runs threads. */
+  hostTid: u32,
+  /**
+   * The guest that the worker's CPU time counts for, and what it had used up when it began with that one (milliseconds; 0: it counts for none).
+   * Set by the worker alone, to 0 under Guest.threadsLock (kernel/cpuTime.ts).
+   */
+  cpuGuest: pointer,
+  cpuBase: f64,
 });

@@ -94,8 +94,6 @@ export const Thread = record({
   /** Free for statistics: system calls made, faults handled. Own thread. */
   syscallCount: u32,
   faultCount: u32,
-  /** CPU time consumed, microseconds, as far as it is known. Own thread. */
-  cpuMicroseconds: u64,
   /** Bytes read and written by calls, and those calls (/proc/PID/io). Own thread. */
   io: array(u64, 4),
   /** PR_SET_TIMERSLACK, nanoseconds; 0: the default, which is the next, what its creator had (0: the system's). Own thread. */
@@ -110,9 +108,9 @@ export const Thread = record({
   /** What restart_syscall does: RESTART_NONE or RESTART_SLEEP, and the sleep's clock. Own thread. */
   restartKind: u32,
   restartClock: u32,
-  /** CPU time of the worker when it began with this thread, milliseconds. Own thread. */
-  cpuBase: f64,
-  /** Host's id of the worker, for reading its CPU time; 0 when unknown. */
+  /** CPU time of the worker when it began with this thread, milliseconds, 0 when none has it. Own thread; cpuVersion is odd while it changes. */
+  cpuBegan: f64,
+  /** Host's id of the worker, for reading its CPU time; 0 when unknown. The same rule. */
   hostTid: u32,
   /** Exit code given to exit(2), as wait4 shows it. Own thread. */
   exitStatus: u32,
@@ -151,7 +149,7 @@ export const Thread = record({
   asleep: i32,
   /** FUTEXES_*: whether the thread may still own locks that others wait for (kernel/futexPi.ts). Atomic. */
   futexState: i32,
-  /** CPU time that it has used in hosts it has left, milliseconds. Own thread. */
+  /** CPU time that it has used in hosts it has left, milliseconds. The same rule as cpuBegan. */
   cpuSpent: f64,
 
   // --- a system call that the thread has left with its host: kernel/leftCall.ts. Own thread, until it is unparked ---
@@ -172,6 +170,10 @@ export const Thread = record({
   sleep: u32,
   /** 1: its system calls may be made by kernel/hotCalls, since nobody is told of them. Own thread. */
   hotCalls: u32,
+  /** Goes up when a worker begins or ends with the thread (kernel/cpuTime.ts). Atomic; own thread. */
+  cpuVersion: i32,
+  /** The most CPU time that was ever said of it, milliseconds; Guest.threadsLock. */
+  cpuSaid: f64,
 });
 
 /** An open file that a thread without a host keeps, a reference each, and the descriptor by which its call knows it. */
