@@ -1,17 +1,22 @@
+import { UserFault } from '../memory/caller.js';
 import { writeU32 } from '../memory/userAccess.js';
 import { releaseMm, retainMm } from '../mm/addressSpace.js';
 import { countThread, uncountThread } from '../sync/guestTree.js';
 import { hasKernelMemory } from '../sync/heap.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
 import { Guest } from '../sync/records/guest.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
 import { ThreadSignals } from '../sync/records/signals.js';
 import { NO_RESERVATION, START_RUN, Thread } from '../sync/records/thread.js';
 import { addThread, removeThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE, capable } from './capabilities.js';
-import { EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, SyscallError } from './errno.js';
+import { CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN, CAP_SYS_RESOURCE, capable } from './capabilities.js';
+import { EAGAIN, EBADF, EINVAL, EPERM, ERESTARTNOINTR, SyscallError } from './errno.js';
+import { closeDescriptor, newDescriptor } from './files/descriptors.js';
 import { copyFiles, releaseFiles, retainFiles } from './files/filesTable.js';
 import { copyFs, releaseFs, retainFs } from './files/fsRecord.js';
+import { O_CLOEXEC } from './files/openFlags.js';
+import { createThreadFdLocked, leaveProcessId } from './files/pidFd.js';
 import { cloneProcess } from './fork.js';
 import { getLimit, joinGuest, RLIM_INFINITY, RLIMIT_NPROC, visitGuests } from './guestRecords.js';
 import type { ThreadContext } from './threadContext.js';
@@ -35,7 +40,10 @@ export const CLONE_PARENT = 0x8000;
 export const CLONE_NEWUSER = 0x1000_0000;
 export const CLONE_NEWPID = 0x2000_0000;
 export const CLONE_DETACHED = 0x400000;
+/** Only clone3 knows these; in the flags of clone this bit belongs to the exit signal. */
+export const CLONE_NEWTIME = 0x80;
 export const CLONE_CLEAR_SIGHAND = 0x1_0000_0000;
+export const CLONE_INTO_CGROUP = 0x2_0000_0000;
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 export const CLONE_NEWANY = 0x7e020000;
 
@@ -51,8 +59,8 @@ export interface CloneArguments {
   readonly childTid: number;
   /** Where the descriptor of CLONE_PIDFD goes. */
   readonly pidfd: number;
-  /** The id it must have (clone3's set_tid); 0 or absent: the next one. */
-  readonly setTid?: number;
+  /** The id it must have (clone3's set_tid); absent: the next one. */
+  readonly setTid?: number | undefined;
   /** Called with the new Thread record when its registers are the caller's, before it runs. */
   readonly prepare?: (child: number) => void;
 }
@@ -62,18 +70,29 @@ const A0 = 10;
 /** Makes a thread or a process; returns its id. Throws SyscallError. */
 export function cloneThread(t: ThreadContext, args: CloneArguments): number {
   const low = (args.flags % 0x1_0000_0000) | 0;
-  if ((low & CLONE_SIGHAND) !== 0 && (low & CLONE_VM) === 0) throw new SyscallError(EINVAL);
-  if ((low & CLONE_THREAD) !== 0 && (low & CLONE_SIGHAND) === 0) throw new SyscallError(EINVAL);
-  if (args.flags >= CLONE_CLEAR_SIGHAND && (low & CLONE_SIGHAND) !== 0) throw new SyscallError(EINVAL);
-  // Pidfds of threads are not built; namespaces take privileges nobody has here.
-  if ((low & CLONE_PIDFD) !== 0 && (low & (CLONE_THREAD | CLONE_DETACHED)) !== 0)
-    throw new SyscallError(EINVAL);
-  if ((low & CLONE_FS) !== 0 && (low & (CLONE_NEWNS | CLONE_NEWUSER)) !== 0) throw new SyscallError(EINVAL);
-  if ((low & CLONE_THREAD) !== 0 && (low & (CLONE_NEWUSER | CLONE_NEWPID)) !== 0)
-    throw new SyscallError(EINVAL);
-  if ((low & CLONE_NEWANY) !== 0) throw new SyscallError(EPERM);
-  if ((low & CLONE_THREAD) === 0) return cloneProcess(t, args);
+  const has = (flags: number): boolean => (low & flags) !== 0;
+  // In the order of kernel_clone and copy_process.
+  const invalid =
+    (has(CLONE_PIDFD) && has(CLONE_PARENT_SETTID) && args.pidfd === args.parentTid) ||
+    (has(CLONE_SIGHAND) && !has(CLONE_VM)) ||
+    (has(CLONE_THREAD) && !has(CLONE_SIGHAND)) ||
+    (has(CLONE_PIDFD) && has(CLONE_DETACHED)) ||
+    (has(CLONE_FS) && has(CLONE_NEWNS | CLONE_NEWUSER)) ||
+    (has(CLONE_THREAD) && has(CLONE_NEWUSER | CLONE_NEWPID));
+  if (invalid) throw new SyscallError(EINVAL);
+  // Namespaces take privileges that nobody has here.
+  if (has(CLONE_NEWANY | CLONE_NEWTIME)) throw new SyscallError(EPERM);
+  if (args.setTid !== undefined) checkWantedTid(t, args.setTid);
+  // There are no control groups, so no descriptor is one.
+  if (args.flags >= CLONE_INTO_CGROUP) throw new SyscallError(EBADF);
+  if (!has(CLONE_THREAD)) return cloneProcess(t, args);
   return startNewThread(t, low, args);
+}
+
+/** alloc_pid, for a wanted id. */
+function checkWantedTid(t: ThreadContext, tid: number): void {
+  if (tid < 1 || tid >= t.mem.getU32(MACHINE + Machine.maxTids)) throw new SyscallError(EINVAL);
+  if (!capable(t, CAP_CHECKPOINT_RESTORE) && !capable(t, CAP_SYS_ADMIN)) throw new SyscallError(EPERM);
 }
 
 function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): number {
@@ -81,17 +100,21 @@ function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): 
   if (!hasKernelMemory(mem, 0) || !reserveHost(mem, parent)) throw new SyscallError(EAGAIN);
   let child = 0;
   let counted = false;
+  let pidfd = -1;
   try {
     countNewThread(t);
     counted = true;
     const tid = allocateTid(mem, parent, args.setTid);
     if (tid < 0) throw new SyscallError(-tid);
-    // Before anything is made: a bad address is the caller's fault alone.
-    if ((flags & CLONE_PARENT_SETTID) !== 0) writeU32(t, args.parentTid, tid);
-    if ((flags & CLONE_CHILD_SETTID) !== 0) writeU32(t, args.childTid, tid);
     child = allocateThread(mem, parent);
     mem.setU32(child + Thread.tid, tid);
     prepareThread(t, child, flags, args);
+    if ((flags & CLONE_PIDFD) !== 0) {
+      pidfd = newDescriptor(t, createThreadFdLocked(mem, t.guest, child, 0, parent), O_CLOEXEC);
+      writeU32(t, args.pidfd, pidfd);
+    }
+    if ((flags & CLONE_PARENT_SETTID) !== 0) tellTid(t, args.parentTid, tid);
+    if ((flags & CLONE_CHILD_SETTID) !== 0) tellTid(t, args.childTid, tid);
     shareFiles(t, child, flags);
     mem.setU32(child + Thread.sighand, t.sighand);
     retainSighand(mem, t.sighand);
@@ -111,8 +134,21 @@ function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): 
   } catch (error) {
     unreserveHost(mem, parent);
     if (counted) uncountThread(mem, mem.getU32(t.guest + Guest.tree));
-    if (child !== 0) freeThread(mem, child, parent);
+    if (pidfd >= 0) closeDescriptor(t, pidfd);
+    if (child !== 0) {
+      leaveProcessId(mem, child + Thread.processId, parent);
+      freeThread(mem, child, parent);
+    }
     throw error;
+  }
+}
+
+/** CLONE_PARENT_SETTID, CLONE_CHILD_SETTID: a bad address is ignored, as in kernel_clone, where nobody looks at what put_user answers. */
+export function tellTid(t: ThreadContext, va: number, tid: number): void {
+  try {
+    writeU32(t, va, tid);
+  } catch (error) {
+    if (!(error instanceof UserFault)) throw error;
   }
 }
 

@@ -36,6 +36,7 @@ import { exitGroup, leaveAddressSpace, noteAddressSpace, setGuestText } from './
 import { keepChildren } from './family.js';
 import { type ExecutableFile, openExecutable, setExecutable } from './files/executable.js';
 import { filesForExec } from './files/filesTable.js';
+import { leaveProcessId } from './files/pidFd.js';
 import { FREEBSD_SIGCODE } from './freebsd/signalFrame.js';
 import { OSRELDATE } from './freebsd/version.js';
 import { ownLocksAgain } from './futexPi.js';
@@ -236,7 +237,10 @@ function endOtherThreads(t: ThreadContext): boolean {
   const before = t.tid;
   if (alone) mem.setU32(thread + Thread.tid, mem.getU32(guest + Guest.pid));
   unlockMutex(mem, guest + Guest.threadsLock, thread);
-  if (t.tid !== before) keepChildren(t);
+  if (t.tid !== before) {
+    leaveProcessId(mem, thread + Thread.processId, thread);
+    keepChildren(t);
+  }
   return alone;
 }
 

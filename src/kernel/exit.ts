@@ -18,6 +18,7 @@ import { SyscallError } from './errno.js';
 import { leaveFamily, passChildren } from './family.js';
 import { releaseFiles } from './files/filesTable.js';
 import { releaseFs } from './files/fsRecord.js';
+import { leaveProcessId } from './files/pidFd.js';
 import { releaseVforkParent } from './fork.js';
 import { futexWake } from './futex.js';
 import { beginLeaving, leaveLocks } from './futexPi.js';
@@ -156,6 +157,7 @@ export function quitGuest(t: ThreadContext): void {
   add(mem, guest + Guest.faultCount, mem.getU32(thread + Thread.faultCount));
   unlockMutex(mem, guest + Guest.threadsLock, thread);
 
+  leaveProcessId(mem, thread + Thread.processId, thread);
   if (left === 0) undoSemaphores(t);
   if (left === 0) deleteTimers(mem, guest, thread);
   releaseSighand(mem, t.sighand, thread);

@@ -1,4 +1,3 @@
-import { UserFault } from '../memory/caller.js';
 import { tablesSize } from '../memory/pageTables.js';
 import { writeU32 } from '../memory/userAccess.js';
 import { releaseMm, retainMm } from '../mm/addressSpace.js';
@@ -24,6 +23,7 @@ import {
   countNewThread,
   prepareThread,
   shareFiles,
+  tellTid,
 } from './clone.js';
 import { inheritCpuLimit } from './cpuLimit.js';
 import { EAGAIN, SyscallError } from './errno.js';
@@ -66,14 +66,7 @@ export function cloneProcess(t: ThreadContext, args: CloneArguments): number {
     throw error;
   }
   const { pid, guest, child } = made;
-  if ((flags & CLONE_PARENT_SETTID) !== 0) {
-    try {
-      writeU32(t, args.parentTid, pid);
-    } catch (error) {
-      // As in kernel_clone, where nobody looks at what put_user answers.
-      if (!(error instanceof UserFault)) throw error;
-    }
-  }
+  if ((flags & CLONE_PARENT_SETTID) !== 0) tellTid(t, args.parentTid, pid);
   const vfork = (flags & CLONE_VFORK) !== 0;
   if (vfork) {
     mem.setU32(child + Thread.vforkParent, thread);
@@ -114,7 +107,7 @@ function makeChild(t: ThreadContext, flags: number, args: CloneArguments): Child
     if ((flags & CLONE_CHILD_SETTID) !== 0) mem.set64(child + Thread.setChildTid, args.childTid);
     copyAltStack(t, child, flags);
 
-    const sighand = sighandFor(t, flags, args.flags >= CLONE_CLEAR_SIGHAND);
+    const sighand = sighandFor(t, flags, hasClearSighand(args.flags));
     undo.push(() => releaseSighand(mem, sighand, thread));
     mem.setU32(child + Thread.sighand, sighand);
     mem.setU32(guest + Guest.sighand, sighand);
@@ -144,6 +137,10 @@ function makeChild(t: ThreadContext, flags: number, args: CloneArguments): Child
     for (const step of undo.reverse()) step();
     throw error;
   }
+}
+
+function hasClearSighand(flags: number): boolean {
+  return Math.floor(flags / CLONE_CLEAR_SIGHAND) % 2 === 1;
 }
 
 function sighandFor(t: ThreadContext, flags: number, clear: boolean): number {
@@ -208,9 +205,5 @@ export function storeChildTid(t: ThreadContext): void {
   const va = t.mem.getU64(t.thread + Thread.setChildTid);
   if (va === 0) return;
   t.mem.set64(t.thread + Thread.setChildTid, 0);
-  try {
-    writeU32(t, va, t.tid);
-  } catch (error) {
-    if (!(error instanceof UserFault)) throw error;
-  }
+  tellTid(t, va, t.tid);
 }

@@ -17,7 +17,7 @@ import {
   storeSingleSet,
 } from './capabilities.js';
 import { EAGAIN, SyscallError } from './errno.js';
-import { releaseProcessId } from './files/pidFd.js';
+import { leaveProcessId } from './files/pidFd.js';
 import { copyGroups, setGroups } from './groups.js';
 import { discardSignals } from './signals/pendingSignals.js';
 
@@ -176,8 +176,7 @@ export function freeGuestBlocks(mem: SharedMemory, guest: number, owner: number)
     discardSignals(mem, signals + GuestSignals.pending, owner);
     freeBlock(mem, signals, owner);
   }
-  const processId = mem.getU32(guest + Guest.processId);
-  if (processId !== 0) releaseProcessId(mem, processId, owner);
+  leaveProcessId(mem, guest + Guest.processId, owner);
   for (const field of [Guest.execMessage, Guest.crashMessage, Guest.optionsText, Guest.groups]) {
     const block = mem.getU32(guest + field);
     if (block !== 0) freeBlock(mem, block, owner);

@@ -183,7 +183,7 @@ describe('threads', () => {
     expect(mem.getU32(MACHINE + Machine.waitingFirst)).toBe(child);
   });
 
-  it('a bad tid pointer leaves no thread behind', () => {
+  it('a bad place for the descriptor leaves no thread behind', () => {
     const args = {
       flags: THREAD_FLAGS,
       exitSignal: 0,
@@ -191,17 +191,22 @@ describe('threads', () => {
       tls: 0,
       parentTid: 0x10,
       childTid: 0,
-      pidfd: 0,
+      pidfd: 0x20,
     };
     const committed = mem.getI32(MACHINE + Machine.hostsCommitted);
     const guests = mem.getI32(MACHINE + Machine.guestCount);
-    expect(() => cloneThread(t, args)).toThrow();
+    const fail = () =>
+      expect(() => cloneThread(t, { ...args, flags: THREAD_FLAGS | CLONE_PIDFD })).toThrow(
+        expect.objectContaining({ address: 0x20 }),
+      );
+    // The Thread record itself stays in its pool.
+    fail();
+    const used = mem.getU64(MACHINE + Machine.heapUsed);
+    fail();
     expect(mem.getI32(t.guest + Guest.threadCount)).toBe(1);
     expect(mem.getI32(MACHINE + Machine.hostsCommitted)).toBe(committed);
-    // Descriptors of threads, and namespaces, are not to be had.
-    expect(() => cloneThread(t, { ...args, flags: THREAD_FLAGS | CLONE_PIDFD })).toThrow(
-      expect.objectContaining({ errno: 22 }),
-    );
+    expect(mem.getU64(MACHINE + Machine.heapUsed)).toBe(used);
+    // Namespaces are not to be had.
     expect(() => cloneThread(t, { ...args, flags: CLONE_NEWNS })).toThrow(
       expect.objectContaining({ errno: 1 }),
     );

@@ -42,6 +42,8 @@ const programs: [string, string][] = [
   ['processes', 'processes.c'],
   ['waiting', 'waiting.c'],
   ['cpuclocks', 'cpuclocks.c'],
+  ['pidfds', 'pidfds.c'],
+  ['cloneflags', 'cloneflags.c'],
   ['processfiles', 'processfiles.c'],
   ['procfiles', 'procfiles.c'],
   ['rights', 'rights.c'],

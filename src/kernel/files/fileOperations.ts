@@ -23,6 +23,8 @@ export interface FileOperations {
   seek?(t: ThreadContext, file: number, offset: number, whence: number): number;
   /** fstat(2). */
   status(t: ThreadContext, file: number): FileStatus;
+  /** What /proc/PID/fdinfo says of this kind beyond what it says of all: whole lines. */
+  describe?(mem: SharedMemory, file: number): string;
   /** ioctl(2) requests of this kind; undefined: not known, ENOTTY. */
   ioctl?(t: ThreadContext, file: number, request: number, argument: number): number | undefined;
   /** ftruncate(2). Missing: EINVAL. */

@@ -6,7 +6,7 @@ import { removeAsync } from './events.js';
 import { dropLocks } from './fileLocks.js';
 import type { FileOperations } from './fileOperations.js';
 import { uniqueId } from './filesGlobal.js';
-import { O_ASYNC } from './openFlags.js';
+import { O_ASYNC, O_LARGEFILE } from './openFlags.js';
 
 /** What a new open file is made of; see the record's fields. */
 export interface OpenFileParts {
@@ -97,6 +97,12 @@ export function releaseOpenFile(mem: SharedMemory, file: number, owner: number):
 /** O_* flags of the open file. */
 export function flagsOf(mem: SharedMemory, file: number): number {
   return mem.atomicLoad(file + OpenFile.flags);
+}
+
+/** The flags as fcntl(F_GETFL) says them: what was opened by its name has O_LARGEFILE (force_o_largefile). */
+export function reportedFlags(mem: SharedMemory, file: number): number {
+  const named = !isPathOnly(mem, file) && pathOf(mem, file).startsWith('/');
+  return flagsOf(mem, file) | (named ? O_LARGEFILE : 0);
 }
 
 /** Guest path of the open file when it was opened, a byte string. */

@@ -27,7 +27,7 @@ import { type Held, ownPid, withProcess, withProcessRecord, withThreadRecord } f
 import { fstatHost, hasProcFd } from './hostAccess.js';
 import { type MadeNode, madeDirectory, madeLink, madeText } from './madeNode.js';
 import { namespacesDirectory } from './namespaces.js';
-import { flagsOf, pathOf, releaseOpenFile } from './openFile.js';
+import { operationsOf, pathOf, releaseOpenFile, reportedFlags } from './openFile.js';
 import { currentMappedPath, currentPath } from './pathResolution.js';
 import { renderMountInfo, renderMounts } from './procMounts.js';
 import { netDirectory } from './procNet.js';
@@ -181,8 +181,8 @@ function fdInfo(t: ThreadContext, files: number, fd: number): string {
   if (file === 0) throw new SyscallError(ENOENT);
   try {
     const closeOnExec = getCloseOnExec(t.mem, files, fd, t.thread) ? 0o2000000 : 0;
-    const flags = (flagsOf(t.mem, file) | closeOnExec) >>> 0;
-    return `pos:\t${t.mem.getU64(file + OpenFile.offset)}\nflags:\t0${flags.toString(8)}\nmnt_id:\t1\nino:\t${t.mem.getU32(file + OpenFile.id)}\n`;
+    const flags = (reportedFlags(t.mem, file) | closeOnExec) >>> 0;
+    return `pos:\t${t.mem.getU64(file + OpenFile.offset)}\nflags:\t0${flags.toString(8)}\nmnt_id:\t1\nino:\t${t.mem.getU32(file + OpenFile.id)}\n${operationsOf(t.mem, file).describe?.(t.mem, file) ?? ''}`;
   } finally {
     releaseOpenFile(t.mem, file, t.thread);
   }

@@ -10,6 +10,7 @@ import { endCpuTime } from '../cpuTime.js';
 import { noteAddressSpace, quitGuest } from '../exit.js';
 import { releaseFiles } from '../files/filesTable.js';
 import { releaseFs } from '../files/fsRecord.js';
+import { leaveProcessId } from '../files/pidFd.js';
 import { withdraw } from '../futexQueue.js';
 import { discardSignals, retargetLocked } from '../signals/pendingSignals.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -67,6 +68,7 @@ export function createHotCalls(t: ThreadContext, rest: (wait: () => void) => voi
       releaseMm(mem, mm, thread);
     },
     quitGuest: () => quitGuest(t),
+    leaveProcessId: (thread) => leaveProcessId(mem, thread + Thread.processId, thread),
     releaseSighand: (thread, sighand) => releaseSighand(mem, sighand, thread),
   };
   const module = new WebAssembly.Module(hotCallsBytes() as Uint8Array<ArrayBuffer>);

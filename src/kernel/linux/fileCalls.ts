@@ -64,9 +64,9 @@ import { addSeals, createMemoryFile, getSeals } from '../files/memoryFile.js';
 import {
   createOpenFile,
   flagsOf,
-  isPathOnly,
   operationsOf,
   releaseOpenFile,
+  reportedFlags,
   retainOpenFile,
 } from '../files/openFile.js';
 import {
@@ -235,7 +235,7 @@ function fcntl(t: ThreadContext, fd: number, command: number, argument: number):
       case F_SETFD:
         return setCloseOnExec(mem, t.files, fd | 0, (argument & 1) !== 0, thread) ? 0 : -EBADF;
       case F_GETFL:
-        return flagsOf(mem, file) | (isPathOnly(mem, file) ? 0 : O_LARGEFILE);
+        return reportedFlags(mem, file);
       case F_SETFL: {
         const kept = flagsOf(mem, file) & ~SETTABLE_FLAGS;
         if ((kept | argument) & O_ASYNC || flagsOf(mem, file) & O_ASYNC)

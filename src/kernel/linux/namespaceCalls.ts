@@ -7,6 +7,7 @@ import {
   CLONE_FILES,
   CLONE_FS,
   CLONE_NEWANY,
+  CLONE_NEWTIME,
   CLONE_SIGHAND,
   CLONE_SYSVSEM,
   CLONE_THREAD,
@@ -28,7 +29,6 @@ import * as SYS from './syscallNumbers.js';
 
 /** unshare(2), setns(2), kcmp(2). There are no namespaces but the machine's own. */
 
-const CLONE_NEWTIME = 0x80;
 const CLONE_NEWUSER = 0x1000_0000;
 
 function unshare(t: ThreadContext, flagBits: number): number {

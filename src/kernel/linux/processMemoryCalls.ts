@@ -141,6 +141,8 @@ function processMadvise(
   const pid = withFile(t, fd, (file) => {
     const process = processIdOf(mem, file);
     if (process === 0) throw new SyscallError(EBADF);
+    // One of a thread is nothing here (pidfd_get_task).
+    if (mem.getU32(process + ProcessId.tid) !== 0) throw new SyscallError(ESRCH);
     return mem.getU32(process + ProcessId.pid);
   });
   const own = pid === mem.getU32(t.guest + Guest.pid);

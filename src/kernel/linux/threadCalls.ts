@@ -2,8 +2,16 @@ import { copyIn, readI32 } from '../../memory/userAccess.js';
 import { Mm } from '../../sync/records/mm.js';
 import { ATTENTION_EXIT, Thread } from '../../sync/records/thread.js';
 import { quiesceOthers } from '../../sync/safepoint.js';
-import { CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN, capable } from '../capabilities.js';
-import { CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_THREAD, cloneThread } from '../clone.js';
+import {
+  CLONE_CLEAR_SIGHAND,
+  CLONE_DETACHED,
+  CLONE_INTO_CGROUP,
+  CLONE_NEWTIME,
+  CLONE_PARENT,
+  CLONE_SIGHAND,
+  CLONE_THREAD,
+  cloneThread,
+} from '../clone.js';
 import { E2BIG, EINVAL, EPERM, SyscallError } from '../errno.js';
 import { exitGroup } from '../exit.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -21,8 +29,6 @@ function clone(
   childTid: number,
 ): number {
   const low = flags >>> 0;
-  // One pointer cannot serve both.
-  if ((low & CLONE_PIDFD) !== 0 && (low & CLONE_PARENT_SETTID) !== 0) return -EINVAL;
   return cloneThread(t, {
     flags: low - (low & 0xff),
     exitSignal: low & 0xff,
@@ -50,9 +56,11 @@ const CloneArgs = {
   SIZE: 88,
 } as const;
 const CLONE_ARGS_SIZE_VER0 = 64;
+/** CLONE_DETACHED and the bits of clone's exit signal are no flags of clone3, but for the one that CLONE_NEWTIME has. */
+const NO_FLAGS = CLONE_DETACHED | (0xff & ~CLONE_NEWTIME);
 
 function clone3(t: ThreadContext, pointer: number, size: number): number {
-  if (size > 4096) return -E2BIG;
+  if (size < 0 || size > 4096) return -E2BIG;
   if (size < CLONE_ARGS_SIZE_VER0) return -EINVAL;
   const bytes = new Uint8Array(Math.max(size, CloneArgs.SIZE));
   copyIn(t, pointer, bytes.subarray(0, size));
@@ -61,12 +69,16 @@ function clone3(t: ThreadContext, pointer: number, size: number): number {
   const field = (offset: number) => Number(view.getBigUint64(offset, true));
   const exitSignal = field(CloneArgs.exitSignal);
   const flags = field(CloneArgs.flags);
-  // CSIGNAL bits and CLONE_DETACHED are not flags of clone3; flags beyond CLONE_INTO_CGROUP are unknown.
-  if (exitSignal > 64 || (flags & 0x4000ff) !== 0 || flags >= 0x4_0000_0000) return -EINVAL;
+  if (exitSignal > 64 || (flags & NO_FLAGS) !== 0 || flags >= 2 * CLONE_INTO_CGROUP) return -EINVAL;
+  const cgroup = field(CloneArgs.cgroup);
+  if (flags >= CLONE_INTO_CGROUP && (cgroup > 0x7fff_ffff || size < CloneArgs.SIZE)) return -EINVAL;
+  const clears = Math.floor(flags / CLONE_CLEAR_SIGHAND) % 2 === 1;
+  if (clears && (flags & CLONE_SIGHAND) !== 0) return -EINVAL;
   if (exitSignal !== 0 && (flags & (CLONE_THREAD | CLONE_PARENT)) !== 0) return -EINVAL;
   const stack = field(CloneArgs.stack);
   const stackSize = field(CloneArgs.stackSize);
-  if ((stack === 0) !== (stackSize === 0)) return -EINVAL;
+  if ((stack === 0) !== (stackSize === 0) || stack + stackSize > t.mem.getU64(t.mm + Mm.taskSize))
+    return -EINVAL;
   const setTid = wantedTid(t, field(CloneArgs.setTid), field(CloneArgs.setTidSize));
   return cloneThread(t, {
     flags,
@@ -80,15 +92,12 @@ function clone3(t: ThreadContext, pointer: number, size: number): number {
   });
 }
 
-/** The id that set_tid asks for, 0 without it; there is one pid namespace. */
-function wantedTid(t: ThreadContext, pointer: number, size: number): number {
+/** The id that set_tid asks for; there is one pid namespace. */
+function wantedTid(t: ThreadContext, pointer: number, size: number): number | undefined {
   if ((pointer === 0) !== (size === 0) || size > 32) throw new SyscallError(EINVAL);
-  if (size === 0) return 0;
+  if (size === 0) return undefined;
   if (size > 1) throw new SyscallError(EINVAL);
-  const tid = readI32(t, pointer);
-  if (tid < 1) throw new SyscallError(EINVAL);
-  if (!capable(t, CAP_CHECKPOINT_RESTORE) && !capable(t, CAP_SYS_ADMIN)) throw new SyscallError(EPERM);
-  return tid;
+  return readI32(t, pointer);
 }
 
 /** Only this thread ends; the run loop sees the attention bit. */

@@ -174,6 +174,8 @@ export const Thread = record({
   cpuVersion: i32,
   /** The most CPU time that was ever said of it, milliseconds; Guest.threadsLock. */
   cpuSaid: f64,
+  /** The ProcessId that pidfds of the thread share (one reference), or 0; Guest.threadsLock. */
+  processId: pointer,
 });
 
 /** An open file that a thread without a host keeps, a reference each, and the descriptor by which its call knows it. */
