@@ -125,7 +125,9 @@ export function addWatch(
   const kept = mask & (IN_ALL_EVENTS | IN_ONESHOT | IN_EXCL_UNLINK);
   return withMutex(mem, table + InotifyTable.lock, thread, () => {
     for (let w = mem.getU32(table + InotifyTable.first); w !== 0; w = mem.getU32(w + InotifyWatch.next)) {
-      if (mem.getU32(w + InotifyWatch.inotify) !== inotify || pathOf(mem, w) !== hostPath) continue;
+      // By what is there: a watch of something that has just been replaced ends only when that has been told.
+      if (mem.getU32(w + InotifyWatch.inotify) !== inotify || !isWatchOf(mem, w, hostPath, identity))
+        continue;
       if (mask & IN_MASK_CREATE) return -EEXIST;
       const before = mask & IN_MASK_ADD ? mem.getU32(w + InotifyWatch.mask) : 0;
       mem.setU32(w + InotifyWatch.mask, (before | kept) >>> 0);
@@ -170,6 +172,11 @@ export function removeWatch(t: ThreadContext, file: number, descriptor: number):
 
 function isSame(mem: SharedMemory, watch: number, { dev, ino }: FileIdentity): boolean {
   return mem.getU64(watch + InotifyWatch.ino) === ino && mem.getU64(watch + InotifyWatch.dev) === dev;
+}
+
+/** Whether a watch is for what is at `hostPath`; what Guesthouse makes itself has no identity. */
+function isWatchOf(mem: SharedMemory, watch: number, hostPath: string, identity: FileIdentity): boolean {
+  return identity.ino === 0 ? pathOf(mem, watch) === hostPath : isSame(mem, watch, identity);
 }
 
 function pathOf(mem: SharedMemory, watch: number): string {
@@ -357,16 +364,45 @@ export function notifyMoved(
     notifyPlace(mem, to, { mask: IN_ATTRIB, self: true, identity: identityOf(replaced) }, owner);
   notifyPlace(mem, from, { mask: IN_MOVE_SELF, self: true }, owner);
   if (replaced !== undefined) notifyGone(mem, to, replaced, directory, owner);
-  // Watches of what was moved, and of what is in it, go with it.
+  withMutex(mem, table + InotifyTable.lock, owner, () => moveWatchesLocked(mem, table, from, to, owner));
+}
+
+/** Two things have changed places (RENAME_EXCHANGE). */
+export function notifyExchanged(
+  mem: SharedMemory,
+  [one, oneDirectory]: readonly [string, boolean],
+  [other, otherDirectory]: readonly [string, boolean],
+  owner: number,
+): void {
+  const table = watchedTable(mem);
+  if (table === 0) return;
+  for (const [from, to, directory] of [
+    [one, other, oneDirectory],
+    [other, one, otherDirectory],
+  ] as const) {
+    const cookie = mem.atomicAdd(table + InotifyTable.lastCookie, 1) + 1;
+    notifyPlace(mem, from, { mask: IN_MOVED_FROM, directory, cookie, parent: true }, owner);
+    notifyPlace(mem, to, { mask: IN_MOVED_TO, directory, cookie, parent: true }, owner);
+    notifyPlace(mem, from, { mask: IN_MOVE_SELF, self: true }, owner);
+  }
   withMutex(mem, table + InotifyTable.lock, owner, () => {
-    for (let w = mem.getU32(table + InotifyTable.first); w !== 0; w = mem.getU32(w + InotifyWatch.next)) {
-      const path = pathOf(mem, w);
-      if (path !== from && !path.startsWith(`${from}/`)) continue;
-      const before = mem.getU32(w + InotifyWatch.path);
-      mem.setU32(w + InotifyWatch.path, allocateText(mem, to + path.slice(from.length), owner));
-      freeText(mem, before, owner);
-    }
+    // No path of a host has a zero byte.
+    const between = '\0';
+    moveWatchesLocked(mem, table, one, between, owner);
+    moveWatchesLocked(mem, table, other, one, owner);
+    moveWatchesLocked(mem, table, between, other, owner);
   });
+}
+
+/** Watches of what was moved, and of what is in it, go with it. */
+function moveWatchesLocked(mem: SharedMemory, table: number, from: string, to: string, owner: number): void {
+  for (let w = mem.getU32(table + InotifyTable.first); w !== 0; w = mem.getU32(w + InotifyWatch.next)) {
+    const path = pathOf(mem, w);
+    if (path !== from && !path.startsWith(`${from}/`)) continue;
+    const before = mem.getU32(w + InotifyWatch.path);
+    mem.setU32(w + InotifyWatch.path, allocateText(mem, to + path.slice(from.length), owner));
+    freeText(mem, before, owner);
+  }
 }
 
 /** Tells what was done with an open file or directory of the host; other kinds have no place. */

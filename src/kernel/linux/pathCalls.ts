@@ -7,7 +7,6 @@ import {
   ftruncateSync,
   linkSync,
   mkdirSync,
-  renameSync,
   rmdirSync,
   symlinkSync,
   unlinkSync,
@@ -71,14 +70,7 @@ import {
   withParent,
 } from '../files/hostAccess.js';
 import { forgetOwners } from '../files/hostOwners.js';
-import {
-  IN_ATTRIB,
-  IN_CREATE,
-  IN_MODIFY,
-  notifyMoved,
-  notifyPlace,
-  notifyRemoved,
-} from '../files/inotify.js';
+import { IN_ATTRIB, IN_CREATE, IN_MODIFY, notifyPlace, notifyRemoved } from '../files/inotify.js';
 import { namesHaveChanged } from '../files/knownPrograms.js';
 import { operationsOf, pathOf } from '../files/openFile.js';
 import {
@@ -88,7 +80,6 @@ import {
   lookup,
   mountsOf,
   parentOf,
-  parentPath,
   type Resolved,
   readLink,
   requireExisting,
@@ -126,7 +117,6 @@ import {
   SYS_mknodat,
   SYS_newfstatat,
   SYS_readlinkat,
-  SYS_renameat2,
   SYS_statfs,
   SYS_statx,
   SYS_symlinkat,
@@ -145,7 +135,7 @@ const AT_NO_AUTOMOUNT = 0x800;
 export const AT_EMPTY_PATH = 0x1000;
 const AT_STATX_MASK = 0x6000;
 
-function resolve(t: ThreadContext, dirfd: number, path: string, follow: boolean): Resolved {
+export function resolve(t: ThreadContext, dirfd: number, path: string, follow: boolean): Resolved {
   // Before the descriptor is looked at.
   if (path === '') throw new SyscallError(ENOENT);
   return lookup(t, path.startsWith('/') ? '/' : startDirectory(t, dirfd | 0), path, { follow });
@@ -363,13 +353,13 @@ function linkOpened(source: string, target: string): void {
 }
 
 /** Throws EBUSY when something is mounted at or below a path that is to go away. */
-function requireNotMounted(t: ThreadContext, path: string): void {
+export function requireNotMounted(t: ThreadContext, path: string): void {
   const mounts = mountsOf(t);
   if (mounts.byPath.has(path) || mounts.children.has(path)) throw new SyscallError(EBUSY);
 }
 
 /** Throws what Linux gives for names that cannot be removed or renamed. */
-function requireNamed(resolved: Resolved, removing: boolean): void {
+export function requireNamed(resolved: Resolved, removing: boolean): void {
   if (resolved.unnamed === undefined) return;
   if (!removing || resolved.unnamed === '') throw new SyscallError(EBUSY);
   throw new SyscallError(resolved.unnamed === '.' ? EINVAL : ENOTEMPTY);
@@ -407,68 +397,16 @@ function unlinkat(t: ThreadContext, dirfd: number, path: string, flags: number):
 }
 
 /** A name of what `stats` describes has been removed: nothing keeps the file any longer. */
-function nameIsGone({ mem, thread }: ThreadContext, stats: BigIntStats | undefined): void {
+export function nameIsGone({ mem, thread }: ThreadContext, stats: BigIntStats | undefined): void {
   if (stats === undefined) return;
   const { dev, ino } = identityOf(stats);
   forgetKeptFile(mem, dev, ino, thread);
 }
 
-function stripSlashes(path: string): string {
+export function stripSlashes(path: string): string {
   let end = path.length;
   while (end > 1 && path[end - 1] === '/') end--;
   return path.slice(0, end);
-}
-
-const RENAME_NOREPLACE = 1;
-
-function renameat2(
-  t: ThreadContext,
-  oldDirfd: number,
-  oldPath: string,
-  newDirfd: number,
-  newPath: string,
-  flags: number,
-): number {
-  // RENAME_EXCHANGE and RENAME_WHITEOUT need a host call that Node does not have.
-  if ((flags & ~RENAME_NOREPLACE) !== 0) return -EINVAL;
-  const oldResolved = resolve(t, oldDirfd, stripSlashes(oldPath), false);
-  const newResolved = resolve(t, newDirfd, stripSlashes(newPath), false);
-  requireNamed(oldResolved, false);
-  requireNamed(newResolved, false);
-  const from = requireExisting(oldResolved);
-  const to = newResolved.place;
-  const directory = typeOf(from) === S_IFDIR;
-  if (!directory && (oldPath.endsWith('/') || newPath.endsWith('/'))) return -ENOTDIR;
-  if (typeOf(to) !== 0 && flags & RENAME_NOREPLACE) return -EEXIST;
-  requireNotMounted(t, from.path);
-  requireNotMounted(t, to.path);
-  requireWritable(from);
-  requireWritable(to);
-  if (from.mount !== to.mount) return -EXDEV;
-  if (directory && to.path.startsWith(`${from.path}/`)) return -EINVAL;
-  if (from.path.startsWith(`${to.path}/`)) return -ENOTEMPTY;
-  requireDelete(t, parentOf(t, from), from);
-  if (typeOf(to) === 0) requireCreate(t, parentOf(t, to));
-  else requireDelete(t, parentOf(t, to), to);
-  // A directory that goes elsewhere has its '..' written.
-  if (directory && parentPath(from.path) !== parentPath(to.path))
-    requireAccess(t, subjectOf(t), from, MAY_WRITE);
-  withParent(from, (source) =>
-    withParent(to, (target) =>
-      hostCall(() => {
-        const [a, b] = [hostArgument(source), hostArgument(target)];
-        if (flags & RENAME_NOREPLACE && !directory) {
-          // link fails where something is: the check and the move are one step.
-          linkSync(a, b);
-          unlinkSync(a);
-        } else renameSync(a, b);
-      }),
-    ),
-  );
-  namesHaveChanged(t.mem);
-  nameIsGone(t, to.stats);
-  notifyMoved(t.mem, from.hostPath, to.hostPath, directory, to.stats, t.thread);
-  return 0;
 }
 
 function readlinkat(t: ThreadContext, dirfd: number, path: number, out: number, size: number): number {
@@ -616,12 +554,6 @@ export const pathCalls: SyscallTable = {
   ),
   [SYS_unlinkat]: syscall('unlinkat', ['dirfd', 'path', 'atFlags'], (t, dirfd, path, flags) =>
     unlinkat(t, dirfd, pathArgument(t, path), flags | 0),
-  ),
-  [SYS_renameat2]: syscall(
-    'renameat2',
-    ['dirfd', 'path', 'dirfd', 'path', 'hex'],
-    (t, oldDirfd, oldPath, newDirfd, newPath, flags) =>
-      renameat2(t, oldDirfd, pathArgument(t, oldPath), newDirfd, pathArgument(t, newPath), flags | 0),
   ),
   [SYS_readlinkat]: syscall('readlinkat', ['dirfd', 'path', 'pointer', 'size'], readlinkat),
   [SYS_truncate]: syscall('truncate', ['path', 'long'], (t, path, length) =>

@@ -14,6 +14,7 @@ import { posixQueueCalls } from './posixQueueCalls.js';
 import { processCalls } from './processCalls.js';
 import { processMemoryCalls } from './processMemoryCalls.js';
 import { readWriteCalls } from './readWriteCalls.js';
+import { renameCalls } from './renameCalls.js';
 import { schedulingCalls } from './schedulingCalls.js';
 import { semaphoreCalls } from './semaphoreCalls.js';
 import { shmCalls } from './shmCalls.js';
@@ -36,6 +37,7 @@ const topics: readonly SyscallTable[] = [
   messageQueueCalls,
   namespaceCalls,
   pathCalls,
+  renameCalls,
   pidFdCalls,
   pollCalls,
   posixQueueCalls,

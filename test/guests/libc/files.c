@@ -474,5 +474,35 @@ int main(int argc, char **argv) {
   TRY(mmap(0, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, open("f", O_RDONLY), 0)==MAP_FAILED?-1:0);
   TRY(mmap(0, 4096, PROT_READ, MAP_PRIVATE, open("f", O_WRONLY), 0)==MAP_FAILED?-1:0);
   TRY(mmap(0, 4096, PROT_READ, MAP_PRIVATE, p[0], 0)==MAP_FAILED?-1:0);
+
+  /* Two names that change places. */
+  TRY(mkdir("x", 0700));
+  TRY(mkdir("x/d", 0700));
+  TRY(close(open("x/d/in", O_CREAT|O_WRONLY, 0600)));
+  TRY(write(open("x/f", O_CREAT|O_WRONLY, 0600), "text", 4));
+  TRY(symlink("nowhere", "x/l"));
+  TRY(link("x/f", "x/same"));
+  TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/f", RENAME_EXCHANGE));
+  showStatus("x/d");
+  showStatus("x/f");
+  showStatus("x/f/in");
+  TRY(renameat2(AT_FDCWD, "x/l", AT_FDCWD, "x/f/in", RENAME_EXCHANGE));
+  showStatus("x/l");
+  showStatus("x/f/in");
+  TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/same", RENAME_EXCHANGE));
+  TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/d", RENAME_EXCHANGE));
+  TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/nope", RENAME_EXCHANGE));
+  TRY(renameat2(AT_FDCWD, "x/nope", AT_FDCWD, "x/d", RENAME_EXCHANGE));
+  TRY(renameat2(AT_FDCWD, "x/f", AT_FDCWD, "x/f/in", RENAME_EXCHANGE));
+  TRY(renameat2(AT_FDCWD, "x/f/in", AT_FDCWD, "x/f", RENAME_EXCHANGE));
+  TRY(renameat2(AT_FDCWD, "x/f", AT_FDCWD, "x/d/", RENAME_EXCHANGE));
+  TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/f/", RENAME_EXCHANGE));
+  TRY(renameat2(AT_FDCWD, "x/d/", AT_FDCWD, "x/f", RENAME_EXCHANGE));
+  TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/..", RENAME_EXCHANGE));
+  TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/f", RENAME_EXCHANGE|RENAME_NOREPLACE));
+  TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/f", RENAME_EXCHANGE|RENAME_WHITEOUT));
+  TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/f", 8));
+  TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/l", RENAME_NOREPLACE));
+  TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "/dev/null", RENAME_EXCHANGE));
   return 0;
 }

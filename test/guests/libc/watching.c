@@ -136,6 +136,24 @@ int main(int argc, char **argv) {
   rmdir(in("moved"));
   tell("rmdir");
 
+  /* A watch is for the file, whatever its name. */
+  write_file(in("first"), O_WRONLY | O_CREAT);
+  CHECK(link(in("first"), in("second")) == 0);
+  int same = inotify_add_watch(instance, in("first"), IN_ATTRIB | IN_MOVE_SELF);
+  EXPECT(inotify_add_watch(instance, in("second"), IN_ATTRIB | IN_MOVE_SELF), same);
+  write_file(in("third"), O_WRONLY | O_CREAT);
+  int other = inotify_add_watch(instance, in("third"), IN_ATTRIB | IN_MOVE_SELF);
+  CHECK(other != same);
+  tell("two names of a file");
+  EXPECT(renameat2(AT_FDCWD, in("first"), AT_FDCWD, in("third"), 2 /* RENAME_EXCHANGE */), 0);
+  tell("two files change places");
+  EXPECT(inotify_rm_watch(instance, same), 0);
+  EXPECT(inotify_rm_watch(instance, other), 0);
+  unlink(in("first"));
+  unlink(in("second"));
+  unlink(in("third"));
+  tell("both removed");
+
   /* What is asked for, added to, and once. */
   EXPECT(inotify_add_watch(instance, folder, IN_CREATE), 1);
   EXPECT(inotify_add_watch(instance, folder, IN_DELETE | IN_MASK_ADD), 1);
