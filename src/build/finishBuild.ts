@@ -6,6 +6,7 @@ import { type BuildOptions, build } from 'esbuild';
 import { interpreterBytes } from '../interpreter/interpreter.js';
 import { interpreterFile } from '../machine/packageFiles.js';
 import { generatedModules, lazyBuiltins, piscinaWorker } from './bundlePlugins.js';
+import { inlineFields } from './inlineFields.js';
 
 /**
  * The build's second step, after the compiler: what makes starting fast.
@@ -17,13 +18,16 @@ import { generatedModules, lazyBuiltins, piscinaWorker } from './bundlePlugins.j
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const folder = join(root, 'dist/bundle');
 
+const fields = inlineFields(join(root, 'dist/src'));
+
 const common: BuildOptions = {
   absWorkingDir: root,
   bundle: true,
   platform: 'node',
   target: 'node20',
   external: ['@napi-rs/nice'],
-  plugins: [generatedModules, lazyBuiltins, piscinaWorker],
+  plugins: [generatedModules, lazyBuiltins, piscinaWorker, fields.plugin],
+  define: fields.define,
   // Half the bytes are half the time to parse them; the maps lead back to the sources.
   minify: true,
   metafile: true,
@@ -58,7 +62,7 @@ const commonJs: BuildOptions = {
   ...common,
   outdir: folder,
   format: 'cjs',
-  define: { 'import.meta.url': 'importMetaUrl' },
+  define: { ...fields.define, 'import.meta.url': 'importMetaUrl' },
   banner: { js: "const importMetaUrl=require('node:url').pathToFileURL(__filename).href;" },
 };
 const code = await build({
