@@ -1,7 +1,8 @@
 import { OP_REGION } from '../interpreter/handlers.js';
 import { OPCODE_SHIFT } from '../interpreter/slot.js';
 import { CodePage } from '../sync/records/codePage.js';
-import { MACHINE } from '../sync/records/machine.js';
+import { FRAME_OBJECT, FrameDescriptor } from '../sync/records/frame.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import type { PlaceToTranslate } from '../sync/translationQueue.js';
 import type { QuickView } from './quickRegion.js';
@@ -24,12 +25,37 @@ export class GuestCode {
     private readonly hostPageSize: number,
   ) {}
 
-  /** The CodePage that the place's code table has for `address`, or 0. The tables may be gone: what is read is checked. */
-  codePageOf({ codeTable, reach }: PlaceToTranslate, address: number): number {
-    if (!(address >= 0 && address < reach)) return 0;
-    const { mem } = this;
-    const page = mem.getU32(codeTable + Math.floor(address / 4096) * 4);
-    return page > MACHINE && page % 8 === 0 && page < mem.byteLength - CodePage.SIZE ? page : 0;
+  /**
+   * The CodePage that the place's code table has for `address`, or 0. The tables may be gone: what is read is checked. A process that ends
+   * before the translator has looked leaves the code of its files to those that come after it: that is found where it was, near the place.
+   */
+  codePageOf(place: PlaceToTranslate, address: number): number {
+    if (!(address >= 0 && address < place.reach)) return 0;
+    return this.tabled(place, address) || this.checked(pageNear(place, address));
+  }
+
+  /**
+   * Whether `codePage` is what the place's code table has for `address`; or it is of a page of an object, near the place, which nothing
+   * keeps from being written anyway. `codePage` is in use, and Machine.framesLock held.
+   */
+  isCodeOfLocked(place: PlaceToTranslate, address: number, codePage: number): boolean {
+    const tabled = this.tabled(place, address);
+    if (tabled !== 0) return tabled === codePage;
+    const { mem, hostPageSize } = this;
+    if (pageNear(place, address) !== codePage) return false;
+    const frame = Math.floor(
+      (mem.getU32(codePage + CodePage.source) - mem.getU32(MACHINE + Machine.framesBase)) / hostPageSize,
+    );
+    const descriptor = mem.getU32(MACHINE + Machine.frameDescriptors) + frame * FrameDescriptor.SIZE;
+    return (mem.atomicLoad(descriptor + FrameDescriptor.flags) & FRAME_OBJECT) !== 0;
+  }
+
+  private tabled({ codeTable }: PlaceToTranslate, address: number): number {
+    return this.checked(this.mem.getU32(codeTable + Math.floor(address / 4096) * 4));
+  }
+
+  private checked(page: number): number {
+    return page > MACHINE && page % 8 === 0 && page < this.mem.byteLength - CodePage.SIZE ? page : 0;
   }
 
   /** The slot of the instruction at `pc` when it has been decoded, or a region begins there; else 0. */
@@ -79,6 +105,11 @@ export class GuestCode {
       isWarm: (address) => this.slotOf(place, address) !== 0,
     };
   }
+}
+
+/** The CodePage that the page of `address` had when the place was found hot, if it is near and had one; else 0. */
+function pageNear({ pc, codePages }: PlaceToTranslate, address: number): number {
+  return codePages[Math.floor(address / 4096) - Math.floor(pc / 4096) + 1] ?? 0;
 }
 
 /** The code around one place after the other, as the first tier looks at it: fast while it stays in a page. */

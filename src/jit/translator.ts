@@ -442,7 +442,8 @@ export class Translator {
     const { mem, owner } = this;
     lockMutex(mem, MACHINE + Machine.framesLock, owner);
     try {
-      if (!one.pages.every((page) => this.space.isInUseLocked(page)) || !this.isUnchanged(one)) return false;
+      if (!one.pages.every((page) => this.space.isInUseLocked(page)) || !this.isUnchangedLocked(one))
+        return false;
       Atomics.store(mem.u64, one.slot >>> 3, regionSlot(index));
       for (const { slot } of one.others ?? [])
         if (slot !== 0 && this.code.regionAt(slot) === undefined)
@@ -457,8 +458,8 @@ export class Translator {
    * Whether the code is what was read. A page may have been written between the start of its generation and our reading
    * of it; once a code table has it again it is write protected, and what it holds now holds for the generation.
    */
-  private isUnchanged({ place, pages, isCode }: Installable): boolean {
-    if (!pages.every(({ page, codePage }) => this.code.codePageOf(place, page * 4096) === codePage))
+  private isUnchangedLocked({ place, pages, isCode }: Installable): boolean {
+    if (!pages.every(({ page, codePage }) => this.code.isCodeOfLocked(place, page * 4096, codePage)))
       return false;
     return isCode(this.reader(pages));
   }

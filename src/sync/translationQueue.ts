@@ -83,6 +83,8 @@ export function requestTranslation(mem: SharedMemory, thread: number, times: num
     mem.setU32(request + TranslationRequest.homeEntry, mem.getU32(thread + Thread.homeEntry));
     mem.setU32(request + TranslationRequest.mm, mem.getU32(thread + Thread.mm));
     mem.setU32(request + TranslationRequest.fflags, mem.getU32(thread + Thread.fflags));
+    for (let i = 0; i < 3; i++)
+      mem.setU32(request + TranslationRequest.codePages + i * 4, codePageNear(mem, thread, i - 1));
     mem.setU32(request + TranslationRequest.times, times);
     mem.setU32(request + TranslationRequest.counters, mem.getU32(thread + Thread.hotCounters));
     mem.u8.copyWithin(request + TranslationRequest.x, thread + Thread.x, thread + Thread.x + 32 * 8);
@@ -97,6 +99,13 @@ export function requestTranslation(mem: SharedMemory, thread: number, times: num
     ring();
   }
   wakeTranslator(mem);
+}
+
+/** The CodePage of the page `away` from the one of the thread's pc, or 0. */
+function codePageNear(mem: SharedMemory, thread: number, away: number): number {
+  const page = Math.floor(mem.getU64(thread + Thread.pc) / 4096) + away;
+  if (page < 0 || page * 4096 >= mem.getU64(thread + Thread.reach)) return 0;
+  return mem.getU32(mem.getU32(thread + Thread.codeTable) + page * 4);
 }
 
 /** Whether the caller is the one that has the translator started. `owner` is its lock token. */
@@ -128,6 +137,8 @@ export interface PlaceToTranslate {
   readonly homeEntry: number;
   /** The address space, which may be gone. */
   readonly mm: number;
+  /** The CodePages that the pages around the pc had then, from the one before its own on. */
+  readonly codePages: readonly number[];
   /** Whether all floating-point results of the thread had been exact: NX was clear. */
   readonly isExact: boolean;
   /** How often that worker has found it hot. */
@@ -179,6 +190,7 @@ function takeRequestLocked(mem: SharedMemory, translation: number): PlaceToTrans
     reach: mem.getU64(request + TranslationRequest.reach),
     homeEntry: mem.getU32(request + TranslationRequest.homeEntry),
     mm: mem.getU32(request + TranslationRequest.mm),
+    codePages: [0, 4, 8].map((i) => mem.getU32(request + TranslationRequest.codePages + i)),
     isExact: (mem.getU32(request + TranslationRequest.fflags) & 1) === 0,
     times: mem.getU32(request + TranslationRequest.times),
     counters: mem.getU32(request + TranslationRequest.counters),

@@ -10,6 +10,7 @@ function found(counters: number, times: number, pc = 0x10000): PlaceToTranslate 
     readTable: 0,
     reach: 2 ** 28,
     homeEntry: 0,
+    codePages: [0, 0, 0],
     mm: 0,
     isExact: false,
     times,

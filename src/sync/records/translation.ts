@@ -129,6 +129,8 @@ export const TranslationRequest = record({
   x: array(u64, 32),
   homeEntry: u32,
   mm: pointer,
+  /** The CodePages of the page before the pc's, of that and of the one after it; 0: it has none. */
+  codePages: array(pointer, 3),
   /** Its floating-point exception flags. */
   fflags: u32,
 });
