@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/syscall.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -145,7 +146,7 @@ int main(int argc, char **argv) {
   int other = inotify_add_watch(instance, in("third"), IN_ATTRIB | IN_MOVE_SELF);
   CHECK(other != same);
   tell("two names of a file");
-  EXPECT(renameat2(AT_FDCWD, in("first"), AT_FDCWD, in("third"), 2 /* RENAME_EXCHANGE */), 0);
+  EXPECT(syscall(SYS_renameat2, AT_FDCWD, in("first"), AT_FDCWD, in("third"), 2 /* RENAME_EXCHANGE */), 0);
   tell("two files change places");
   EXPECT(inotify_rm_watch(instance, same), 0);
   EXPECT(inotify_rm_watch(instance, other), 0);
