@@ -6,7 +6,9 @@ import {
   addHosts,
   closeHosts,
   forgetHost,
+  hostsForQueue,
   initHosts,
+  queueWeight,
   registerHost,
   relieveQueue,
   stillWanted,
@@ -35,10 +37,12 @@ export interface ThreadHostEvents {
 
 /** How many milliseconds the hosts of a closing machine get to leave by themselves. */
 const CLOSE_TIMEOUT = 2000;
-/** How many milliseconds to wait before a host is started. */
+/** How many milliseconds to wait before a host is started, and between the first looks at the queue. */
 const PATIENCE = 1;
 /** How many milliseconds lie between two looks at the queue of threads that wait for hosts. */
 const WATCH_INTERVAL = 5;
+/** So many looks follow sooner upon another. */
+const FIRST_LOOKS = 8;
 /** When it has not moved for so long, threads are busy or wait where they cannot leave their hosts: more are started. */
 const LONGEST_STANDSTILL = 50;
 
@@ -61,6 +65,10 @@ export class ThreadHosts {
   /** How many threads had been taken out of the queue when it was looked at last, and when that was another number. */
   private taken = -1;
   private movedAt = 0;
+  /** How often the queue has been looked at since somebody asked for that. */
+  private looks = 0;
+  /** What has been seen of who put the threads there since the queue moved (sync/hosts.ts). */
+  private seen = 0;
   /** Hosts that have started, and the slowest and mean start, for statistics. */
   started = 0;
   startMilliseconds = 0;
@@ -97,16 +105,22 @@ export class ThreadHosts {
   watchQueue(): void {
     if (this.watching !== undefined || this.closing) return;
     this.movedAt = monotonicNow();
+    this.looks = this.seen = 0;
     this.lookLater();
   }
 
   private lookLater(): void {
+    const interval = this.looks < FIRST_LOOKS ? PATIENCE : WATCH_INTERVAL;
     this.watching = setTimeout(() => {
       this.watching = undefined;
-      const taken = relieveQueue(this.mem);
+      const taken = relieveQueue(this.mem, this.taken);
       if (taken === undefined) return;
       const now = monotonicNow();
-      if (taken !== this.taken) this.movedAt = now;
+      const moved = taken !== this.taken;
+      if (moved) this.movedAt = now;
+      this.seen = (moved ? 0 : this.seen) + queueWeight(this.mem);
+      this.add(hostsForQueue(this.mem, this.seen));
+      this.looks++;
       this.taken = taken;
       const starting = this.nextIndex - this.started;
       if (now - this.movedAt > LONGEST_STANDSTILL && starting < availableParallelism()) {
@@ -114,7 +128,7 @@ export class ThreadHosts {
         this.movedAt = now;
       }
       this.lookLater();
-    }, WATCH_INTERVAL);
+    }, interval);
   }
 
   /** Starts `count` more hosts; they are counted already (Machine.hostCount). */

@@ -19,8 +19,9 @@ import type { SharedMemory } from './sharedMemory.js';
  * the first time, no host is told of the next thread at once, provided that one watches the queue: it takes what stays there while
  * the starter runs guest code instead of coming to a wait. A host that goes to sleep with its thread, or starts another one, tells first.
  *
- * More hosts than needed are kept: whenever hosts run short of threads plus spares, the coordinator is asked for more, up to
- * Machine.hostsAhead. A thread that finds no idle host takes one from a thread that sleeps in a system call: the one that has
+ * More hosts than needed are kept: whenever hosts run short of threads (but for those that wait without one) plus spares, the coordinator
+ * is asked for more, up to Machine.hostsAhead. It is not where the starter is likely to take its thread itself, but looks after the queue then.
+ * A thread that finds no idle host takes one from a thread that sleeps in a system call: the one that has
  * slept longest is woken, leaves its call and its host, and waits without one (kernel/waiting.ts). So most threads may wait at little
  * cost. Only where that does not help, because threads are busy, or sleep where they cannot leave, does the coordinator, which looks
  * at the queue as long as there is one (`relieveQueue`), start more hosts, a few at a time.
@@ -197,7 +198,7 @@ export function startThread(
     const spares = Math.min(MOST_SPARES, Math.max(1, committed >> 2));
     if (spares > mem.getI32(MACHINE + Machine.spareHosts)) mem.setI32(MACHINE + Machine.spareHosts, spares);
   }
-  const missing = countMissingLocked(mem);
+  const missing = likely && owner !== COORDINATOR ? 0 : countMissingLocked(mem);
   unlockMutex(mem, MACHINE + Machine.hostsLock, owner);
   tellOf(mem, queued.earlier);
   tellOf(mem, queued.told);
@@ -341,15 +342,17 @@ export function queueIsWatched(mem: SharedMemory): boolean {
 }
 
 /**
- * For the coordinator, some milliseconds after its doorbell was rung for it and again as long as this says so: wakes sleeping threads
- * for those in the queue. Undefined: the queue is empty and need not be looked at any more. Otherwise how many threads have been taken
- * out of it so far (modulo 2^32), by which the caller sees whether it moves.
+ * For the coordinator, a moment after its doorbell was rung for it and again as long as this says so: wakes sleeping threads
+ * for those in the queue. Returns how many threads have been taken out of it so far (modulo 2^32), by which the caller sees whether it moves;
+ * undefined when the queue is empty and has not moved since that was `before`: it need not be looked at any more.
  */
-export function relieveQueue(mem: SharedMemory): number | undefined {
+export function relieveQueue(mem: SharedMemory, before: number): number | undefined {
   const sleepers: number[] = [];
   lockMutex(mem, MACHINE + Machine.hostsLock, COORDINATOR);
   const first = mem.getU32(MACHINE + Machine.waitingFirst);
-  if (first === 0) mem.setI32(MACHINE + Machine.queueWatched, 0);
+  const taken = mem.atomicLoad(MACHINE + Machine.threadsTaken);
+  const idle = first === 0 && taken === before;
+  if (idle) mem.setI32(MACHINE + Machine.queueWatched, 0);
   else {
     for (let thread = first; thread !== 0; thread = mem.getU32(thread + Thread.nextWaiting)) {
       const sleeper = takeSleeperLocked(mem);
@@ -357,10 +360,21 @@ export function relieveQueue(mem: SharedMemory): number | undefined {
       sleepers.push(sleeper);
     }
   }
-  const taken = mem.atomicLoad(MACHINE + Machine.threadsTaken);
   unlockMutex(mem, MACHINE + Machine.hostsLock, COORDINATOR);
   for (const sleeper of sleepers) wakeSleeper(mem, sleeper);
-  return first === 0 ? undefined : taken;
+  return idle ? undefined : taken;
+}
+
+/**
+ * How many hosts are to be started for threads that stay in the queue, at most as many as are kept ahead of need; they are counted already.
+ * `seen` is what the last looks have seen of who started them (queueWeight), since the queue has moved.
+ */
+export function hostsForQueue(mem: SharedMemory, seen: number): number {
+  if (seen < ENOUGH) return 0;
+  lockMutex(mem, MACHINE + Machine.hostsLock, COORDINATOR);
+  const missing = threadsWaiting(mem) ? countMissingLocked(mem) : 0;
+  unlockMutex(mem, MACHINE + Machine.hostsLock, COORDINATOR);
+  return missing;
 }
 
 /** More hosts for a queue that does not move: how many are to be started, at most `most`; they are counted already. */
@@ -430,7 +444,9 @@ function countMissingLocked(mem: SharedMemory): number {
   const want = Math.min(
     mem.getI32(MACHINE + Machine.hostLimit),
     mem.getI32(MACHINE + Machine.hostsAhead),
-    mem.getI32(MACHINE + Machine.hostsCommitted) + mem.getI32(MACHINE + Machine.spareHosts),
+    mem.getI32(MACHINE + Machine.hostsCommitted) -
+      mem.atomicLoad(MACHINE + Machine.threadsHostless) +
+      mem.getI32(MACHINE + Machine.spareHosts),
   );
   if (want > have) mem.setI32(MACHINE + Machine.hostCount, want);
   return Math.max(0, want - have);
@@ -510,6 +526,11 @@ function weightOfStarter(mem: SharedMemory): number {
   return mem.atomicLoad(starter + Thread.mode) === MODE_GUEST ? IN_GUEST : IN_KERNEL;
 }
 
+/** What a look at the queue says of whether its starter will come to take the thread there: to be added up as long as it does not move. */
+export function queueWeight(mem: SharedMemory): number {
+  return threadsWaiting(mem) ? weightOfStarter(mem) : 0;
+}
+
 /** Waits, parked or watching the queue, until the host is to look there; false when it is to leave. */
 function looksAgain(mem: SharedMemory, host: number, watches: boolean): boolean {
   const index = (host + Host.thread) >>> 2;
@@ -531,7 +552,7 @@ function watchQueue(mem: SharedMemory, host: number): boolean {
   for (let watches = 0; watches < WATCHES; watches++) {
     if (Atomics.wait(mem.i32, index, 0, WATCH_INTERVAL) !== 'timed-out') break;
     const now = mem.atomicLoad(MACHINE + Machine.threadsTaken);
-    seen = (now === before ? seen : 0) + (threadsWaiting(mem) ? weightOfStarter(mem) : 0);
+    seen = (now === before ? seen : 0) + queueWeight(mem);
     before = now;
     if (seen >= ENOUGH) break;
     const usedNow = mem.getU32(MACHINE + Machine.watchesUsed);

@@ -89,7 +89,7 @@ function wake(mem: SharedMemory, thread: number, hand: Resume, owner = 0): void 
  */
 export function parkWithoutHost(mem: SharedMemory, thread: number, ticket: number): void {
   mem.setU32(thread + Thread.tier, TIER_WAITING);
-  mem.atomicAdd(MACHINE + Machine.threadsAsleep, 1);
+  mem.atomicAdd(MACHINE + Machine.threadsHostless, 1);
   mem.atomicStore(thread + Thread.asleep, HOSTLESS);
   if (mem.atomicLoad(thread + Thread.parkWord) !== ticket) resume(mem, thread, resumeThread, 0);
 }
@@ -97,7 +97,7 @@ export function parkWithoutHost(mem: SharedMemory, thread: number, ticket: numbe
 /** Hands a thread without a host to one, unless somebody else has just done it. */
 function resume(mem: SharedMemory, thread: number, hand: Resume, owner: number): void {
   if (mem.atomicCompareExchange(thread + Thread.asleep, HOSTLESS, AWAKE) !== HOSTLESS) return;
-  mem.atomicAdd(MACHINE + Machine.threadsAsleep, -1);
+  mem.atomicAdd(MACHINE + Machine.threadsHostless, -1);
   hand(mem, thread, owner);
 }
 
@@ -119,7 +119,9 @@ let sleepsToTry = LEAST_SLEEPS;
 /** Whether the thread is unparked while it pays to look for that. Never when other threads could use the processor. */
 function unparkedSoon(mem: SharedMemory, thread: number, ticket: number): boolean {
   const awake =
-    mem.atomicLoad(MACHINE + Machine.hostsCommitted) - mem.atomicLoad(MACHINE + Machine.threadsAsleep);
+    mem.atomicLoad(MACHINE + Machine.hostsCommitted) -
+    mem.atomicLoad(MACHINE + Machine.threadsAsleep) -
+    mem.atomicLoad(MACHINE + Machine.threadsHostless);
   if (awake > mem.getU32(MACHINE + Machine.cpuCount)) return false;
   if (looks < LEAST_LOOKS) {
     if (++sleeps < sleepsToTry) return false;

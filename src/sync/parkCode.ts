@@ -16,7 +16,7 @@ export function writeUnparkCode(module: ModuleBuilder, resume: FunctionRef): Fun
   b.if(i32.eq(asleep, i32.const(HOSTLESS)), () => {
     const seen = i32.atomic_rmw_cmpxchg(thread, i32.const(HOSTLESS), i32.const(AWAKE), Thread.asleep);
     b.if(i32.eq(seen, i32.const(HOSTLESS)), () => {
-      b.drop(i32.atomic_rmw_sub(i32.const(0), i32.const(1), MACHINE + Machine.threadsAsleep));
+      b.drop(i32.atomic_rmw_sub(i32.const(0), i32.const(1), MACHINE + Machine.threadsHostless));
       b.call(resume, thread);
     });
     b.return();

@@ -6,10 +6,14 @@ import {
   closeHosts,
   firstThread,
   forgetHost,
+  hostsForQueue,
   initHosts,
   nextThread,
   prepareToLeave,
+  queueIsWatched,
+  queueWeight,
   registerHost,
+  relieveQueue,
   reserveHost,
   startThread,
   stillWanted,
@@ -21,7 +25,7 @@ import {
 import { COORDINATOR } from '../../src/sync/mutex.js';
 import { parkTicket, parkWithoutHost, unpark, unparkParent } from '../../src/sync/park.js';
 import { Host, MACHINE, Machine } from '../../src/sync/records/machine.js';
-import { ASLEEP, AWAKE, Thread } from '../../src/sync/records/thread.js';
+import { ASLEEP, AWAKE, MODE_GUEST, Thread } from '../../src/sync/records/thread.js';
 import { RequestKind, takeRequest } from '../../src/sync/ring.js';
 import type { SharedMemory } from '../../src/sync/sharedMemory.js';
 
@@ -113,6 +117,51 @@ describe('a thread that is started', () => {
   });
 });
 
+describe('hosts that are yet to be started', () => {
+  let parent: number;
+  let child: number;
+  beforeEach(() => {
+    initHosts(mem, 10, 1);
+    becomeHost(registerHost(mem, 0));
+    parent = newThread();
+    child = newThread();
+    for (let i = 0; i < 2; i++) expect(reserveHost(mem, parent)).toBe(true);
+    startThread(mem, child, parent, ring);
+  });
+  afterEach(() => becomeHost(COORDINATOR));
+
+  it('are wanted when who has started a thread does not come to take it', () => {
+    expect(wanted()).toBe(0);
+    expect(queueIsWatched(mem)).toBe(true);
+    mem.atomicStore(parent + Thread.mode, MODE_GUEST);
+    const look = queueWeight(mem);
+    expect(look).toBeGreaterThan(0);
+    expect(hostsForQueue(mem, look)).toBe(0);
+    expect(hostsForQueue(mem, 2 * look)).toBe(1);
+    expect(hostsForQueue(mem, 2 * look)).toBe(0);
+    expect(mem.getI32(MACHINE + Machine.hostCount)).toBe(2);
+  });
+
+  it('are not wanted for threads that wait without one', () => {
+    parkWithoutHost(mem, parent, parkTicket(mem, parent));
+    expect(hostsForQueue(mem, 100)).toBe(0);
+    unpark(mem, parent);
+    expect(hostsForQueue(mem, 100)).toBe(1);
+  });
+
+  it('are not wanted for a queue that is empty, which is watched as long as it moves', () => {
+    const before = mem.atomicLoad(MACHINE + Machine.threadsTaken);
+    expect(nextThread(mem, registerHost(mem, 1), false)).toBe(child);
+    expect(queueWeight(mem)).toBe(0);
+    expect(hostsForQueue(mem, 100)).toBe(0);
+    const taken = relieveQueue(mem, before);
+    expect(taken).toBe(before + 1);
+    expect(queueIsWatched(mem)).toBe(true);
+    expect(relieveQueue(mem, before + 1)).toBeUndefined();
+    expect(queueIsWatched(mem)).toBe(false);
+  });
+});
+
 describe('a thread that waits without a host', () => {
   let host: number;
   let thread: number;
@@ -124,7 +173,7 @@ describe('a thread that waits without a host', () => {
   });
   afterEach(() => becomeHost(COORDINATOR));
 
-  const asleep = () => mem.atomicLoad(MACHINE + Machine.threadsAsleep);
+  const asleep = () => mem.atomicLoad(MACHINE + Machine.threadsHostless);
 
   it('is put into the queue by the first who unparks it', () => {
     parkWithoutHost(mem, thread, parkTicket(mem, thread));

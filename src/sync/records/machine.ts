@@ -123,7 +123,7 @@ export const Machine = record({
   logFd: i32,
   /** LockHistogram of the mmap mutexes, or 0; constant. */
   lockHistogram: pointer,
-  /** Threads asleep in `park`. Atomic. */
+  /** Threads asleep in `park` on their hosts. Atomic. */
   threadsAsleep: i32,
   /** Threads that wait for a lock with an owner (kernel/futexPi.ts), counted before they are queued. Atomic. */
   lockWaiters: i32,
@@ -163,6 +163,8 @@ export const Machine = record({
   queueWatched: i32,
   /** Counts the sleeps in `park`. Atomic. */
   sleeps: i32,
+  /** Threads that wait without a host. Atomic. */
+  threadsHostless: i32,
   /** Counts renames and new symbolic links by guests (kernel/files/knownPrograms.ts). Atomic. */
   nameChanges: i32,
 });
