@@ -13,6 +13,8 @@ const WAY_BIT = 2;
 /** Where the part of a site's address stands in a cell that tells it from others with the same cells; below it is the target. */
 const TAG_BIT = 40;
 const TAGS = 2 ** 12 - 1;
+/** Sites of which is remembered what regions expect. */
+const MOST_EXPECTED = 20_000;
 /** Milliseconds after which what was seen is forgotten: a program does something else by then. */
 const MEMORY = 100;
 
@@ -31,6 +33,8 @@ export interface JumpCells {
  */
 export class JumpProfile {
   #forgotten = 0;
+  /** Where regions expect the jumps in them to go, by site. */
+  readonly #expected = new Map<number, readonly number[]>();
 
   /** A profile in the JUMP_PROFILE_BYTES at `cells`, which are a multiple of 8. */
   constructor(
@@ -48,15 +52,35 @@ export class JumpProfile {
     return { address: this.cells + distance, distance, tag: (tag + 1) * 2 ** TAG_BIT };
   }
 
-  /** Where the jump at `pc` went lately; empty where that is unknown, or too many places to be of use. */
-  targetsOf(pc: number): number[] {
+  /** Where the jump at `pc` noted lately that it went; empty where that is unknown, or too many places to be of use. */
+  targetsOf(pc: number): readonly number[] {
+    const noted = this.#notedAt(pc);
+    return noted.length < WAYS ? noted : [];
+  }
+
+  /**
+   * Where a region that is formed now is to follow the jump at `pc`: where that went lately, and where regions that have it already expect it to go,
+   * for while they are right they note nothing. Empty as above.
+   */
+  follow(pc: number): readonly number[] {
+    const noted = this.#notedAt(pc);
+    const all = new Set([...noted, ...(this.#expected.get(pc) ?? [])]);
+    const targets = all.size < WAYS ? [...all] : noted.length < WAYS ? noted : [];
+    if (targets.length > 0) {
+      if (this.#expected.size >= MOST_EXPECTED) this.#expected.clear();
+      this.#expected.set(pc, targets);
+    }
+    return targets;
+  }
+
+  #notedAt(pc: number): number[] {
     const { address, tag } = this.cellsOf(pc);
-    const targets: number[] = [];
+    const noted: number[] = [];
     for (let way = 0; way < WAYS; way++) {
       const value = this.mem.getU64(address + way * 8);
-      if (value >= tag && value < tag + 2 ** TAG_BIT) targets.push(value - tag);
+      if (value >= tag && value < tag + 2 ** TAG_BIT) noted.push(value - tag);
     }
-    return targets.length === WAYS ? [] : targets;
+    return noted;
   }
 
   /** Forgets what is old at the time `now`, in milliseconds. */

@@ -653,8 +653,14 @@ class RegionWriter {
   private noteTarget(pc: number, target: Local<'i64'>): void {
     const cells = this.callees.cellsOf?.(pc);
     if (cells === undefined) return;
-    const way = i32.and(i32.shl(i32.wrap_i64(target), i32.const(WAY_SHIFT)), i32.const(WAY_MASK));
-    this.f.store('i64.store', way, i64.or(target, i64.const(cells.tag)), cells.address);
+    const { f } = this;
+    const way = f.hold(i32.and(i32.shl(i32.wrap_i64(target), i32.const(WAY_SHIFT)), i32.const(WAY_MASK)));
+    const noted = f.hold(i64.or(target, i64.const(cells.tag)));
+    // Only what is new is written: threads on other processors note their jumps in the same lines of the caches.
+    const isNew = i64.ne(i64.load(way, cells.address), noted);
+    f.if(isNew, () => f.store('i64.store', way, noted, cells.address), undefined, false);
+    f.release(way);
+    f.release(noted);
   }
 
   /**

@@ -413,7 +413,7 @@ export class Translator {
     const view = this.code.viewOf(place);
     const calledFrom = (at: number, functions: readonly number[]): readonly number[] =>
       this.calls.from(at, functions);
-    const seenFrom = (at: number): readonly number[] => this.profile?.targetsOf(at) ?? [];
+    const seenFrom = (at: number): readonly number[] => this.profile?.follow(at) ?? [];
     const whole = formRegion(place.pc, { ...view, calledFrom, seenFrom });
     return whole && this.placed(innerLoop(whole), view.pages, place, slot);
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import { INTEGER_REGISTERS } from '../../src/isa/disassembler.js';
+import { WAY_MASK, WAY_SHIFT } from '../../src/jit/jumpProfile.js';
 import { formRegion, type Region } from '../../src/jit/regionGraph.js';
 import { EXIT_EBREAK } from '../../src/sync/records/thread.js';
 import { CODE } from '../interpreter/runCode.js';
@@ -87,6 +88,29 @@ test('what was seen is forgotten after a while', () => {
   expect(machine.jumps.targetsOf(CALL)).toHaveLength(1);
   machine.jumps.forget(150);
   expect(machine.jumps.targetsOf(CALL)).toHaveLength(0);
+});
+
+test('a region is followed by others where its jumps go as it expects, of which it notes nothing', () => {
+  const { jumps, mem } = machineWith(true, 0);
+  const note = (target: number): void => {
+    const { address, tag } = jumps.cellsOf(GO);
+    mem.set64(address + ((target << WAY_SHIFT) & WAY_MASK), target + tag);
+  };
+  const [odd, even, call, other] = [CODE, CODE + 4, CODE + 8, CODE + 12];
+  expect(jumps.follow(GO)).toEqual([]);
+  note(odd);
+  expect(jumps.follow(GO)).toEqual([odd]);
+  jumps.forget(150);
+  expect(jumps.targetsOf(GO)).toEqual([]);
+  expect(jumps.follow(GO)).toEqual([odd]);
+  note(even);
+  note(call);
+  expect(new Set(jumps.follow(GO))).toEqual(new Set([odd, even, call]));
+  // With too many places what was noted lately counts alone.
+  jumps.forget(300);
+  note(other);
+  expect(jumps.follow(GO)).toEqual([other]);
+  expect(jumps.follow(CALL)).toEqual([]);
 });
 
 describe('a region', () => {

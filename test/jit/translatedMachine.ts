@@ -96,7 +96,7 @@ export class TranslatedMachine extends BareMachine {
         return page !== 0 && mem.getU32(page + CodePage.slots + (address % 4096) * 4) !== 0;
       },
       load: (address: number) => (this.isMapped(address) ? mem.i32[this.place(address) >>> 2] : undefined),
-      seenFrom: (address: number) => this.jumps.targetsOf(address),
+      seenFrom: (address: number) => this.jumps.follow(address),
       extensions: mem.getU32(codePage(pc) + CodePage.extensions),
       registers: Array.from({ length: 32 }, (_, r) => mem.getU64(this.thread + Thread.x + r * 8)),
       word: (address: number): number => {

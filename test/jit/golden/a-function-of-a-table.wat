@@ -88,16 +88,26 @@
                 (local.set 8
                   (local.get 20))
                 (br 4 (;@1;))))
-            (i64.store offset=3866816
+            (local.set 21
               (i32.and
                 (i32.shl
                   (i32.wrap_i64
                     (local.get 19))
                   (i32.const 1))
-                (i32.const 24))
+                (i32.const 24)))
+            (local.set 20
               (i64.or
                 (local.get 19)
                 (i64.const 9895604649984)))
+            (if  ;; label = @5
+              (i64.ne
+                (i64.load offset=3866816
+                  (local.get 21))
+                (local.get 20))
+              (then
+                (i64.store offset=3866816
+                  (local.get 21)
+                  (local.get 20))))
             (local.set 7
               (i32.sub
                 (local.get 7)
@@ -154,16 +164,26 @@
             (i32.sub
               (local.get 7)
               (i32.const 1)))
-          (i64.store offset=3866880
+          (local.set 21
             (i32.and
               (i32.shl
                 (i32.wrap_i64
                   (local.get 19))
                 (i32.const 1))
-              (i32.const 24))
+              (i32.const 24)))
+          (local.set 20
             (i64.or
               (local.get 19)
               (i64.const 9895604649984)))
+          (if  ;; label = @4
+            (i64.ne
+              (i64.load offset=3866880
+                (local.get 21))
+              (local.get 20))
+            (then
+              (i64.store offset=3866880
+                (local.get 21)
+                (local.get 20))))
           (i64.store offset=8
             (local.get 0)
             (local.get 3))

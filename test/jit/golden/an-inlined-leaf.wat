@@ -6,7 +6,7 @@
   (import "engine" "leave" (func (;2;) (type 0)))
   (import "engine" "memory" (memory (;0;) 1 65536 shared))
   (func (;3;) (type 1) (param i32 i32) (result i32)
-    (local i32 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i64 i64)
+    (local i32 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i64 i64 i32 i64)
     (local.set 2
       (i32.load offset=568
         (local.get 0)))
@@ -70,16 +70,26 @@
                 (i32.sub
                   (local.get 6)
                   (i32.const 6)))
-              (i64.store offset=3866816
+              (local.set 20
                 (i32.and
                   (i32.shl
                     (i32.wrap_i64
                       (local.get 19))
                     (i32.const 1))
-                  (i32.const 24))
+                  (i32.const 24)))
+              (local.set 21
                 (i64.or
                   (local.get 19)
                   (i64.const 9895604649984)))
+              (if  ;; label = @5
+                (i64.ne
+                  (i64.load offset=3866816
+                    (local.get 20))
+                  (local.get 21))
+                (then
+                  (i64.store offset=3866816
+                    (local.get 20)
+                    (local.get 21))))
               (i64.store offset=8
                 (local.get 0)
                 (local.get 3))
