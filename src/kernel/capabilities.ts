@@ -1,10 +1,10 @@
+import { Cred } from '../sync/records/cred.js';
 import { Guest } from '../sync/records/guest.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { SIGCONT } from './signals/signalNumbers.js';
 
 /**
- * capabilities(7): the sets of a process, which follow its user ids. Files have none. Linux keeps them, like the ids, for each
- * thread; here they are the process's.
+ * capabilities(7): the sets of a Cred, which follow its user ids. Files have none.
  */
 
 /** Low and high word of a set. CAP_LAST_CAP is 40. */
@@ -44,41 +44,41 @@ export interface Capabilities {
   readonly inheritable: CapabilitySet;
 }
 
-/** Says whether a guest has a capability in effect. */
+/** Says whether the caller has a capability in effect. */
 export function capable(
-  t: { readonly mem: SharedMemory; readonly guest: number },
+  t: { readonly mem: SharedMemory; readonly cred: number },
   capability: number,
 ): boolean {
-  const word = t.mem.getU32(t.guest + Guest.capabilities + (capability >>> 5) * 4);
+  const word = t.mem.getU32(t.cred + Cred.capabilities + (capability >>> 5) * 4);
   return ((word >>> (capability & 31)) & 1) !== 0;
 }
 
 /** Says whether the caller may send `signal` to a guest (kill(2)). */
 export function maySignal(
-  t: { readonly mem: SharedMemory; readonly guest: number },
+  t: { readonly mem: SharedMemory; readonly guest: number; readonly cred: number },
   guest: number,
   signal: number,
 ): boolean {
   if (guest === t.guest || capable(t, CAP_KILL)) return true;
-  const id = (of: number, which: number): number => t.mem.getU32(of + Guest.uids + 4 * which);
-  const theirs = [id(guest, 0), id(guest, 2)];
-  if (theirs.includes(id(t.guest, 0)) || theirs.includes(id(t.guest, 1))) return true;
+  const id = (cred: number, which: number): number => t.mem.getU32(cred + Cred.uids + 4 * which);
+  const theirs = [id(guest + Guest.cred, 0), id(guest + Guest.cred, 2)];
+  if (theirs.includes(id(t.cred, 0)) || theirs.includes(id(t.cred, 1))) return true;
   return signal === SIGCONT && t.mem.getU32(guest + Guest.sid) === t.mem.getU32(t.guest + Guest.sid);
 }
 
-/** The sets of a guest. */
-export function capabilitiesOf(mem: SharedMemory, guest: number): Capabilities {
+/** The sets of a Cred. */
+export function capabilitiesOf(mem: SharedMemory, cred: number): Capabilities {
   const set = (index: number): CapabilitySet => [
-    mem.getU32(guest + Guest.capabilities + index * 8),
-    mem.getU32(guest + Guest.capabilities + index * 8 + 4),
+    mem.getU32(cred + Cred.capabilities + index * 8),
+    mem.getU32(cred + Cred.capabilities + index * 8 + 4),
   ];
   return { effective: set(0), permitted: set(1), inheritable: set(2) };
 }
 
-export function setCapabilities(mem: SharedMemory, guest: number, sets: Capabilities): void {
+export function setCapabilities(mem: SharedMemory, cred: number, sets: Capabilities): void {
   [sets.effective, sets.permitted, sets.inheritable].forEach(([low, high], index) => {
-    mem.setU32(guest + Guest.capabilities + index * 8, low);
-    mem.setU32(guest + Guest.capabilities + index * 8 + 4, high);
+    mem.setU32(cred + Cred.capabilities + index * 8, low);
+    mem.setU32(cred + Cred.capabilities + index * 8 + 4, high);
   });
 }
 
@@ -104,14 +104,14 @@ export function setOf(capability: number): CapabilitySet {
   return capability < 32 ? [(1 << capability) >>> 0, 0] : [0, 1 << (capability - 32)];
 }
 
-/** The bounding or the ambient set of a guest: `field` is Guest.boundingSet or Guest.ambientSet. */
-export function singleSet(mem: SharedMemory, guest: number, field: number): CapabilitySet {
-  return [mem.getU32(guest + field), mem.getU32(guest + field + 4)];
+/** The bounding or the ambient set of a Cred: `field` is Cred.boundingSet or Cred.ambientSet. */
+export function singleSet(mem: SharedMemory, cred: number, field: number): CapabilitySet {
+  return [mem.getU32(cred + field), mem.getU32(cred + field + 4)];
 }
 
-export function storeSingleSet(mem: SharedMemory, guest: number, field: number, set: CapabilitySet): void {
-  mem.setU32(guest + field, set[0]);
-  mem.setU32(guest + field + 4, set[1]);
+export function storeSingleSet(mem: SharedMemory, cred: number, field: number, set: CapabilitySet): void {
+  mem.setU32(cred + field, set[0]);
+  mem.setU32(cred + field + 4, set[1]);
 }
 
 /** SECBIT_*; each has a lock in the bit above. */
@@ -120,52 +120,52 @@ export const SECBIT_NO_SETUID_FIXUP = 4;
 export const SECBIT_KEEP_CAPS = 16;
 export const SECBIT_NO_CAP_AMBIENT_RAISE = 64;
 
-/** The user ids (real, effective, saved) of a guest have changed from `before` (cap_emulate_setxuid). */
-export function followUserIds(mem: SharedMemory, guest: number, before: readonly number[]): void {
-  const bits = mem.getU32(guest + Guest.secureBits);
+/** The user ids (real, effective, saved) of a Cred have changed from `before` (cap_emulate_setxuid). */
+export function followUserIds(mem: SharedMemory, cred: number, before: readonly number[]): void {
+  const bits = mem.getU32(cred + Cred.secureBits);
   if (bits & SECBIT_NO_SETUID_FIXUP) return;
-  const now = [0, 1, 2].map((which) => mem.getU32(guest + Guest.uids + which * 4));
-  const sets = capabilitiesOf(mem, guest);
+  const now = [0, 1, 2].map((which) => mem.getU32(cred + Cred.uids + which * 4));
+  const sets = capabilitiesOf(mem, cred);
   let { effective, permitted } = sets;
   if (before.includes(0) && !now.includes(0)) {
     if ((bits & SECBIT_KEEP_CAPS) === 0) effective = permitted = NO_CAPABILITIES;
-    storeSingleSet(mem, guest, Guest.ambientSet, NO_CAPABILITIES);
+    storeSingleSet(mem, cred, Cred.ambientSet, NO_CAPABILITIES);
   }
   if (before[1] === 0 && now[1] !== 0) effective = NO_CAPABILITIES;
   if (before[1] !== 0 && now[1] === 0) effective = permitted;
-  setCapabilities(mem, guest, { ...sets, effective, permitted });
+  setCapabilities(mem, cred, { ...sets, effective, permitted });
 }
 
 /** The filesystem user id has changed from `before` (cap_task_fix_setuid, LSM_SETID_FS). */
-export function followFileUserId(mem: SharedMemory, guest: number, before: number): void {
-  if (mem.getU32(guest + Guest.secureBits) & SECBIT_NO_SETUID_FIXUP) return;
-  const now = mem.getU32(guest + Guest.uids + 12);
-  const sets = capabilitiesOf(mem, guest);
+export function followFileUserId(mem: SharedMemory, cred: number, before: number): void {
+  if (mem.getU32(cred + Cred.secureBits) & SECBIT_NO_SETUID_FIXUP) return;
+  const now = mem.getU32(cred + Cred.uids + 12);
+  const sets = capabilitiesOf(mem, cred);
   let { effective } = sets;
   if (before === 0 && now !== 0) effective = without(effective, FILE_CAPABILITIES);
   if (before !== 0 && now === 0)
     effective = unionOf(effective, intersectionOf(sets.permitted, FILE_CAPABILITIES));
-  setCapabilities(mem, guest, { ...sets, effective });
+  setCapabilities(mem, cred, { ...sets, effective });
 }
 
 /**
  * What execve makes of the sets (cap_bprm_creds_from_file), for a program that has none of its own: all that the bounding set
  * allows for root, what is ambient for others. `changed`: a set-id bit has given the process another id.
  */
-export function capabilitiesForExec(mem: SharedMemory, guest: number, changed: boolean): void {
-  const { inheritable } = capabilitiesOf(mem, guest);
-  const bits = mem.getU32(guest + Guest.secureBits);
-  const real = mem.getU32(guest + Guest.uids);
-  const effectiveUser = mem.getU32(guest + Guest.uids + 4);
+export function capabilitiesForExec(mem: SharedMemory, cred: number, changed: boolean): void {
+  const { inheritable } = capabilitiesOf(mem, cred);
+  const bits = mem.getU32(cred + Cred.secureBits);
+  const real = mem.getU32(cred + Cred.uids);
+  const effectiveUser = mem.getU32(cred + Cred.uids + 4);
   const asRoot = (bits & SECBIT_NOROOT) === 0 && (real === 0 || effectiveUser === 0);
-  const ambient = changed ? NO_CAPABILITIES : singleSet(mem, guest, Guest.ambientSet);
-  const bounding = singleSet(mem, guest, Guest.boundingSet);
+  const ambient = changed ? NO_CAPABILITIES : singleSet(mem, cred, Cred.ambientSet);
+  const bounding = singleSet(mem, cred, Cred.boundingSet);
   const permitted = unionOf(asRoot ? unionOf(bounding, inheritable) : NO_CAPABILITIES, ambient);
-  setCapabilities(mem, guest, {
+  setCapabilities(mem, cred, {
     effective: asRoot && effectiveUser === 0 ? permitted : ambient,
     permitted,
     inheritable,
   });
-  storeSingleSet(mem, guest, Guest.ambientSet, ambient);
-  mem.setU32(guest + Guest.secureBits, bits & ~SECBIT_KEEP_CAPS);
+  storeSingleSet(mem, cred, Cred.ambientSet, ambient);
+  mem.setU32(cred + Cred.secureBits, bits & ~SECBIT_KEEP_CAPS);
 }

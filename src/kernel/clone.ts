@@ -4,6 +4,7 @@ import { releaseMm, retainMm } from '../mm/addressSpace.js';
 import { countThread, uncountThread } from '../sync/guestTree.js';
 import { hasKernelMemory } from '../sync/heap.js';
 import { reserveHost, startThread, unreserveHost } from '../sync/hosts.js';
+import { Cred } from '../sync/records/cred.js';
 import { Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { ThreadSignals } from '../sync/records/signals.js';
@@ -120,7 +121,7 @@ function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): 
     retainSighand(mem, t.sighand);
     retainMm(mem, mm);
     addThread(mem, mm, child, parent);
-    if (!joinGuest(mem, t.guest, child, parent)) {
+    if (!joinGuest(mem, t.guest, child, parent, parent)) {
       // The guest is ending; the caller never sees this result.
       removeThread(mem, child, parent);
       releaseMm(mem, mm, parent);
@@ -159,7 +160,7 @@ export function tellTid(t: ThreadContext, va: number, tid: number): void {
 export function countNewThread(t: ThreadContext): void {
   const { mem, guest, thread } = t;
   const [limit] = getLimit(mem, guest, RLIMIT_NPROC);
-  const user = mem.getU32(guest + Guest.uids);
+  const user = mem.getU32(guest + Guest.cred + Cred.uids);
   if (
     limit !== RLIM_INFINITY &&
     user !== 0 &&
@@ -176,7 +177,8 @@ function threadsOf(mem: SharedMemory, user: number, owner: number): number {
   let sum = 0;
   visitGuests(mem, owner, (guest) => {
     // A zombie is still a process.
-    if (mem.getU32(guest + Guest.uids) === user) sum += Math.max(1, mem.getI32(guest + Guest.threadCount));
+    if (mem.getU32(guest + Guest.cred + Cred.uids) === user)
+      sum += Math.max(1, mem.getI32(guest + Guest.threadCount));
     return false;
   });
   return sum;

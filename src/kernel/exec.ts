@@ -22,6 +22,7 @@ import { allocateBlock, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
 import { park, parkTicket, unpark } from '../sync/park.js';
 import { pointer, record, u32 } from '../sync/record.js';
+import { Cred } from '../sync/records/cred.js';
 import { FLAVOUR_FREEBSD, FLAVOUR_LINUX, GUEST_RUNNING, Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { Mm } from '../sync/records/mm.js';
@@ -31,6 +32,7 @@ import { addThread, removeThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { allocateText, freeText, textBytes } from '../sync/text.js';
 import { capabilitiesForExec } from './capabilities.js';
+import { becomeFirst } from './credentials.js';
 import { EACCES, EINTR, ELOOP, ENOENT, ENOEXEC, ENOMEM, errnoText, SyscallError } from './errno.js';
 import { exitGroup, leaveAddressSpace, noteAddressSpace, setGuestText } from './exit.js';
 import { keepChildren } from './family.js';
@@ -239,6 +241,7 @@ function endOtherThreads(t: ThreadContext): boolean {
   unlockMutex(mem, guest + Guest.threadsLock, thread);
   if (t.tid !== before) {
     leaveProcessId(mem, thread + Thread.processId, thread);
+    becomeFirst(t);
     keepChildren(t);
   }
   return alone;
@@ -298,22 +301,22 @@ interface ExecIds {
 }
 
 /** What a program's set-id bits make of the effective ids (bprm_fill_uid). */
-function idsForExec({ mem, guest }: ThreadContext, { status }: ExecutableFile): ExecIds {
-  const before = { user: mem.getU32(guest + Guest.uids + 4), group: mem.getU32(guest + Guest.gids + 4) };
+function idsForExec({ mem, guest, cred }: ThreadContext, { status }: ExecutableFile): ExecIds {
+  const before = { user: mem.getU32(cred + Cred.uids + 4), group: mem.getU32(cred + Cred.gids + 4) };
   const bits = mem.getU32(guest + Guest.noNewPrivileges) !== 0 ? 0 : status.mode;
   const user = bits & 0o4000 ? status.uid : before.user;
   const group = (bits & 0o2010) === 0o2010 ? status.gid : before.group;
   const changed = user !== before.user || group !== before.group;
-  return { user, group, changed, secure: changed || (mem.getU32(guest + Guest.uids) !== 0 && user === 0) };
+  return { user, group, changed, secure: changed || (mem.getU32(cred + Cred.uids) !== 0 && user === 0) };
 }
 
 /** Takes the ids that the program has; the saved and the filesystem ids follow the effective ones. */
-function takeIds({ mem, guest, mm }: ThreadContext, { user, group, changed, secure }: ExecIds): void {
+function takeIds({ mem, guest, cred, mm }: ThreadContext, { user, group, changed, secure }: ExecIds): void {
   for (const which of [4, 8, 12]) {
-    mem.setU32(guest + Guest.uids + which, user);
-    mem.setU32(guest + Guest.gids + which, group);
+    mem.setU32(cred + Cred.uids + which, user);
+    mem.setU32(cred + Cred.gids + which, group);
   }
-  capabilitiesForExec(mem, guest, changed);
+  capabilitiesForExec(mem, cred, changed);
   if (secure) {
     mem.setU32(guest + Guest.parentDeathSignal, 0);
     mem.setU32(mm + Mm.dumpable, 0);
@@ -401,7 +404,7 @@ interface Image {
 
 /** Maps the program into `t.mm`, which is empty, and makes its stack. Closes the files. */
 function buildImage(t: ThreadContext, program: OpenedProgram): Image {
-  const { mem, guest } = t;
+  const { mem } = t;
   try {
     const { freebsd } = program.prepared.image;
     if (freebsd) useFreebsdMap(mem, t.mm);
@@ -414,9 +417,9 @@ function buildImage(t: ThreadContext, program: OpenedProgram): Image {
       execfn: program.path,
       stackSize: stackLimit(t),
       random: randomBytes(mem, 16),
-      uid: mem.getU32(guest + Guest.uids),
+      uid: mem.getU32(t.cred + Cred.uids),
       euid: program.ids.user,
-      gid: mem.getU32(guest + Guest.gids),
+      gid: mem.getU32(t.cred + Cred.gids),
       egid: program.ids.group,
       secure: program.ids.secure,
     };

@@ -14,6 +14,7 @@ import { ATTENTION_EXIT, Thread } from '../sync/records/thread.js';
 import { removeThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endCpuTime } from './cpuTime.js';
+import { freeCred } from './credentials.js';
 import { SyscallError } from './errno.js';
 import { leaveFamily, passChildren } from './family.js';
 import { releaseFiles } from './files/filesTable.js';
@@ -158,6 +159,7 @@ export function quitGuest(t: ThreadContext): void {
   unlockMutex(mem, guest + Guest.threadsLock, thread);
 
   leaveProcessId(mem, thread + Thread.processId, thread);
+  freeCred(mem, thread, thread);
   if (left === 0) undoSemaphores(t);
   if (left === 0) deleteTimers(mem, guest, thread);
   releaseSighand(mem, t.sighand, thread);

@@ -1,4 +1,5 @@
 import { lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
+import { Cred } from '../sync/records/cred.js';
 import { GUEST_RUNNING, GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { SignalAction } from '../sync/records/signals.js';
@@ -161,7 +162,7 @@ function tellOfDeathLocked(t: ThreadContext, child: number): void {
   const { mem, thread } = t;
   const signal = mem.getU32(child + Guest.parentDeathSignal);
   if (signal === 0) return;
-  const info = sentInfo(signal, SI_USER, mem.getU32(t.guest + Guest.pid), mem.getU32(t.guest + Guest.uids));
+  const info = sentInfo(signal, SI_USER, mem.getU32(t.guest + Guest.pid), mem.getU32(t.cred + Cred.uids));
   sendSignal(mem, thread, child, 0, signal, info);
 }
 
@@ -244,7 +245,7 @@ export function aboutChild(
     signal,
     code,
     mem.getU32(child + Guest.pid),
-    mem.getU32(child + Guest.uids),
+    mem.getU32(child + Guest.cred + Cred.uids),
     status,
     ticks,
   );

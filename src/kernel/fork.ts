@@ -72,7 +72,7 @@ export function cloneProcess(t: ThreadContext, args: CloneArguments): number {
     mem.setU32(child + Thread.vforkParent, thread);
     mem.atomicStore(thread + Thread.vforkChild, pid);
   }
-  joinGuest(mem, guest, child, thread);
+  joinGuest(mem, guest, child, 0, thread);
   const siblings = (flags & CLONE_PARENT) !== 0;
   mem.setU32(guest + Guest.exitSignal, siblings ? mem.getU32(t.guest + Guest.exitSignal) : args.exitSignal);
   inheritCpuLimit(t, guest);
@@ -100,7 +100,7 @@ function makeChild(t: ThreadContext, flags: number, args: CloneArguments): Child
     if (pid < 0) throw new SyscallError(-pid);
     const child = allocateThread(mem, thread);
     undo.push(() => freeThread(mem, child, thread));
-    const guest = copyGuestRecord(mem, thread, t.guest, pid);
+    const guest = copyGuestRecord(mem, thread, t.guest, t.cred, pid);
     undo.push(() => freeGuestBlocks(mem, guest, thread));
     mem.setU32(child + Thread.tid, pid);
     prepareThread(t, child, flags, args);

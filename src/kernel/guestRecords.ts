@@ -2,23 +2,18 @@ import { countProcess, releaseTree, retainTree, uncountProcess } from '../sync/g
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { initMutex, lockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
 import { monotonicNow } from '../sync/park.js';
+import { Cred } from '../sync/records/cred.js';
 import { GUEST_RUNNING, Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { GuestSignals } from '../sync/records/signals.js';
 import { ATTENTION_EXIT, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { initWaitQueue } from '../sync/waitQueue.js';
-import {
-  ALL_CAPABILITIES,
-  capabilitiesOf,
-  NO_CAPABILITIES,
-  setCapabilities,
-  singleSet,
-  storeSingleSet,
-} from './capabilities.js';
+import { ALL_CAPABILITIES, NO_CAPABILITIES, setCapabilities, storeSingleSet } from './capabilities.js';
+import { fillCred, inheritCredLocked } from './credentials.js';
 import { EAGAIN, SyscallError } from './errno.js';
 import { leaveProcessId } from './files/pidFd.js';
-import { copyGroups, setGroups } from './groups.js';
+import { setGroups } from './groups.js';
 import { discardSignals } from './signals/pendingSignals.js';
 
 /** RLIM_INFINITY as rlimits are kept: beyond every limit that is checked, exact as a number. */
@@ -59,15 +54,16 @@ export function createGuestRecord(
   mem.setI32(guest + Guest.phase, GUEST_RUNNING);
   mem.setU32(guest + Guest.signals, allocateBlock(mem, GuestSignals.SIZE, owner));
   mem.set64(guest + Guest.startTime, Math.round(monotonicNow() * 1000));
+  const cred = guest + Guest.cred;
   for (let i = 0; i < 4; i++) {
-    mem.setU32(guest + Guest.uids + i * 4, user);
-    mem.setU32(guest + Guest.gids + i * 4, group);
+    mem.setU32(cred + Cred.uids + i * 4, user);
+    mem.setU32(cred + Cred.gids + i * 4, group);
   }
   if (user === 0) {
     const all = { effective: ALL_CAPABILITIES, permitted: ALL_CAPABILITIES, inheritable: NO_CAPABILITIES };
-    setCapabilities(mem, guest, all);
+    setCapabilities(mem, cred, all);
   }
-  storeSingleSet(mem, guest, Guest.boundingSet, ALL_CAPABILITIES);
+  storeSingleSet(mem, cred, Cred.boundingSet, ALL_CAPABILITIES);
   for (let which = 0; which < 16; which++) setLimit(mem, guest, which, RLIM_INFINITY, RLIM_INFINITY);
   setLimit(mem, guest, RLIMIT_STACK, stackSize, RLIM_INFINITY);
   setLimit(mem, guest, RLIMIT_CORE, 0, RLIM_INFINITY);
@@ -77,16 +73,22 @@ export function createGuestRecord(
   setLimit(mem, guest, RLIMIT_MSGQUEUE, 819200, 819200);
   setLimit(mem, guest, RLIMIT_NICE, 0, 0);
   setLimit(mem, guest, RLIMIT_RTPRIO, 0, 0);
-  if (group !== 0) setGroups(mem, guest, [group], owner);
+  if (group !== 0) setGroups(mem, guest, cred, [group], owner);
   withMutex(mem, MACHINE + Machine.guestsLock, owner, () => enlistGuestLocked(mem, guest));
   return guest;
 }
 
 /**
- * Makes a Guest record that is as `parent` is: ids, limits, groups, options. It is on no list yet and has no threads.
+ * Makes a Guest record that is as `parent` is: limits, options. It acts as `cred` says. It is on no list yet and has no threads.
  * Throws OutOfKernelMemory, and SyscallError EAGAIN when the parent's tree has as many processes as it may.
  */
-export function copyGuestRecord(mem: SharedMemory, owner: number, parent: number, pid: number): number {
+export function copyGuestRecord(
+  mem: SharedMemory,
+  owner: number,
+  parent: number,
+  cred: number,
+  pid: number,
+): number {
   const tree = mem.getU32(parent + Guest.tree);
   if (!countProcess(mem, tree)) throw new SyscallError(EAGAIN);
   let guest: number;
@@ -106,17 +108,13 @@ export function copyGuestRecord(mem: SharedMemory, owner: number, parent: number
   mem.setU32(guest + Guest.sid, mem.getU32(parent + Guest.sid));
   mem.setI32(guest + Guest.phase, GUEST_RUNNING);
   mem.set64(guest + Guest.startTime, Math.round(monotonicNow() * 1000));
-  mem.u8.copyWithin(guest + Guest.uids, parent + Guest.uids, parent + Guest.startTime);
-  setCapabilities(mem, guest, capabilitiesOf(mem, parent));
-  for (const field of [Guest.boundingSet, Guest.ambientSet])
-    storeSingleSet(mem, guest, field, singleSet(mem, parent, field));
-  mem.setU32(guest + Guest.secureBits, mem.getU32(parent + Guest.secureBits));
+  mem.u8.copyWithin(guest + Guest.oomScoreAdj, parent + Guest.oomScoreAdj, parent + Guest.startTime);
   mem.setU32(guest + Guest.noNewPrivileges, mem.getU32(parent + Guest.noNewPrivileges));
   mem.setU32(guest + Guest.flavour, mem.getU32(parent + Guest.flavour));
   mem.setU32(guest + Guest.personality, mem.getU32(parent + Guest.personality));
   mem.setU32(guest + Guest.hugePagesDisabled, mem.getU32(parent + Guest.hugePagesDisabled));
   try {
-    copyGroups(mem, parent, guest, owner);
+    fillCred(mem, cred, guest + Guest.cred, owner);
     mem.setU32(guest + Guest.signals, allocateBlock(mem, GuestSignals.SIZE, owner));
     const options = mem.getU32(parent + Guest.optionsText);
     if (options !== 0) {
@@ -177,7 +175,7 @@ export function freeGuestBlocks(mem: SharedMemory, guest: number, owner: number)
     freeBlock(mem, signals, owner);
   }
   leaveProcessId(mem, guest + Guest.processId, owner);
-  for (const field of [Guest.execMessage, Guest.crashMessage, Guest.optionsText, Guest.groups]) {
+  for (const field of [Guest.execMessage, Guest.crashMessage, Guest.optionsText, Guest.cred + Cred.groups]) {
     const block = mem.getU32(guest + field);
     if (block !== 0) freeBlock(mem, block, owner);
   }
@@ -189,13 +187,20 @@ export function freeGuestBlocks(mem: SharedMemory, guest: number, owner: number)
 
 /**
  * Makes `thread` one of the guest's; false when the guest is ending (or in execve), and the thread must not start. The caller holds no
- * lock of the guest.
+ * lock of the guest. `creator` is the thread of the guest that it is to act as, 0 for its first thread.
  */
-export function joinGuest(mem: SharedMemory, guest: number, thread: number, owner: number): boolean {
+export function joinGuest(
+  mem: SharedMemory,
+  guest: number,
+  thread: number,
+  creator: number,
+  owner: number,
+): boolean {
   lockMutex(mem, guest + Guest.threadsLock, owner);
   try {
     if (mem.atomicLoad(guest + Guest.phase) !== GUEST_RUNNING) return false;
     if (mem.getU32(guest + Guest.execThread) !== 0) return false;
+    if (creator !== 0) inheritCredLocked(mem, thread, creator);
     mem.setU32(thread + Thread.guest, guest);
     mem.setU32(thread + Thread.nextInGuest, mem.getU32(guest + Guest.threads));
     mem.setU32(guest + Guest.threads, thread);

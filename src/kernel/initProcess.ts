@@ -20,6 +20,6 @@ export function createInitProcess(mem: SharedMemory, owner: number): void {
   mem.setU32(thread + Thread.tid, INIT_PID);
   mem.u8.set(new TextEncoder().encode('init'), thread + Thread.comm);
   mem.atomicStore(thread + Thread.asleep, ASLEEP);
-  joinGuest(mem, guest, thread, owner);
+  joinGuest(mem, guest, thread, 0, owner);
   mem.setI32(MACHINE + Machine.guestCount, 0);
 }

@@ -65,7 +65,7 @@ export function spawnGuest(mem: SharedMemory, owner: number, request: SpawnReque
   mem.setU32(thread + Thread.start, START_EXEC);
   mem.setU32(thread + Thread.execRequest, storeExecRequest(mem, request, owner));
   addThread(mem, mm, thread, owner);
-  joinGuest(mem, guest, thread, owner);
+  joinGuest(mem, guest, thread, 0, owner);
   return guest;
 }
 

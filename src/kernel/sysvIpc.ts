@@ -1,7 +1,7 @@
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { initMutex, withMutex } from '../sync/mutex.js';
 import { parkTicket } from '../sync/park.js';
-import { Guest } from '../sync/records/guest.js';
+import { Cred } from '../sync/records/cred.js';
 import { MACHINE } from '../sync/records/machine.js';
 import { IpcPermission, IpcTable } from '../sync/records/sysvIpc.js';
 import { Thread } from '../sync/records/thread.js';
@@ -82,16 +82,13 @@ export function forEachObject(
 /** Whether the caller has the access in `wanted`, permission bits of any class (ipcperms). */
 export function mayAccess(t: ThreadContext, object: number, wanted: number): boolean {
   const { mem } = t;
-  const user = mem.getU32(t.guest + Guest.uids + 4);
+  const user = mem.getU32(t.cred + Cred.uids + 4);
   if (capable(t, CAP_IPC_OWNER)) return true;
   const requested = (wanted >> 6) | (wanted >> 3) | wanted;
   const own = (field: number): number => mem.getU32(object + field);
   let granted = own(IpcPermission.mode);
   if (user === own(IpcPermission.cuid) || user === own(IpcPermission.uid)) granted >>= 6;
-  else if (
-    isInGroup(mem, t.guest, own(IpcPermission.cgid)) ||
-    isInGroup(mem, t.guest, own(IpcPermission.gid))
-  )
+  else if (isInGroup(mem, t.cred, own(IpcPermission.cgid)) || isInGroup(mem, t.cred, own(IpcPermission.gid)))
     granted >>= 3;
   return (requested & ~granted & 7) === 0;
 }
@@ -99,7 +96,7 @@ export function mayAccess(t: ThreadContext, object: number, wanted: number): boo
 /** 0 or −EPERM: whether the caller may change or remove the object (ipcctl_obtain_check). */
 export function mayControl(t: ThreadContext, object: number): number {
   const { mem } = t;
-  const user = mem.getU32(t.guest + Guest.uids + 4);
+  const user = mem.getU32(t.cred + Cred.uids + 4);
   const owners = [mem.getU32(object + IpcPermission.cuid), mem.getU32(object + IpcPermission.uid)];
   return owners.includes(user) || capable(t, CAP_SYS_ADMIN) ? 0 : -EPERM;
 }
@@ -173,9 +170,9 @@ function enter(t: ThreadContext, table: number, object: number, key: number, fla
   mem.setI32(object + IpcPermission.key, key);
   mem.setU32(object + IpcPermission.mode, flags & 0o777);
   for (const field of [IpcPermission.uid, IpcPermission.cuid])
-    mem.setU32(object + field, mem.getU32(t.guest + Guest.uids + 4));
+    mem.setU32(object + field, mem.getU32(t.cred + Cred.uids + 4));
   for (const field of [IpcPermission.gid, IpcPermission.cgid])
-    mem.setU32(object + field, mem.getU32(t.guest + Guest.gids + 4));
+    mem.setU32(object + field, mem.getU32(t.cred + Cred.gids + 4));
   mem.set64(object + IpcPermission.ctime, ipcTime(mem));
   initWaitQueue(mem, object + IpcPermission.waiters);
   mem.setU32(mem.getU32(table + IpcTable.places) + place * 4, object);

@@ -3,6 +3,7 @@ import { FLAVOUR_FREEBSD, Guest } from '../sync/records/guest.js';
 import { ATTENTION_EXIT, ATTENTION_SIGNAL, Thread } from '../sync/records/thread.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { CAP_IPC_LOCK, capable } from './capabilities.js';
+import { credOf } from './credentials.js';
 import { defaultGuestOptions, type GuestOptions, readGuestOptions } from './guestOptions.js';
 
 /** ThreadContext.leaving: the thread stays with its host. */
@@ -42,6 +43,11 @@ export class ThreadContext {
   /** Options are read once for a guest; its pid guards against a reused record. */
   private optionsOf = 0;
   private optionsPid = 0;
+
+  /** The Cred record that the thread acts by. */
+  get cred(): number {
+    return credOf(this.mem, this.thread);
+  }
 
   /** Caller.locksFreely. */
   get locksFreely(): boolean {

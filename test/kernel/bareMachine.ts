@@ -59,7 +59,7 @@ export function createBareThread({ mem, mm, guest }: BareMachine): number {
   mem.setU32(thread + Thread.tid, first ? mem.getU32(guest + Guest.pid) : allocateTid(mem, COORDINATOR));
   mem.setU32(thread + Thread.sighand, mem.getU32(guest + Guest.sighand));
   addThread(mem, mm, thread, COORDINATOR);
-  joinGuest(mem, guest, thread, COORDINATOR);
+  joinGuest(mem, guest, thread, 0, COORDINATOR);
   return thread;
 }
 

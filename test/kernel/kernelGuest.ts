@@ -39,7 +39,7 @@ export function createGuest(mem: SharedMemory): ThreadContext {
   mem.setU32(thread + Thread.sighand, sighand);
   mem.setU32(guest + Guest.sighand, sighand);
   addThread(mem, mm, thread, COORDINATOR);
-  joinGuest(mem, guest, thread, COORDINATOR);
+  joinGuest(mem, guest, thread, 0, COORDINATOR);
   return contextOf(mem, thread);
 }
 

@@ -21,7 +21,7 @@ import { openExecutable } from '../../src/kernel/files/executable.js';
 import { takeKnownProgram } from '../../src/kernel/files/knownPrograms.js';
 import { releaseHostFile } from '../../src/memory/hostFile.js';
 import { forgetKeptFiles, keepFile } from '../../src/memory/keptFiles.js';
-import { Guest } from '../../src/sync/records/guest.js';
+import { Cred } from '../../src/sync/records/cred.js';
 import { AT_FDCWD, createFileMachine, createFileThread, FileCaller } from './fileCaller.js';
 
 let root: string;
@@ -36,7 +36,7 @@ beforeEach(async () => {
   const machine = createFileMachine({ root, mounts: [] });
   const thread = createFileThread(machine);
   c = new FileCaller(machine.mem, thread);
-  c.mem.setU32(c.t.guest + Guest.capabilities, 0xffff_ffff);
+  c.mem.setU32(c.t.cred + Cred.capabilities, 0xffff_ffff);
   // What has been changed just now is not remembered.
   await sleep(1100);
 });

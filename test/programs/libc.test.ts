@@ -37,6 +37,7 @@ const programs: [string, string][] = [
   ['identity', 'identity.c'],
   ['arguments', 'arguments.c'],
   ['credentials', 'credentials.c'],
+  ['threadcreds', 'threadcreds.c'],
   ['smaps', 'smaps.c'],
   ['locks', 'locks.c'],
   ['processes', 'processes.c'],

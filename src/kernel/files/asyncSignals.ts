@@ -1,4 +1,5 @@
 import { withMutex } from '../../sync/mutex.js';
+import { Cred } from '../../sync/records/cred.js';
 import { Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { FILE_MASTER, FILE_PIPE, FILE_SOCKET, FILE_TERMINAL, OpenFile } from '../../sync/records/openFile.js';
@@ -70,8 +71,8 @@ export function setSignalOwner(t: ThreadContext, file: number, type: number, id:
   const { mem } = t;
   if (type < OWNER_TID || type > OWNER_PGRP) return -EINVAL;
   if (id !== 0 && !visitRecipients(mem, type, id, t.thread, () => {})) return -ESRCH;
-  mem.setU32(file + OpenFile.ownerUsers, mem.getU32(t.guest + Guest.uids));
-  mem.setU32(file + OpenFile.ownerUsers + 4, mem.getU32(t.guest + Guest.uids + 4));
+  mem.setU32(file + OpenFile.ownerUsers, mem.getU32(t.cred + Cred.uids));
+  mem.setU32(file + OpenFile.ownerUsers + 4, mem.getU32(t.cred + Cred.uids + 4));
   mem.setU32(file + OpenFile.ownerType, type);
   mem.setI32(file + OpenFile.signalOwner, id);
   return 0;
@@ -129,7 +130,7 @@ function visitRecipients(
 
 /** sigio_perm: whether the one who set the owner may send signals to the guest. */
 function maySend(mem: SharedMemory, [real, effective]: readonly [number, number], guest: number): boolean {
-  const theirs = [mem.getU32(guest + Guest.uids), mem.getU32(guest + Guest.uids + 8)];
+  const theirs = [mem.getU32(guest + Guest.cred + Cred.uids), mem.getU32(guest + Guest.cred + Cred.uids + 8)];
   return effective === 0 || theirs.includes(effective) || theirs.includes(real);
 }
 

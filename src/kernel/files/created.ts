@@ -8,8 +8,8 @@ import {
   lstatSync,
   statSync,
 } from 'node:fs';
+import { Cred } from '../../sync/records/cred.js';
 import { Fs } from '../../sync/records/files.js';
-import { Guest } from '../../sync/records/guest.js';
 import { EPERM, SyscallError } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { S_IFDIR, S_IFLNK, S_IFMT } from './fileStatus.js';
@@ -38,8 +38,8 @@ export function ownCreated(
   mode: number,
   kind: 'directory' | 'link' | 'file',
 ): void {
-  const uid = t.mem.getU32(t.guest + Guest.uids + 12);
-  const gid = t.mem.getU32(t.guest + Guest.gids + 12);
+  const uid = t.mem.getU32(t.cred + Cred.uids + 12);
+  const gid = t.mem.getU32(t.cred + Cred.gids + 12);
   const own = uid === 0 && gid === 0 && isFileRoot(t);
   if (own && (kind === 'link' || !hostUmaskTakes(mode))) return;
   hostCall(() => {

@@ -11,7 +11,7 @@ import {
   writeObject,
 } from '../../memory/sharedObject.js';
 import { withMutex } from '../../sync/mutex.js';
-import { Guest } from '../../sync/records/guest.js';
+import { Cred } from '../../sync/records/cred.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { FILE_MEMORY, OpenFile } from '../../sync/records/openFile.js';
 import {
@@ -79,7 +79,7 @@ export function reopenMemoryFile(t: ThreadContext, file: number, flags: number):
   const object = objectOf(mem, file);
   const access = flags & O_ACCMODE;
   const wanted = access === O_RDONLY ? 0o400 : access === O_WRONLY ? 0o200 : 0o600;
-  const privileged = mem.getU32(t.guest + Guest.uids + 4) === 0;
+  const privileged = mem.getU32(t.cred + Cred.uids + 4) === 0;
   if (!privileged && wanted & ~mem.getU32(object + SharedObject.mode)) throw new SyscallError(EACCES);
   retainObject(mem, object);
   const opened = openMemoryObject(mem, object, flags, pathOf(mem, file), thread);

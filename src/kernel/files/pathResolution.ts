@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { hostFilePath } from '../../memory/hostFile.js';
+import { Cred } from '../../sync/records/cred.js';
 import { Fs } from '../../sync/records/files.js';
-import { Guest } from '../../sync/records/guest.js';
 import { HostFile } from '../../sync/records/hostFile.js';
 import {
   FILE_HOST_DIRECTORY,
@@ -365,7 +365,7 @@ function mountPath(mounts: ParsedMounts, path: string): string {
 function requireFollowable(t: ThreadContext, directory: Place, link: HostPlace): void {
   if (directory.kind !== 'host' || link.stats === undefined) return;
   const owner = ownersOf(t, link.stats).uid;
-  if (owner === t.mem.getU32(t.guest + Guest.uids + 12)) return;
+  if (owner === t.mem.getU32(t.cred + Cred.uids + 12)) return;
   const above = directory.stats ?? lstatHost(directory.hostPath);
   if (above === undefined || (Number(above.mode) & 0o1002) !== 0o1002) return;
   if (ownersOf(t, above).uid !== owner) throw new SyscallError(EACCES);

@@ -1,4 +1,4 @@
-import { Guest } from '../../sync/records/guest.js';
+import { Cred } from '../../sync/records/cred.js';
 import { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID } from '../capabilities.js';
 import { EACCES, EPERM, SyscallError } from '../errno.js';
 import { groupsOf } from '../groups.js';
@@ -34,33 +34,33 @@ const FILE_POWERS =
 
 /** The caller may do with files whatever the host allows: user 0 with all capabilities that concern files. */
 export function isFileRoot(t: ThreadContext): boolean {
-  const { mem, guest } = t;
+  const { mem, cred } = t;
   return (
-    mem.getU32(guest + Guest.uids + 12) === 0 &&
-    (mem.getU32(guest + Guest.capabilities) & FILE_POWERS) === FILE_POWERS
+    mem.getU32(cred + Cred.uids + 12) === 0 &&
+    (mem.getU32(cred + Cred.capabilities) & FILE_POWERS) === FILE_POWERS
   );
 }
 
 /** The caller by its filesystem ids; undefined when the host decides. */
 export function subjectOf(t: ThreadContext): Subject | undefined {
   if (isFileRoot(t)) return undefined;
-  const { mem, guest } = t;
+  const { mem, cred } = t;
   return {
-    uid: mem.getU32(guest + Guest.uids + 12),
-    gid: mem.getU32(guest + Guest.gids + 12),
-    groups: groupsOf(mem, guest),
-    capabilities: mem.getU32(guest + Guest.capabilities),
+    uid: mem.getU32(cred + Cred.uids + 12),
+    gid: mem.getU32(cred + Cred.gids + 12),
+    groups: groupsOf(mem, cred),
+    capabilities: mem.getU32(cred + Cred.capabilities),
   };
 }
 
 /** The caller by its real ids, as access(2) asks; undefined when the host decides. */
 export function realSubjectOf(t: ThreadContext): Subject | undefined {
-  const { mem, guest } = t;
-  const uid = mem.getU32(guest + Guest.uids);
+  const { mem, cred } = t;
+  const uid = mem.getU32(cred + Cred.uids);
   // Root's permitted set counts, nobody else's.
-  const capabilities = uid === 0 ? mem.getU32(guest + Guest.capabilities + 8) : 0;
+  const capabilities = uid === 0 ? mem.getU32(cred + Cred.capabilities + 8) : 0;
   if (uid === 0 && (capabilities & FILE_POWERS) === FILE_POWERS) return undefined;
-  return { uid, gid: mem.getU32(guest + Guest.gids), groups: groupsOf(mem, guest), capabilities };
+  return { uid, gid: mem.getU32(cred + Cred.gids), groups: groupsOf(mem, cred), capabilities };
 }
 
 function has(subject: Subject, capability: number): boolean {

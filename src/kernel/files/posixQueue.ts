@@ -1,5 +1,6 @@
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { initMutex, withMutex } from '../../sync/mutex.js';
+import { Cred } from '../../sync/records/cred.js';
 import { EventSource } from '../../sync/records/events.js';
 import { Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
@@ -111,8 +112,8 @@ function permits(t: ThreadContext, queue: number, access: number): boolean {
   if (capable(t, CAP_DAC_OVERRIDE)) return true;
   const wanted = access === O_RDONLY ? 4 : access === O_WRONLY ? 2 : 6;
   let granted = mem.getU32(queue + PosixQueue.mode);
-  if (mem.getU32(t.guest + Guest.uids + 4) === mem.getU32(queue + PosixQueue.uid)) granted >>= 6;
-  else if (isInGroup(mem, t.guest, mem.getU32(queue + PosixQueue.gid))) granted >>= 3;
+  if (mem.getU32(t.cred + Cred.uids + 4) === mem.getU32(queue + PosixQueue.uid)) granted >>= 6;
+  else if (isInGroup(mem, t.cred, mem.getU32(queue + PosixQueue.gid))) granted >>= 3;
   return (wanted & ~granted & 7) === 0;
 }
 
@@ -133,7 +134,7 @@ function makeLocked(
   const { messages, size } = attributes;
   if (messages <= 0 || size <= 0 || messages > most.messages || size > most.size)
     throw new SyscallError(EINVAL);
-  const uid = mem.getU32(guest + Guest.uids + 4);
+  const uid = mem.getU32(t.cred + Cred.uids + 4);
   let charged = chargeOf(attributes);
   let count = 0;
   for (let q = mem.getU32(all + PosixQueues.first); q !== 0; q = mem.getU32(q + PosixQueue.next)) {
@@ -149,7 +150,7 @@ function makeLocked(
   mem.setU32(queue + PosixQueue.linked, 1);
   mem.setU32(queue + PosixQueue.mode, mode & 0o777);
   mem.setU32(queue + PosixQueue.uid, uid);
-  mem.setU32(queue + PosixQueue.gid, mem.getU32(guest + Guest.gids + 4));
+  mem.setU32(queue + PosixQueue.gid, mem.getU32(t.cred + Cred.gids + 4));
   mem.set64(queue + PosixQueue.charged, chargeOf(attributes));
   mem.setU32(queue + PosixQueue.maxMessages, messages);
   mem.setU32(queue + PosixQueue.messageSize, size);
@@ -166,10 +167,7 @@ export function unlinkQueue(t: ThreadContext, name: string): number {
     const found = findLocked(mem, all, name);
     if (found === 0) return -ENOENT;
     // The directory is everybody's, with the sticky bit.
-    if (
-      !capable(t, CAP_FOWNER) &&
-      mem.getU32(t.guest + Guest.uids + 4) !== mem.getU32(found + PosixQueue.uid)
-    )
+    if (!capable(t, CAP_FOWNER) && mem.getU32(t.cred + Cred.uids + 4) !== mem.getU32(found + PosixQueue.uid))
       return -EACCES;
     let link = all + PosixQueues.first;
     while (mem.getU32(link) !== found) link = mem.getU32(link) + PosixQueue.next;
@@ -325,7 +323,7 @@ function takeNotificationLocked(t: ThreadContext, queue: number): (() => void) |
     signal,
     SI_MESGQ,
     mem.getU32(guest + Guest.pid),
-    mem.getU32(guest + Guest.uids),
+    mem.getU32(t.cred + Cred.uids),
     value,
   );
   return () =>

@@ -2,6 +2,7 @@ import { copyIn } from '../../memory/userAccess.js';
 import { mmapLock, mmapUnlock } from '../../mm/mmapLock.js';
 import { formatMaps } from '../../mm/pageDump.js';
 import { formatSmaps, formatSmapsRollup } from '../../mm/smaps.js';
+import { Cred } from '../../sync/records/cred.js';
 import { Guest } from '../../sync/records/guest.js';
 import { HostFile } from '../../sync/records/hostFile.js';
 import { Mm } from '../../sync/records/mm.js';
@@ -363,8 +364,8 @@ function taskDirectory(task: Task, entries: Readonly<Record<string, TaskEntry>>)
   // What is in there belongs to the process's effective user and group (task_dump_owner): to root where it is not for him.
   const user = (t: ThreadContext): readonly [number, number] =>
     withProcessRecord(t, task.pid, (guest) => [
-      t.mem.getU32(guest + Guest.uids + 4),
-      t.mem.getU32(guest + Guest.gids + 4),
+      t.mem.getU32(guest + Guest.cred + Cred.uids + 4),
+      t.mem.getU32(guest + Guest.cred + Cred.gids + 4),
     ]) ?? [0, 0];
   const owner = (t: ThreadContext): readonly [number, number] =>
     withProcess(t, task.pid, ({ mem, mm }) => mem.getU32(mm + Mm.dumpable)) === 1 ? user(t) : [0, 0];

@@ -2,6 +2,7 @@ import { MIN_PAGE_SIZE } from '../../memory/linuxMemory.js';
 import { tablesSize } from '../../memory/pageTables.js';
 import { targetPageSize } from '../../mm/pageRange.js';
 import { addressSpaceFigures } from '../../mm/smaps.js';
+import { Cred } from '../../sync/records/cred.js';
 import { Fs } from '../../sync/records/files.js';
 import { GUEST_ZOMBIE, Guest, INIT_PID } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
@@ -19,6 +20,7 @@ import { Tty } from '../../sync/records/tty.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
 import { type Capabilities, type CapabilitySet, capabilitiesOf, singleSet } from '../capabilities.js';
 import { guestCpuLocked, threadCpuLocked } from '../cpuTime.js';
+import { credOf } from '../credentials.js';
 import { ENOENT, SyscallError } from '../errno.js';
 import { groupsOf } from '../groups.js';
 import { getLimit, RLIM_INFINITY, threadByTidLocked } from '../guestRecords.js';
@@ -112,7 +114,8 @@ function terminalOfLocked(mem: SharedMemory, guest: number): Pick<Process, 'term
   return { terminal: terminalDevice(mem, tty), foreground: mem.getU32(tty + Tty.foreground) || -1 };
 }
 
-export function processOf(t: ThreadContext, pid: number): Process {
+/** Process `pid` as /proc shows it, with what its thread `tid` acts as. Throws ENOENT. */
+export function processOf(t: ThreadContext, pid: number, tid = pid): Process {
   const { mem } = t;
   const found = withProcessRecord(t, pid, (guest): Process => {
     const tids: number[] = [];
@@ -120,6 +123,8 @@ export function processOf(t: ThreadContext, pid: number): Process {
     for (let thread = first; thread !== 0; thread = mem.getU32(thread + Thread.nextInGuest))
       tids.push(mem.getU32(thread + Thread.tid));
     const leader = threadByTidLocked(mem, guest, pid) || first;
+    const one = tid === pid ? 0 : threadByTidLocked(mem, guest, tid);
+    const cred = one === 0 ? guest + Guest.cred : credOf(mem, one);
     const mm = leader === 0 ? 0 : mem.getU32(leader + Thread.mm);
     const parent = mem.getU32(guest + Guest.parent);
     const words = (at: number): number[] => Array.from({ length: 4 }, (_, i) => mem.getU32(at + i * 4));
@@ -138,9 +143,9 @@ export function processOf(t: ThreadContext, pid: number): Process {
       cpu: guestCpuLocked(mem, guest),
       childCpu: mem.getU64(guest + Guest.childCpuMicroseconds) / 1000,
       exitSignal: mem.getU32(guest + Guest.parent) === 0 ? SIGCHLD : mem.getU32(guest + Guest.exitSignal),
-      uids: words(guest + Guest.uids),
-      gids: words(guest + Guest.gids),
-      groups: groupsOf(mem, guest),
+      uids: words(cred + Cred.uids),
+      gids: words(cred + Cred.gids),
+      groups: groupsOf(mem, cred),
       limits: Array.from({ length: 16 }, (_, which) => getLimit(mem, guest, which)),
       pages: mm === 0 ? 0 : mem.getU32(mm + Mm.mappedPages),
       resident: mm === 0 ? 0 : Math.max(0, mem.atomicLoad(mm + Mm.residentPages)),
@@ -149,9 +154,9 @@ export function processOf(t: ThreadContext, pid: number): Process {
       tables: mm === 0 ? 0 : tablesSize(mem, mm),
       dataPages: mm === 0 ? 0 : mem.getU32(mm + Mm.dataPages),
       lockedPages: mm === 0 ? 0 : mem.getU32(mm + Mm.lockedPages),
-      capabilities: capabilitiesOf(mem, guest),
-      bounding: singleSet(mem, guest, Guest.boundingSet),
-      ambient: singleSet(mem, guest, Guest.ambientSet),
+      capabilities: capabilitiesOf(mem, cred),
+      bounding: singleSet(mem, cred, Cred.boundingSet),
+      ambient: singleSet(mem, cred, Cred.ambientSet),
       noNewPrivileges: mem.getU32(guest + Guest.noNewPrivileges),
     };
   });
@@ -210,7 +215,7 @@ function memoryLines(t: ThreadContext, p: Process): string {
 
 export function renderStatus(t: ThreadContext, pid: number, tid: number): string {
   const { mem } = t;
-  const p = processOf(t, pid);
+  const p = processOf(t, pid, tid);
   const umask = withProcess(
     t,
     pid,

@@ -15,7 +15,7 @@ import { freebsdMprotect } from '../../mm/freebsd/freebsdMprotect.js';
 import { freebsdMsync } from '../../mm/freebsd/freebsdMsync.js';
 import { freebsdMunmap } from '../../mm/freebsd/freebsdMunmap.js';
 import type { MappedFile } from '../../mm/targetMmap.js';
-import { Guest } from '../../sync/records/guest.js';
+import { Cred } from '../../sync/records/cred.js';
 import {
   FILE_DEVICE,
   FILE_HOST,
@@ -87,7 +87,7 @@ function mmap(
 
 /** MADV_PROTECT concerns the process, and takes privileges; there is nobody here who would kill it for memory. */
 function madvise(t: ThreadContext, start: number, length: number, advice: number): number {
-  if ((advice | 0) === MADV_PROTECT) return t.mem.getU32(t.guest + Guest.uids + 4) === 0 ? 0 : -EPERM;
+  if ((advice | 0) === MADV_PROTECT) return t.mem.getU32(t.cred + Cred.uids + 4) === 0 ? 0 : -EPERM;
   return freebsdMadvise(t, start, length, advice | 0);
 }
 

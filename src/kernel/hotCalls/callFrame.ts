@@ -46,8 +46,8 @@ export const IMPORTS = {
   retarget: { params: ['i32'], results: [] },
   /** quitGuest of the worker's thread, the last one of its guest */
   quitGuest: { params: [], results: [] },
-  /** (thread): its pidfds are hung up */
-  leaveProcessId: { params: ['i32'], results: [] },
+  /** (thread): its pidfds are hung up, and its own Cred goes */
+  leaveRecords: { params: ['i32'], results: [] },
   /** (thread): what is pending for it goes */
   discardSignals: { params: ['i32'], results: [] },
   /** (thread, record): a reference, the last one as it seems */

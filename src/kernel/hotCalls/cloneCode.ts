@@ -1,3 +1,4 @@
+import { Cred } from '../../sync/records/cred.js';
 import { Files, Fs } from '../../sync/records/files.js';
 import { FutexWaiter } from '../../sync/records/futex.js';
 import { GUEST_RUNNING, Guest } from '../../sync/records/guest.js';
@@ -109,10 +110,12 @@ function writeStart({ module, mutex, mode, places, imports }: CallModule): Funct
   // Addresses and limits as the kernel sees them need its arithmetic when they are out of the ordinary.
   for (const address of [stack, tls, childTid]) leftIf(i64.ge_u(address, i64.load(mm, Mm.taskSize)));
   leftIf(i64.eqz(stack));
+  // A Cred of its own would have to be copied.
+  leftIf(i32.load(thread, Thread.cred));
   leftIf(i32.eqz(call(places.write, 'i32', thread, parentTid, i32.const(3))));
   leftIf(i32.and(i32.load(thread, Thread.schedulingPolicy), i32.const(SCHED_RESET_ON_FORK)));
   leftIf(i32.or(i32.load(thread, Thread.timerSlack), i32.load(thread, Thread.timerSlackDefault)));
-  b.if(i32.load(guest, Guest.uids), () =>
+  b.if(i32.load(guest, Guest.cred + Cred.uids), () =>
     leftIf(i64.ne(i64.load(guest, Guest.rlimits + RLIMIT_NPROC * 16), i64.const(BigInt(RLIM_INFINITY)))),
   );
   const heap = i32.sub(machine(Machine.heapEnd), machine(Machine.heapBegin));
@@ -235,7 +238,7 @@ function writeStart({ module, mutex, mode, places, imports }: CallModule): Funct
     b.call(mutex.lock, guestLock, thread);
     const ending = i32.or(
       i32.ne(i32.atomic_load(guest, Guest.phase), i32.const(GUEST_RUNNING)),
-      i32.load(guest, Guest.execThread),
+      i32.or(i32.load(guest, Guest.execThread), i32.load(thread, Thread.cred)),
     );
     b.if(ending, () => {
       b.call(mutex.unlock, guestLock);

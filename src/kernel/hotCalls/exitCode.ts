@@ -147,7 +147,8 @@ export function writeExit(parts: CallModule, futex: FutexCode): FunctionRef {
   add(Guest.faultCount, i64.load32_u(thread, Thread.faultCount));
   b.call(mutex.unlock, guestLock);
 
-  b.if(i32.load(thread, Thread.processId), () => b.call(imports.leaveProcessId, thread));
+  const own = i32.or(i32.load(thread, Thread.processId), i32.load(thread, Thread.cred));
+  b.if(own, () => b.call(imports.leaveRecords, thread));
   release(i32.load(thread, Thread.sighand), Sighand.refs, imports.releaseSighand);
   const pending = i32.load(i32.load(thread, Thread.signals), ThreadSignals.pending + PendingSignals.first);
   b.if(pending, () => b.call(imports.discardSignals, thread));

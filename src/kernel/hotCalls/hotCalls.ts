@@ -7,6 +7,7 @@ import { ThreadSignals } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
 import { removeThread } from '../../sync/safepoint.js';
 import { endCpuTime } from '../cpuTime.js';
+import { freeCred } from '../credentials.js';
 import { noteAddressSpace, quitGuest } from '../exit.js';
 import { releaseFiles } from '../files/filesTable.js';
 import { releaseFs } from '../files/fsRecord.js';
@@ -68,7 +69,10 @@ export function createHotCalls(t: ThreadContext, rest: (wait: () => void) => voi
       releaseMm(mem, mm, thread);
     },
     quitGuest: () => quitGuest(t),
-    leaveProcessId: (thread) => leaveProcessId(mem, thread + Thread.processId, thread),
+    leaveRecords(thread) {
+      leaveProcessId(mem, thread + Thread.processId, thread);
+      freeCred(mem, thread, thread);
+    },
     releaseSighand: (thread, sighand) => releaseSighand(mem, sighand, thread),
   };
   const module = new WebAssembly.Module(hotCallsBytes() as Uint8Array<ArrayBuffer>);

@@ -1,6 +1,5 @@
 import { copyIn, writeU32 } from '../../memory/userAccess.js';
-import { Guest } from '../../sync/records/guest.js';
-import { Thread } from '../../sync/records/thread.js';
+import { Cred } from '../../sync/records/cred.js';
 import {
   CAP_LAST_CAP,
   CAP_SETPCAP,
@@ -19,6 +18,7 @@ import {
   unionOf,
   without,
 } from '../capabilities.js';
+import { credOf, separateCred } from '../credentials.js';
 import { EFAULT, EINVAL, EPERM } from '../errno.js';
 import type { ThreadContext } from '../threadContext.js';
 import { withThread } from '../withThread.js';
@@ -51,9 +51,7 @@ function capget(t: ThreadContext, headerPointer: number, data: number): number {
   const header = readHeader(t, headerPointer);
   if (header === undefined) return data === 0 ? 0 : -EINVAL;
   if (header.pid < 0) return -EINVAL;
-  const sets = withThread(t, header.pid, (thread) =>
-    capabilitiesOf(t.mem, t.mem.getU32(thread + Thread.guest)),
-  );
+  const sets = withThread(t, header.pid, (thread) => capabilitiesOf(t.mem, credOf(t.mem, thread)));
   if (data === 0) return 0;
   for (let word = 0; word < header.words; word++) {
     writeU32(t, data + word * DATA_SIZE, sets.effective[word]);
@@ -78,17 +76,18 @@ function capset(t: ThreadContext, headerPointer: number, data: number): number {
     header.words === 1 ? 0 : view.getUint32(DATA_SIZE + offset, true) & 0x1ff,
   ];
   const wanted = { effective: set(0), permitted: set(4), inheritable: set(8) };
-  const now = capabilitiesOf(t.mem, t.guest);
+  const now = capabilitiesOf(t.mem, t.cred);
   if (!isSubset(wanted.permitted, now.permitted)) return -EPERM;
   if (!isSubset(wanted.effective, wanted.permitted)) return -EPERM;
   const raisable = unionOf(now.inheritable, now.permitted);
   if (!capable(t, CAP_SETPCAP) && !isSubset(wanted.inheritable, raisable)) return -EPERM;
-  const bounding = singleSet(t.mem, t.guest, Guest.boundingSet);
+  const bounding = singleSet(t.mem, t.cred, Cred.boundingSet);
   if (!isSubset(wanted.inheritable, unionOf(now.inheritable, bounding))) return -EPERM;
-  setCapabilities(t.mem, t.guest, wanted);
-  const ambient = singleSet(t.mem, t.guest, Guest.ambientSet);
+  separateCred(t);
+  setCapabilities(t.mem, t.cred, wanted);
+  const ambient = singleSet(t.mem, t.cred, Cred.ambientSet);
   const kept = intersectionOf(ambient, intersectionOf(wanted.permitted, wanted.inheritable));
-  storeSingleSet(t.mem, t.guest, Guest.ambientSet, kept);
+  storeSingleSet(t.mem, t.cred, Cred.ambientSet, kept);
   return 0;
 }
 
@@ -108,30 +107,33 @@ const SECURE_BITS = 0x55;
 const SECURE_LOCKS = SECURE_BITS << 1;
 
 function setSecureBits(t: ThreadContext, bits: number): number {
-  const now = t.mem.getU32(t.guest + Guest.secureBits);
+  const now = t.mem.getU32(t.cred + Cred.secureBits);
   const locked = (now & SECURE_LOCKS) >> 1;
   const unlocks = now & SECURE_LOCKS & ~bits;
   if (((now ^ bits) & locked) !== 0 || unlocks !== 0 || (bits & ~(SECURE_BITS | SECURE_LOCKS)) !== 0)
     return -EPERM;
   if (!capable(t, CAP_SETPCAP)) return -EPERM;
-  t.mem.setU32(t.guest + Guest.secureBits, bits);
+  separateCred(t);
+  t.mem.setU32(t.cred + Cred.secureBits, bits);
   return 0;
 }
 
 function keepCapabilities(t: ThreadContext, keep: number): number {
-  const bits = t.mem.getU32(t.guest + Guest.secureBits);
+  const bits = t.mem.getU32(t.cred + Cred.secureBits);
   if (keep !== 0 && keep !== 1) return -EINVAL;
   if (bits & (SECBIT_KEEP_CAPS << 1)) return -EPERM;
-  t.mem.setU32(t.guest + Guest.secureBits, keep === 1 ? bits | SECBIT_KEEP_CAPS : bits & ~SECBIT_KEEP_CAPS);
+  separateCred(t);
+  t.mem.setU32(t.cred + Cred.secureBits, keep === 1 ? bits | SECBIT_KEEP_CAPS : bits & ~SECBIT_KEEP_CAPS);
   return 0;
 }
 
 function changeAmbient(t: ThreadContext, what: number, which: number): number {
-  const { mem, guest } = t;
-  const set = singleSet(mem, guest, Guest.ambientSet);
+  if (what !== PR_CAP_AMBIENT_IS_SET) separateCred(t);
+  const { mem, cred } = t;
+  const set = singleSet(mem, cred, Cred.ambientSet);
   if (what === PR_CAP_AMBIENT_CLEAR_ALL) {
     if (which !== 0) return -EINVAL;
-    storeSingleSet(mem, guest, Guest.ambientSet, NO_CAPABILITIES);
+    storeSingleSet(mem, cred, Cred.ambientSet, NO_CAPABILITIES);
     return 0;
   }
   if (!(which >= 0 && which <= CAP_LAST_CAP)) return -EINVAL;
@@ -140,14 +142,14 @@ function changeAmbient(t: ThreadContext, what: number, which: number): number {
     case PR_CAP_AMBIENT_IS_SET:
       return isSubset(one, set) ? 1 : 0;
     case PR_CAP_AMBIENT_RAISE: {
-      const { permitted, inheritable } = capabilitiesOf(mem, guest);
-      const barred = mem.getU32(guest + Guest.secureBits) & SECBIT_NO_CAP_AMBIENT_RAISE;
+      const { permitted, inheritable } = capabilitiesOf(mem, cred);
+      const barred = mem.getU32(cred + Cred.secureBits) & SECBIT_NO_CAP_AMBIENT_RAISE;
       if (!isSubset(one, permitted) || !isSubset(one, inheritable) || barred !== 0) return -EPERM;
-      storeSingleSet(mem, guest, Guest.ambientSet, unionOf(set, one));
+      storeSingleSet(mem, cred, Cred.ambientSet, unionOf(set, one));
       return 0;
     }
     case PR_CAP_AMBIENT_LOWER:
-      storeSingleSet(mem, guest, Guest.ambientSet, without(set, one));
+      storeSingleSet(mem, cred, Cred.ambientSet, without(set, one));
       return 0;
     default:
       return -EINVAL;
@@ -160,25 +162,26 @@ export function capabilityControl(
   option: number,
   arguments_: readonly [number, number, number, number],
 ): number | undefined {
-  const { mem, guest } = t;
+  const { mem, cred } = t;
   const [first, second, third, fourth] = arguments_;
   switch (option) {
     case PR_GET_KEEPCAPS:
-      return mem.getU32(guest + Guest.secureBits) & SECBIT_KEEP_CAPS ? 1 : 0;
+      return mem.getU32(cred + Cred.secureBits) & SECBIT_KEEP_CAPS ? 1 : 0;
     case PR_SET_KEEPCAPS:
       return keepCapabilities(t, first);
     case PR_GET_SECUREBITS:
-      return mem.getU32(guest + Guest.secureBits);
+      return mem.getU32(cred + Cred.secureBits);
     case PR_SET_SECUREBITS:
       return setSecureBits(t, first);
     case PR_CAPBSET_READ:
       if (!(first >= 0 && first <= CAP_LAST_CAP)) return -EINVAL;
-      return isSubset(setOf(first), singleSet(mem, guest, Guest.boundingSet)) ? 1 : 0;
+      return isSubset(setOf(first), singleSet(mem, cred, Cred.boundingSet)) ? 1 : 0;
     case PR_CAPBSET_DROP: {
       if (!capable(t, CAP_SETPCAP)) return -EPERM;
       if (!(first >= 0 && first <= CAP_LAST_CAP)) return -EINVAL;
-      const bounding = singleSet(mem, guest, Guest.boundingSet);
-      storeSingleSet(mem, guest, Guest.boundingSet, without(bounding, setOf(first)));
+      separateCred(t);
+      const bounding = singleSet(mem, t.cred, Cred.boundingSet);
+      storeSingleSet(mem, t.cred, Cred.boundingSet, without(bounding, setOf(first)));
       return 0;
     }
     case PR_CAP_AMBIENT:

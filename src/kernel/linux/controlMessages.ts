@@ -1,4 +1,5 @@
 import { copyIn, copyOut } from '../../memory/userAccess.js';
+import { Cred } from '../../sync/records/cred.js';
 import { Guest } from '../../sync/records/guest.js';
 import { CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, capable } from '../capabilities.js';
 import { realtimeNow } from '../clock.js';
@@ -142,11 +143,11 @@ function fileToSend(t: ThreadContext, fd: number): number {
 function mayClaim(t: ThreadContext, claimed: Credentials): boolean {
   const { mem, guest } = t;
   const own = (field: number, value: number): boolean =>
-    [0, 4, 8].some((which) => mem.getU32(guest + field + which) === value);
+    [0, 4, 8].some((which) => mem.getU32(t.cred + field + which) === value);
   return (
     (claimed.pid === mem.getU32(guest + Guest.pid) || capable(t, CAP_SYS_ADMIN)) &&
-    (own(Guest.uids, claimed.uid) || capable(t, CAP_SETUID)) &&
-    (own(Guest.gids, claimed.gid) || capable(t, CAP_SETGID))
+    (own(Cred.uids, claimed.uid) || capable(t, CAP_SETUID)) &&
+    (own(Cred.gids, claimed.gid) || capable(t, CAP_SETGID))
   );
 }
 

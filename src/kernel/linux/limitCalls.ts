@@ -1,4 +1,5 @@
 import { readU64, writeU64Big } from '../../memory/userAccess.js';
+import { Cred } from '../../sync/records/cred.js';
 import { Guest } from '../../sync/records/guest.js';
 import { Mm } from '../../sync/records/mm.js';
 import { Thread } from '../../sync/records/thread.js';
@@ -47,8 +48,8 @@ function processOf(t: ThreadContext, tid: number): number {
 function mayChange(t: ThreadContext, guest: number): boolean {
   const { mem } = t;
   const same = (field: number): boolean =>
-    [0, 4, 8].every((which) => mem.getU32(guest + field + which) === mem.getU32(t.guest + field));
-  return capable(t, CAP_SYS_RESOURCE) || (same(Guest.uids) && same(Guest.gids));
+    [0, 4, 8].every((which) => mem.getU32(guest + Guest.cred + field + which) === mem.getU32(t.cred + field));
+  return capable(t, CAP_SYS_RESOURCE) || (same(Cred.uids) && same(Cred.gids));
 }
 
 function prlimit64(t: ThreadContext, pid: number, resource: number, fresh: number, old: number): number {

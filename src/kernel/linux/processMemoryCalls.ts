@@ -4,6 +4,7 @@ import { frameAddress, hostPageSize } from '../../memory/frames.js';
 import { pageEntry, unlockPage } from '../../memory/pageTables.js';
 import { copyIn, copyOut, readU64 } from '../../memory/userAccess.js';
 import { targetMadvise } from '../../mm/targetMadvise.js';
+import { Cred } from '../../sync/records/cred.js';
 import { Guest } from '../../sync/records/guest.js';
 import { Mm } from '../../sync/records/mm.js';
 import { ProcessId } from '../../sync/records/processId.js';
@@ -58,9 +59,9 @@ function copyRemote(c: Caller, va: number, bytes: Uint8Array, write: boolean): b
 export function mayAccessProcess(t: ThreadContext, pid: number): boolean {
   const { mem } = t;
   if (pid === mem.getU32(t.guest + Guest.pid)) return true;
-  const user = mem.getU32(t.guest + Guest.uids);
+  const user = mem.getU32(t.cred + Cred.uids);
   const allowed = withProcessRecord(t, pid, (guest) =>
-    [0, 4, 8].every((field) => mem.getU32(guest + Guest.uids + field) === user),
+    [0, 4, 8].every((field) => mem.getU32(guest + Guest.cred + Cred.uids + field) === user),
   );
   return capable(t, CAP_SYS_PTRACE) || allowed === true;
 }

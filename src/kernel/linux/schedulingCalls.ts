@@ -1,5 +1,6 @@
 import { copyIn, copyOut, readU32, writeU32 } from '../../memory/userAccess.js';
 import { withMutex } from '../../sync/mutex.js';
+import { Cred } from '../../sync/records/cred.js';
 import { Guest } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Thread } from '../../sync/records/thread.js';
@@ -105,9 +106,12 @@ function policyOf(t: ThreadContext, thread: number): Policy {
 /** Whether the thread is of the caller's user, or the caller may change everybody's (check_same_owner, set_one_prio_perm). */
 function isSameOwner(t: ThreadContext, thread: number): boolean {
   const { mem } = t;
-  const user = mem.getU32(t.guest + Guest.uids + 4);
+  const user = mem.getU32(t.cred + Cred.uids + 4);
   const guest = mem.getU32(thread + Thread.guest);
-  return [0, 4].some((which) => mem.getU32(guest + Guest.uids + which) === user) || capable(t, CAP_SYS_NICE);
+  return (
+    [0, 4].some((which) => mem.getU32(guest + Guest.cred + Cred.uids + which) === user) ||
+    capable(t, CAP_SYS_NICE)
+  );
 }
 
 function requireSameOwner(t: ThreadContext, thread: number): void {
@@ -255,8 +259,9 @@ function visitThreads(
     withThread(t, who, visit);
     return;
   }
-  const field = which === PRIO_PGRP ? Guest.pgid : Guest.uids;
-  const wanted = who === 0 ? mem.getU32(guest + field) : who >>> 0;
+  const field = which === PRIO_PGRP ? Guest.pgid : Guest.cred + Cred.uids;
+  const own = which === PRIO_PGRP ? guest + Guest.pgid : t.cred + Cred.uids;
+  const wanted = who === 0 ? mem.getU32(own) : who >>> 0;
   let found = false;
   withMutex(mem, MACHINE + Machine.guestsLock, thread, () => {
     for (let g = mem.getU32(MACHINE + Machine.guests); g !== 0; g = mem.getU32(g + Guest.nextGuest)) {

@@ -1,5 +1,6 @@
 import { copyIn, copyOut, readU32 } from '../../memory/userAccess.js';
 import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
+import { Cred } from '../../sync/records/cred.js';
 import { GUEST_ZOMBIE, Guest, INIT_PID } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Sighand, SignalAction, ThreadSignals } from '../../sync/records/signals.js';
@@ -278,7 +279,7 @@ function pidOf(t: ThreadContext): number {
 
 /** The siginfo of a signal that the caller sends. */
 export function ownInfo(t: ThreadContext, signal: number, code: number): SigInfo {
-  return sentInfo(signal, code, pidOf(t), t.mem.getU32(t.guest + Guest.uids));
+  return sentInfo(signal, code, pidOf(t), t.mem.getU32(t.cred + Cred.uids));
 }
 
 /** Throws EINVAL unless the number is a signal's, or 0. */

@@ -3,6 +3,7 @@ import { CACHE_BLOCK, EXTENSIONS, WITHOUT_C, ZICBOM, ZICBOZ } from '../../isa/ex
 import { copyIn, copyOut, readU64Big, writeU32, writeU64Big } from '../../memory/userAccess.js';
 import { withMutex } from '../../sync/mutex.js';
 import { monotonicNow } from '../../sync/park.js';
+import { Cred } from '../../sync/records/cred.js';
 import { Guest, INIT_PID } from '../../sync/records/guest.js';
 import { MACHINE, Machine } from '../../sync/records/machine.js';
 import { Mm } from '../../sync/records/mm.js';
@@ -16,6 +17,7 @@ import {
   followFileUserId,
   followUserIds,
 } from '../capabilities.js';
+import { separateCred } from '../credentials.js';
 import { EINVAL, EPERM, ESRCH, SyscallError } from '../errno.js';
 import { timerSlackOf } from '../files/procProcess.js';
 import { groupsOf, NGROUPS_MAX, setGroups } from '../groups.js';
@@ -40,11 +42,11 @@ const FILESYSTEM = 3;
 const UNCHANGED = 0xffff_ffff;
 
 function id(t: ThreadContext, field: number, which: number): number {
-  return t.mem.getU32(t.guest + field + which * 4);
+  return t.mem.getU32(t.cred + field + which * 4);
 }
 
 function setId(t: ThreadContext, field: number, which: number, value: number): void {
-  t.mem.setU32(t.guest + field + which * 4, value);
+  t.mem.setU32(t.cred + field + which * 4, value);
 }
 
 /** Whether an unprivileged guest may take the id: it is one of those it has. */
@@ -54,21 +56,22 @@ function hasId(t: ThreadContext, field: number, value: number): boolean {
 
 /** The capability to take any id: CAP_SETUID or CAP_SETGID. */
 function mayTake(t: ThreadContext, field: number): boolean {
-  return capable(t, field === Guest.uids ? CAP_SETUID : CAP_SETGID);
+  return capable(t, field === Cred.uids ? CAP_SETUID : CAP_SETGID);
 }
 
 /** Runs a call that changes user ids: capabilities follow them. */
 function changeUser(t: ThreadContext, change: () => number): number {
-  const before = [REAL, EFFECTIVE, SAVED].map((which) => id(t, Guest.uids, which));
+  const before = [REAL, EFFECTIVE, SAVED].map((which) => id(t, Cred.uids, which));
   const result = changeIds(t, change);
-  if (result === 0) followUserIds(t.mem, t.guest, before);
+  if (result === 0) followUserIds(t.mem, t.cred, before);
   return result;
 }
 
 /** Runs a call that changes ids: what is in the memory of one who was somebody else is not everybody's (commit_creds). */
 function changeIds(t: ThreadContext, change: () => number): number {
   const ids = (): string =>
-    [EFFECTIVE, FILESYSTEM].map((w) => `${id(t, Guest.uids, w)}:${id(t, Guest.gids, w)}`).join();
+    [EFFECTIVE, FILESYSTEM].map((w) => `${id(t, Cred.uids, w)}:${id(t, Cred.gids, w)}`).join();
+  separateCred(t);
   const before = ids();
   const result = change();
   if (ids() !== before) {
@@ -134,7 +137,7 @@ function setFilesystemId(t: ThreadContext, field: number, wanted: number): numbe
   const value = wanted >>> 0;
   if (value !== UNCHANGED && (mayTake(t, field) || hasId(t, field, value) || value === before)) {
     setId(t, field, FILESYSTEM, value);
-    if (field === Guest.uids) followFileUserId(t.mem, t.guest, before);
+    if (field === Cred.uids) followFileUserId(t.mem, t.cred, before);
   }
   return before;
 }
@@ -391,7 +394,7 @@ function prctl(t: ThreadContext, option: number, a1: number, a2: number, a3: num
 // --- groups, personality ---
 
 function getgroups(t: ThreadContext, size: number, list: number): number {
-  const groups = groupsOf(t.mem, t.guest);
+  const groups = groupsOf(t.mem, t.cred);
   if ((size | 0) < 0) return -EINVAL;
   if ((size | 0) === 0) return groups.length;
   if ((size | 0) < groups.length) return -EINVAL;
@@ -404,7 +407,8 @@ function setgroups(t: ThreadContext, size: number, list: number): number {
   if (size >>> 0 > NGROUPS_MAX) return -EINVAL;
   const bytes = new Uint8Array((size >>> 0) * 4);
   copyIn(t, list, bytes);
-  setGroups(t.mem, t.guest, [...new Uint32Array(bytes.buffer)], t.thread);
+  separateCred(t);
+  setGroups(t.mem, t.guest, t.cred, [...new Uint32Array(bytes.buffer)], t.thread);
   return 0;
 }
 
@@ -419,39 +423,37 @@ function personality(t: ThreadContext, wanted: number): number {
 export const systemCalls: SyscallTable = {
   [SYS.SYS_getpid]: syscall('getpid', [], (t) => t.mem.getU32(t.guest + Guest.pid)),
   [SYS.SYS_getppid]: syscall('getppid', [], getppid),
-  [SYS.SYS_getuid]: syscall('getuid', [], (t) => id(t, Guest.uids, REAL)),
-  [SYS.SYS_geteuid]: syscall('geteuid', [], (t) => id(t, Guest.uids, EFFECTIVE)),
-  [SYS.SYS_getgid]: syscall('getgid', [], (t) => id(t, Guest.gids, REAL)),
-  [SYS.SYS_getegid]: syscall('getegid', [], (t) => id(t, Guest.gids, EFFECTIVE)),
-  [SYS.SYS_setuid]: syscall('setuid', ['uint'], (t, user) =>
-    changeUser(t, () => setOne(t, Guest.uids, user)),
-  ),
+  [SYS.SYS_getuid]: syscall('getuid', [], (t) => id(t, Cred.uids, REAL)),
+  [SYS.SYS_geteuid]: syscall('geteuid', [], (t) => id(t, Cred.uids, EFFECTIVE)),
+  [SYS.SYS_getgid]: syscall('getgid', [], (t) => id(t, Cred.gids, REAL)),
+  [SYS.SYS_getegid]: syscall('getegid', [], (t) => id(t, Cred.gids, EFFECTIVE)),
+  [SYS.SYS_setuid]: syscall('setuid', ['uint'], (t, user) => changeUser(t, () => setOne(t, Cred.uids, user))),
   [SYS.SYS_setgid]: syscall('setgid', ['uint'], (t, group) =>
-    changeIds(t, () => setOne(t, Guest.gids, group)),
+    changeIds(t, () => setOne(t, Cred.gids, group)),
   ),
   [SYS.SYS_setreuid]: syscall('setreuid', ['int', 'int'], (t, r, e) =>
-    changeUser(t, () => setTwo(t, Guest.uids, r, e)),
+    changeUser(t, () => setTwo(t, Cred.uids, r, e)),
   ),
   [SYS.SYS_setregid]: syscall('setregid', ['int', 'int'], (t, r, e) =>
-    changeIds(t, () => setTwo(t, Guest.gids, r, e)),
+    changeIds(t, () => setTwo(t, Cred.gids, r, e)),
   ),
   [SYS.SYS_setresuid]: syscall('setresuid', ['int', 'int', 'int'], (t, r, e, s) =>
-    changeUser(t, () => setThree(t, Guest.uids, [r, e, s])),
+    changeUser(t, () => setThree(t, Cred.uids, [r, e, s])),
   ),
   [SYS.SYS_setresgid]: syscall('setresgid', ['int', 'int', 'int'], (t, r, e, s) =>
-    changeIds(t, () => setThree(t, Guest.gids, [r, e, s])),
+    changeIds(t, () => setThree(t, Cred.gids, [r, e, s])),
   ),
   [SYS.SYS_getresuid]: syscall('getresuid', ['pointer', 'pointer', 'pointer'], (t, r, e, s) =>
-    getThree(t, Guest.uids, [r, e, s]),
+    getThree(t, Cred.uids, [r, e, s]),
   ),
   [SYS.SYS_getresgid]: syscall('getresgid', ['pointer', 'pointer', 'pointer'], (t, r, e, s) =>
-    getThree(t, Guest.gids, [r, e, s]),
+    getThree(t, Cred.gids, [r, e, s]),
   ),
   [SYS.SYS_setfsuid]: syscall('setfsuid', ['int'], (t, user) =>
-    changeIds(t, () => setFilesystemId(t, Guest.uids, user)),
+    changeIds(t, () => setFilesystemId(t, Cred.uids, user)),
   ),
   [SYS.SYS_setfsgid]: syscall('setfsgid', ['int'], (t, group) =>
-    changeIds(t, () => setFilesystemId(t, Guest.gids, group)),
+    changeIds(t, () => setFilesystemId(t, Cred.gids, group)),
   ),
   [SYS.SYS_getpgid]: syscall('getpgid', ['int'], (t, pid) =>
     withGuest(t, pid, (guest) => t.mem.getU32(guest + Guest.pgid)),

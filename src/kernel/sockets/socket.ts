@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { lockMutex, unlockMutex, withMutex } from '../../sync/mutex.js';
+import { Cred } from '../../sync/records/cred.js';
 import { EventSource } from '../../sync/records/events.js';
 import { Guest } from '../../sync/records/guest.js';
 import { FILE_SOCKET, OpenFile } from '../../sync/records/openFile.js';
@@ -86,8 +87,8 @@ export function ownCredentials(t: ThreadContext): Credentials {
   const { mem, guest } = t;
   return {
     pid: mem.getU32(guest + Guest.pid),
-    uid: mem.getU32(guest + Guest.uids + 4),
-    gid: mem.getU32(guest + Guest.gids + 4),
+    uid: mem.getU32(t.cred + Cred.uids + 4),
+    gid: mem.getU32(t.cred + Cred.gids + 4),
   };
 }
 

@@ -1,5 +1,6 @@
 import { UserFault } from '../../memory/caller.js';
 import { withMutex } from '../../sync/mutex.js';
+import { Cred } from '../../sync/records/cred.js';
 import { Guest } from '../../sync/records/guest.js';
 import {
   SOCKET_CLOSED,
@@ -172,8 +173,8 @@ function credentialsFor(
   if (!wanted) return undefined;
   return {
     pid: mem.getU32(guest + Guest.pid),
-    uid: mem.getU32(guest + Guest.uids),
-    gid: mem.getU32(guest + Guest.gids),
+    uid: mem.getU32(t.cred + Cred.uids),
+    gid: mem.getU32(t.cred + Cred.gids),
   };
 }
 

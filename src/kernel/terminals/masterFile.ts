@@ -1,6 +1,6 @@
 import { withMutex } from '../../sync/mutex.js';
+import { Cred } from '../../sync/records/cred.js';
 import { EventSource } from '../../sync/records/events.js';
-import { Guest } from '../../sync/records/guest.js';
 import { FILE_MASTER, OpenFile } from '../../sync/records/openFile.js';
 import { Tty } from '../../sync/records/tty.js';
 import type { SharedMemory } from '../../sync/sharedMemory.js';
@@ -31,7 +31,7 @@ const chunk = new Uint8Array(CHUNK);
 /** open of /dev/ptmx: a new pseudo-terminal, whose slave is locked. Throws ENOSPC. */
 export function openMaster(t: ThreadContext, flags: number): number {
   const { mem, thread } = t;
-  const tty = createTty(mem, thread, { uid: mem.getU32(t.guest + Guest.uids + 12) });
+  const tty = createTty(mem, thread, { uid: mem.getU32(t.cred + Cred.uids + 12) });
   if (tty === 0) throw new SyscallError(ENOSPC);
   mem.atomicStore(tty + Tty.masters, 1);
   mem.setU32(tty + Tty.locked, 1);

@@ -1,6 +1,7 @@
 import { Mutex } from '../mutex.js';
 import { array, embedded, f64, i32, pointer, record, u32, u64 } from '../record.js';
 import { WaitQueue } from '../waitQueue.js';
+import { Cred } from './cred.js';
 
 /** One guest process (Linux: a thread group). */
 export const Guest = record({
@@ -38,9 +39,8 @@ export const Guest = record({
   /** Waiters in wait4/waitid of this guest. */
   childEvents: embedded(WaitQueue),
 
-  /** Real, effective, saved and filesystem uid and gid. */
-  uids: array(u32, 4),
-  gids: array(u32, 4),
+  /** Who its first thread acts as, and every thread without a Cred of its own (Thread.cred). */
+  cred: embedded(Cred),
   /** /proc/PID/oom_score_adj, which a child has from its parent. Atomic. */
   oomScoreAdj: i32,
   /** struct rlimit[16] as numbers (current, maximum); threadsLock. */
@@ -107,21 +107,12 @@ export const Guest = record({
   subreaper: u32,
   /** Foreground group of the terminal that a session leader has lost; Machine.guestsLock. */
   lostForeground: u32,
-  /** Effective, permitted and inheritable capabilities, two words each: kernel/capabilities.ts. Written by the guest alone. */
-  capabilities: array(u32, 6),
-  /** The bounding and the ambient set, two words each. Written by the guest alone. */
-  boundingSet: array(u32, 2),
-  ambientSet: array(u32, 2),
-  /** SECBIT_* (PR_SET_SECUREBITS, PR_SET_KEEPCAPS). Written by the guest alone. */
-  secureBits: u32,
   /** FLAVOUR_*: whose system calls it makes; changes in execve, when it has one thread. */
   flavour: u32,
   /** Which spawned guest it descends from: a number that no other such family of the machine has; constant. */
   family: u32,
   /** The GuestTree whose limits hold (one reference), or 0; constant. */
   tree: pointer,
-  /** Supplementary groups (setgroups): u32 count, then as many ids; 0: group 0 alone. Under threadsLock. */
-  groups: pointer,
   /** PR_SET_THP_DISABLE. Written by the guest alone. */
   hugePagesDisabled: u32,
   /** What personality(2) was told last. Written by the guest alone. */
