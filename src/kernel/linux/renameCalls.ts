@@ -66,7 +66,6 @@ function renameat2(
   const exchange = flags === RENAME_EXCHANGE;
   const oldResolved = resolve(t, oldDirfd, stripSlashes(oldPath), false);
   const newResolved = resolve(t, newDirfd, stripSlashes(newPath), false);
-  if (mountOf(oldResolved.place) !== mountOf(newResolved.place)) return -EXDEV;
   requireNamed(oldResolved, false);
   requireNamed(newResolved, false);
   const from = requireExisting(oldResolved);
@@ -78,6 +77,7 @@ function renameat2(
   if (exchange && newPath.endsWith('/') && typeOf(to) !== S_IFDIR) return -ENOTDIR;
   requireNotMounted(t, from.path);
   requireNotMounted(t, to.path);
+  if (mountOf(from) !== mountOf(to)) return -EXDEV;
   requireWritable(from);
   requireWritable(to);
   if (directory && to.path.startsWith(`${from.path}/`)) return -EINVAL;

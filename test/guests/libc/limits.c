@@ -247,6 +247,8 @@ static void usage_of_children(void) {
     if (fork() == 0) {
       char *volatile block = malloc(SIZE);
       memset(block, 1, SIZE);
+      /* Without a reader the compiler would leave that out. */
+      __asm__ volatile("" : : "r"(block) : "memory");
       _exit(0);
     }
     wait(NULL);
