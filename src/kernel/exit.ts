@@ -107,12 +107,15 @@ export function setGuestText(
 export function endThread(t: ThreadContext): void {
   const { mem, thread, guest, mm } = t;
   prepareToLeave();
-  leaveAddressSpace(t);
-
-  // No thread comes after the last one that ends.
+  // No thread comes after the last one that ends. Those that wait for this one see that it has begun to (mm_release comes later).
   const last =
     mem.atomicAdd(guest + Guest.threadsEnding, 1) + 1 === mem.atomicLoad(guest + Guest.threadsStarted);
-  if (last) reportMapAtExit(t);
+  leaveAddressSpace(t);
+
+  if (last) {
+    reportMapAtExit(t);
+    giveLastStatus(t);
+  }
 
   // Resources go first, so that the guest is a zombie only when nothing of it is left.
   removeThread(mem, thread, thread);
@@ -131,6 +134,19 @@ export function endThread(t: ThreadContext): void {
 }
 
 /**
+ * A guest whose threads all end by exit(2) has the status of the one that was the last to begin with it (Linux 6:
+ * synchronize_group_exit in kernel/exit.c; earlier kernels: that of its first one). Nothing kills it any more.
+ */
+function giveLastStatus({ mem, guest, thread }: ThreadContext): void {
+  lockMutex(mem, guest + Guest.threadsLock, thread);
+  if (mem.atomicLoad(guest + Guest.phase) === GUEST_RUNNING) {
+    mem.setU32(guest + Guest.exitStatus, mem.getU32(thread + Thread.exitStatus));
+    mem.atomicStore(guest + Guest.phase, GUEST_EXITING);
+  }
+  unlockMutex(mem, guest + Guest.threadsLock, thread);
+}
+
+/**
  * The last steps of a thread's end: it is none of its guest's threads any more. The one that
  * is the last here, whichever began to end last, is the guest's end.
  */
@@ -145,12 +161,6 @@ export function quitGuest(t: ThreadContext): void {
   const execThread = mem.getU32(guest + Guest.execThread);
   if (execThread !== 0) unpark(mem, execThread);
   retargetLocked(mem, guest, thread, thread);
-  if (mem.atomicLoad(guest + Guest.phase) === GUEST_RUNNING) {
-    // A guest whose threads all end by exit(2) has the status of its first one, whenever that ended.
-    if (mem.getU32(thread + Thread.tid) === mem.getU32(guest + Guest.pid))
-      mem.setU32(guest + Guest.exitStatus, mem.getU32(thread + Thread.exitStatus));
-    if (left === 0) mem.atomicStore(guest + Guest.phase, GUEST_EXITING);
-  }
   add(mem, guest + Guest.instret, mem.getU64(thread + Thread.instret));
   add(mem, guest + Guest.syscallCount, mem.getU32(thread + Thread.syscallCount));
   for (const which of [0, 8, 16, 24])

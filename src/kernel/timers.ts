@@ -289,11 +289,8 @@ function expireLocked(mem: SharedMemory, timer: number, now: number): Shot {
       setF64(mem, timer + Timer.cpuDeadline, f64(mem, timer + Timer.cpuDeadline) + expirations * interval);
       setF64(mem, timer + Timer.deadline, now + Math.max(interval, 1));
     } else disarmLocked(mem, timer);
-  } else if (interval > 0) {
-    const deadline = f64(mem, timer + Timer.deadline);
-    expirations = 1 + Math.max(0, Math.floor((now - deadline) / interval));
-    setF64(mem, timer + Timer.deadline, Math.max(deadline + expirations * interval, now + SHORTEST));
-  } else disarmLocked(mem, timer);
+  } else if (interval > 0) expirations = forwardLocked(mem, timer, now);
+  else disarmLocked(mem, timer);
 
   if (mem.getU32(timer + Timer.pending) !== 0) {
     // Its signal has not been taken yet: the expirations are overruns.
@@ -312,6 +309,23 @@ function expireLocked(mem: SharedMemory, timer: number, now: number): Shot {
     tid: mem.getU32(timer + Timer.notify) === SIGEV_THREAD_ID ? mem.getU32(timer + Timer.tid) : 0,
     value: mem.u64[(timer + Timer.value) >>> 3],
   };
+}
+
+/** Moves a due timer with an interval on: how often it has expired (hrtimer_forward). TimerList.lock is held. */
+function forwardLocked(mem: SharedMemory, timer: number, now: number): number {
+  const interval = f64(mem, timer + Timer.interval);
+  const deadline = f64(mem, timer + Timer.deadline);
+  const expirations = 1 + Math.max(0, Math.floor((now - deadline) / interval));
+  setF64(mem, timer + Timer.deadline, Math.max(deadline + expirations * interval, now + SHORTEST));
+  return expirations;
+}
+
+/** Counts what is due by now as overruns of the timer's signal, which is about to be taken (posixtimer_rearm). */
+function countOverrunsLocked(mem: SharedMemory, timer: number, now: number): void {
+  if (mem.getU32(timer + Timer.armed) === 0 || isCpuClock(mem.getI32(timer + Timer.clock))) return;
+  if (f64(mem, timer + Timer.interval) === 0 || f64(mem, timer + Timer.deadline) > now) return;
+  const overrun = mem.getU32(timer + Timer.overrun) + forwardLocked(mem, timer, now);
+  mem.setU32(timer + Timer.overrun, Math.min(OVERRUN_LIMIT, overrun));
 }
 
 /**
@@ -369,6 +383,7 @@ export function fillTimerInfo(t: ThreadContext, taken: TakenSignal): void {
       timer = mem.getU32(timer + Timer.nextInGuest)
     ) {
       if (timer !== taken.timer || mem.getU32(timer + Timer.sequence) !== taken.timerSequence) continue;
+      countOverrunsLocked(mem, timer, monotonicNow());
       const overrun = mem.getU32(timer + Timer.overrun);
       mem.setU32(timer + Timer.lastOverrun, overrun);
       mem.setU32(timer + Timer.overrun, 0);

@@ -248,7 +248,7 @@ describe('threads', () => {
     expect(mem.getU64(MACHINE + Machine.heapUsed) - used).toBeLessThan(2 * 2048 + 1024);
   });
 
-  it('exit of the first thread keeps the status for the guest', () => {
+  it('exit of the last thread gives the guest its status', () => {
     const { guest } = t;
     cloneThread(t, {
       flags: THREAD_FLAGS & ~0x300000,
@@ -265,7 +265,7 @@ describe('threads', () => {
     expect(mem.atomicLoad(child.thread + Thread.attention) & ATTENTION_EXIT).toBe(0);
     mem.setU32(child.thread + Thread.exitStatus, 9 << 8);
     endThread(child);
-    expect(mem.getU32(guest + Guest.exitStatus)).toBe(5 << 8);
+    expect(mem.getU32(guest + Guest.exitStatus)).toBe(9 << 8);
   });
 });
 

@@ -400,6 +400,43 @@ static void timers(void) {
   sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
+/* Words that the kernel clears when these threads have begun to end. */
+static volatile int first, second;
+static void *leave(void *argument) {
+  syscall(SYS_set_tid_address, &second);
+  while (argument != NULL && first) sched_yield();
+  syscall(SYS_exit, 7);
+  return NULL;
+}
+/* A process whose threads all end by themselves has the status of the last one (Linux 6). */
+static void lastOnes(void) {
+  for (int later = 0; later < 2; later++) {
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+      pthread_t thread;
+      first = second = 1;
+      syscall(SYS_set_tid_address, &first);
+      if (pthread_create(&thread, NULL, leave, later ? &thread : NULL)) _exit(1);
+      while (!later && second) sched_yield();
+      syscall(SYS_exit, 3);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    EXPECT(status, (later ? 7 : 3) << 8);
+    /* The same where a program ends threads and process by its C library. */
+    child = fork();
+    if (child == 0) {
+      pthread_t thread;
+      first = second = 1;
+      syscall(SYS_set_tid_address, &first);
+      if (pthread_create(&thread, NULL, leave, &thread)) _exit(1);
+      pthread_exit(NULL);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    EXPECT(status, 7 << 8);
+  }
+}
+
 int main(int argc, char **argv) {
   if (argc == 3) {
     if (strcmp(argv[1], "pause") == 0) pause();
@@ -414,5 +451,6 @@ int main(int argc, char **argv) {
   deaths();
   values();
   timers();
+  lastOnes();
   return report("family");
 }
