@@ -20,6 +20,7 @@ import { O_CLOEXEC } from './files/openFlags.js';
 import { createThreadFdLocked, leaveProcessId } from './files/pidFd.js';
 import { cloneProcess } from './fork.js';
 import { getLimit, joinGuest, RLIM_INFINITY, RLIMIT_NPROC, visitGuests } from './guestRecords.js';
+import { inheritUndoList, leaveUndoList } from './semaphoreUndos.js';
 import type { ThreadContext } from './threadContext.js';
 import { allocateThread, allocateTid, freeThread, releaseSighand, retainSighand } from './threadRecords.js';
 
@@ -116,6 +117,7 @@ function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): 
     }
     if ((flags & CLONE_PARENT_SETTID) !== 0) tellTid(t, args.parentTid, tid);
     if ((flags & CLONE_CHILD_SETTID) !== 0) tellTid(t, args.childTid, tid);
+    inheritUndoList(t, child, (flags & CLONE_SYSVSEM) !== 0);
     shareFiles(t, child, flags);
     mem.setU32(child + Thread.sighand, t.sighand);
     retainSighand(mem, t.sighand);
@@ -138,6 +140,7 @@ function startNewThread(t: ThreadContext, flags: number, args: CloneArguments): 
     if (pidfd >= 0) closeDescriptor(t, pidfd);
     if (child !== 0) {
       leaveProcessId(mem, child + Thread.processId, parent);
+      leaveUndoList(t, child + Thread.semaphoreUndos);
       freeThread(mem, child, parent);
     }
     throw error;

@@ -53,6 +53,7 @@ import {
 import { SS_DISABLE } from './linux/structsSignal.js';
 import { placementOf } from './placement.js';
 import { randomBytes } from './random.js';
+import { keepUndoList } from './semaphoreUndos.js';
 import { VDSO_RT_SIGRETURN } from './signals/signalFrame.js';
 import { SIGCHLD, SIGKILL } from './signals/signalNumbers.js';
 import type { ThreadContext } from './threadContext.js';
@@ -242,6 +243,7 @@ function endOtherThreads(t: ThreadContext): boolean {
   if (t.tid !== before) {
     leaveProcessId(mem, thread + Thread.processId, thread);
     becomeFirst(t);
+    keepUndoList(t);
     keepChildren(t);
   }
   return alone;

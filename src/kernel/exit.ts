@@ -25,7 +25,7 @@ import { futexWake } from './futex.js';
 import { beginLeaving, leaveLocks } from './futexPi.js';
 import { getLimit, orderExitLocked, RLIMIT_CORE } from './guestRecords.js';
 import { walkRobustList } from './robustList.js';
-import { undoSemaphores } from './semaphores.js';
+import { leaveUndoList } from './semaphoreUndos.js';
 import { retargetLocked } from './signals/pendingSignals.js';
 import { infoAddress, infoCode, type SigInfo } from './signals/sigInfo.js';
 import type { ThreadContext } from './threadContext.js';
@@ -111,6 +111,7 @@ export function endThread(t: ThreadContext): void {
   const last =
     mem.atomicAdd(guest + Guest.threadsEnding, 1) + 1 === mem.atomicLoad(guest + Guest.threadsStarted);
   leaveAddressSpace(t);
+  leaveUndoList(t, thread + Thread.semaphoreUndos);
 
   if (last) {
     reportMapAtExit(t);
@@ -170,7 +171,7 @@ export function quitGuest(t: ThreadContext): void {
 
   leaveProcessId(mem, thread + Thread.processId, thread);
   freeCred(mem, thread, thread);
-  if (left === 0) undoSemaphores(t);
+  if (left === 0) leaveUndoList(t, guest + Guest.semaphoreUndos);
   if (left === 0) deleteTimers(mem, guest, thread);
   releaseSighand(mem, t.sighand, thread);
   const rings = left === 0 && leaveFamily(t);

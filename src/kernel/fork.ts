@@ -17,6 +17,7 @@ import {
   CLONE_PARENT_SETTID,
   CLONE_PIDFD,
   CLONE_SIGHAND,
+  CLONE_SYSVSEM,
   CLONE_VFORK,
   CLONE_VM,
   type CloneArguments,
@@ -34,6 +35,7 @@ import { releaseFs } from './files/fsRecord.js';
 import { O_CLOEXEC } from './files/openFlags.js';
 import { createPidFdLocked } from './files/pidFd.js';
 import { copyGuestRecord, freeGuestBlocks, joinGuest } from './guestRecords.js';
+import { leaveUndoList, shareUndoList } from './semaphoreUndos.js';
 import { fatalSignalPending } from './signals/pendingSignals.js';
 import { LEAVE_VFORK, type ThreadContext } from './threadContext.js';
 import {
@@ -122,6 +124,11 @@ function makeChild(t: ThreadContext, flags: number, args: CloneArguments): Child
       const pidfd = newDescriptor(t, createPidFdLocked(mem, guest, 0, thread), O_CLOEXEC);
       undo.push(() => closeDescriptor(t, pidfd));
       writeU32(t, args.pidfd, pidfd);
+    }
+
+    if ((flags & CLONE_SYSVSEM) !== 0) {
+      shareUndoList(t, guest);
+      undo.push(() => leaveUndoList(t, guest + Guest.semaphoreUndos));
     }
 
     let mm = t.mm;

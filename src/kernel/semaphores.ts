@@ -1,9 +1,16 @@
 import { allocateBlock, freeBlock } from '../sync/heap.js';
 import { Guest } from '../sync/records/guest.js';
 import { Machine } from '../sync/records/machine.js';
-import { IpcPermission, Semaphore, SemaphoreSet, SemaphoreUndo } from '../sync/records/sysvIpc.js';
+import {
+  IpcPermission,
+  Semaphore,
+  SemaphoreSet,
+  SemaphoreUndo,
+  SemaphoreUndoList,
+} from '../sync/records/sysvIpc.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { E2BIG, EACCES, EAGAIN, EFBIG, EIDRM, EINTR, EINVAL, ENOSPC, ERANGE } from './errno.js';
+import { needUndoList } from './semaphoreUndos.js';
 import {
   existingTable,
   forEachObject,
@@ -96,18 +103,17 @@ export function removeSet(t: ThreadContext, table: number, set: number): void {
   if (removeObject(t, table, set)) freeSet(t.mem, set, t.thread);
 }
 
-function undoOf(t: ThreadContext, set: number): number {
-  const { mem } = t;
+function undoOf(mem: SharedMemory, set: number, list: number): number {
   let undo = mem.getU32(set + SemaphoreSet.undos);
-  while (undo !== 0 && mem.getU32(undo + SemaphoreUndo.guest) !== t.guest)
+  while (undo !== 0 && mem.getU32(undo + SemaphoreUndo.list) !== list)
     undo = mem.getU32(undo + SemaphoreUndo.next);
   return undo;
 }
 
-/** The caller's adjustments to a set, made when there are none. */
-function needUndo(t: ThreadContext, set: number): number {
+/** The adjustments of a list to a set, made when there are none. */
+function needUndo(t: ThreadContext, set: number, list: number): number {
   const { mem, thread } = t;
-  const existing = undoOf(t, set);
+  const existing = undoOf(mem, set, list);
   if (existing !== 0) return existing;
   const undo = allocateBlock(mem, SemaphoreUndo.SIZE, thread);
   try {
@@ -117,10 +123,10 @@ function needUndo(t: ThreadContext, set: number): number {
     freeBlock(mem, undo, thread);
     throw error;
   }
-  mem.setU32(undo + SemaphoreUndo.guest, t.guest);
+  mem.setU32(undo + SemaphoreUndo.list, list);
   mem.setU32(undo + SemaphoreUndo.next, mem.getU32(set + SemaphoreSet.undos));
   mem.setU32(set + SemaphoreSet.undos, undo);
-  mem.atomicStore(t.guest + Guest.semaphoreUndos, 1);
+  mem.atomicStore(list + SemaphoreUndoList.used, 1);
   return undo;
 }
 
@@ -195,6 +201,7 @@ export function semop(
   const alters = operations.some(({ change }) => change !== 0);
   const undoes = operations.some(({ change, flags }) => change !== 0 && (flags & SEM_UNDO) !== 0);
   const blocked: Blocked = { operation: undefined };
+  const list = undoes ? needUndoList(t) : 0;
   let checked = t.resumed;
   const attempt = (set: number): number | undefined => {
     if (!checked) {
@@ -203,7 +210,7 @@ export function semop(
       if (!mayAccess(t, set, alters ? 0o222 : 0o444)) return -EACCES;
       checked = true;
     }
-    const result = perform(t, set, operations, undoes ? needUndo(t, set) : 0, blocked);
+    const result = perform(t, set, operations, undoes ? needUndo(t, set, list) : 0, blocked);
     if (result === 0 && alters) wakeObject(t, set);
     return result;
   };
@@ -223,15 +230,13 @@ export function semop(
   );
 }
 
-/** The guest ends (exit_sem): what it asked to be undone is added to the semaphores. */
-export function undoSemaphores(t: ThreadContext): void {
+/** The last thread of a SemaphoreUndoList ends (exit_sem): what is to be undone is added to the semaphores. */
+export function undoSemaphores(t: ThreadContext, list: number): void {
   const { mem, guest, thread } = t;
-  if (mem.atomicLoad(guest + Guest.semaphoreUndos) === 0) return;
-  mem.atomicStore(guest + Guest.semaphoreUndos, 0);
   if (existingTable(mem, SEMAPHORES) === 0) return;
   withTable(t, SEMAPHORES, (table) =>
     forEachObject(mem, table, (set) => {
-      const undo = undoOf(t, set);
+      const undo = undoOf(mem, set, list);
       if (undo === 0) return;
       const adjustments = mem.getU32(undo + SemaphoreUndo.adjustments);
       for (let number = 0; number < mem.getU32(set + SemaphoreSet.count); number++) {

@@ -110,8 +110,8 @@ function writeStart({ module, mutex, mode, places, imports }: CallModule): Funct
   // Addresses and limits as the kernel sees them need its arithmetic when they are out of the ordinary.
   for (const address of [stack, tls, childTid]) leftIf(i64.ge_u(address, i64.load(mm, Mm.taskSize)));
   leftIf(i64.eqz(stack));
-  // A Cred of its own would have to be copied.
-  leftIf(i32.load(thread, Thread.cred));
+  // A Cred of its own would have to be copied, a list of semaphores to undo be counted.
+  leftIf(i32.or(i32.load(thread, Thread.cred), i32.load(thread, Thread.semaphoreUndos)));
   leftIf(i32.eqz(call(places.write, 'i32', thread, parentTid, i32.const(3))));
   leftIf(i32.and(i32.load(thread, Thread.schedulingPolicy), i32.const(SCHED_RESET_ON_FORK)));
   leftIf(i32.or(i32.load(thread, Thread.timerSlack), i32.load(thread, Thread.timerSlackDefault)));

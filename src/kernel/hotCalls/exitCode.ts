@@ -38,6 +38,7 @@ export function writeExit(parts: CallModule, futex: FutexCode): FunctionRef {
 
   leftIf(i32.eq(i32.load(thread, Thread.tid), i32.load(guest, Guest.pid)));
   leftIf(i32.or(i32.load(thread, Thread.vforkParent), i32.load(guest, Guest.children)));
+  leftIf(i32.load(thread, Thread.semaphoreUndos));
   leftIf(i32.and(i32.atomic_load(thread, Thread.attention), i32.const(ATTENTION_SIGNAL | ATTENTION_EXIT)));
   // walkRobustList: an empty list, with nothing being locked.
   b.if(i32.eqz(i64.eqz(head)), () => {

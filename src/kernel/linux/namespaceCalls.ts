@@ -19,7 +19,7 @@ import { acquireFile } from '../files/filesTable.js';
 import { namespaceFlag } from '../files/namespaces.js';
 import { pathOf, releaseOpenFile } from '../files/openFile.js';
 import { processIdOf } from '../files/pidFd.js';
-import { undoSemaphores } from '../semaphores.js';
+import { undoListOf, unshareUndoList } from '../semaphoreUndos.js';
 import type { ThreadContext } from '../threadContext.js';
 import { unshareFiles, unshareFs } from '../unshare.js';
 import { withThread } from '../withThread.js';
@@ -42,7 +42,7 @@ function unshare(t: ThreadContext, flagBits: number): number {
     return -EINVAL;
   if ((flags & CLONE_VM) !== 0 && mem.atomicLoad(t.mm + Mm.refs) > 1) return -EINVAL;
   if ((flags & (CLONE_NEWANY | CLONE_NEWTIME)) !== 0) return -EPERM;
-  if ((flags & CLONE_SYSVSEM) !== 0 && mem.atomicLoad(t.guest + Guest.threadCount) === 1) undoSemaphores(t);
+  if ((flags & CLONE_SYSVSEM) !== 0) unshareUndoList(t);
   if ((flags & CLONE_FS) !== 0) unshareFs(t);
   if ((flags & CLONE_FILES) !== 0) unshareFiles(t);
   return 0;
@@ -103,7 +103,10 @@ function kcmp(
   const field = COMPARED[kind];
   if (field === undefined && kind !== KCMP_IO && kind !== KCMP_SYSVSEM) return -EINVAL;
   const [a, b] = tids.map((tid) =>
-    withThread(t, tid, (thread) => (field === undefined ? 0 : mem.getU32(thread + field))),
+    withThread(t, tid, (thread) => {
+      if (kind === KCMP_SYSVSEM) return undoListOf(mem, thread);
+      return field === undefined ? 0 : mem.getU32(thread + field);
+    }),
   );
   return order(a, b);
 }

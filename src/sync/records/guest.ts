@@ -117,8 +117,8 @@ export const Guest = record({
   hugePagesDisabled: u32,
   /** What personality(2) was told last. Written by the guest alone. */
   personality: u32,
-  /** 1 when a set of semaphores may hold a SemaphoreUndo of the guest. Atomic. */
-  semaphoreUndos: i32,
+  /** The SemaphoreUndoList of its threads that have none of their own (one reference), or 0; threadsLock. */
+  semaphoreUndos: pointer,
   /** Bytes 0-15 of the name of the thread that was the last; a zombie's. Machine.guestsLock. */
   comm: array(u32, 4),
 });

@@ -56,9 +56,18 @@ export const Semaphore = record({
   zero: u32,
 });
 
-/** What is to be added to the semaphores of a set when a guest ends (SEM_UNDO). */
+/** Threads that undo together: kernel/semaphoreUndos.ts. */
+export const SemaphoreUndoList = record({
+  /** Guests and threads that have it. Atomic. */
+  refs: i32,
+  /** 1 when a set of semaphores may hold a SemaphoreUndo of the list. Atomic. */
+  used: i32,
+});
+
+/** What is to be added to the semaphores of a set when the last thread of a list ends (SEM_UNDO). */
 export const SemaphoreUndo = record({
-  guest: pointer,
+  /** SemaphoreUndoList. */
+  list: pointer,
   next: pointer,
   /** i32[count of the set]. */
   adjustments: pointer,

@@ -174,6 +174,8 @@ export const Thread = record({
   cpuVersion: i32,
   /** The most CPU time that was ever said of it, milliseconds; Guest.threadsLock. */
   cpuSaid: f64,
+  /** The SemaphoreUndoList that it has of its own (one reference), or 0: the guest's. Own thread. */
+  semaphoreUndos: pointer,
   /** The Cred that the thread has of its own, or 0: the guest's (kernel/credentials.ts). Guest.threadsLock; read by the thread without. */
   cred: pointer,
   /** The ProcessId that pidfds of the thread share (one reference), or 0; Guest.threadsLock. */

@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <grp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -226,6 +228,57 @@ static void undoing(void) {
   EXPECT(semctl(id, 0, IPC_RMID), 0);
 }
 
+static int undo_set;
+static volatile int clone_tid;
+static char clone_stack[65536] __attribute__((aligned(16)));
+static int raise_with_undo(void *with_unshare) {
+  op(undo_set, 0, 1, SEM_UNDO);
+  if (with_unshare) CHECK(unshare(CLONE_SYSVSEM) == 0);
+  syscall(SYS_exit, 0);
+  return 0;
+}
+/* A thread that raises the semaphore, and has ended when this returns. */
+static void run_raiser(int flags, void *with_unshare) {
+  clone_tid = 1;
+  flags |= CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_CHILD_CLEARTID;
+  CHECK(clone(raise_with_undo, clone_stack + sizeof clone_stack, flags, with_unshare, NULL, NULL, (pid_t *)&clone_tid) > 0);
+  while (clone_tid != 0) nap(1);
+}
+static int child_shares(void *unused) {
+  (void)unused;
+  op(undo_set, 0, 1, SEM_UNDO);
+  _exit(0);
+}
+
+/* What is undone is so when the last one ends that shares the list (CLONE_SYSVSEM). */
+static void undo_lists(void) {
+  undo_set = semget(IPC_PRIVATE, 1, 0600);
+  set(undo_set, 0, 0);
+  pid_t pid = fork();
+  if (pid == 0) {
+    run_raiser(CLONE_SYSVSEM, NULL);
+    EXPECT(value(undo_set, 0), 1);
+    run_raiser(0, NULL);
+    /* Without the list of the others its own has ended with it; the address says that a little before. */
+    for (int i = 0; i < 2000 && value(undo_set, 0) != 1; i++) nap(1);
+    EXPECT(value(undo_set, 0), 1);
+    run_raiser(CLONE_SYSVSEM, "unshare");
+    EXPECT(value(undo_set, 0), 2);
+    op(undo_set, 0, 10, SEM_UNDO);
+    EXPECT(value(undo_set, 0), 12);
+    CHECK(unshare(CLONE_SYSVSEM) == 0);
+    EXPECT(value(undo_set, 0), 0);
+    op(undo_set, 0, 3, SEM_UNDO);
+    pid_t child = clone(child_shares, clone_stack + sizeof clone_stack, CLONE_SYSVSEM | SIGCHLD, NULL);
+    EXPECT(exit_code(child), 0);
+    EXPECT(value(undo_set, 0), 4);
+    _exit(failures);
+  }
+  EXPECT(exit_code(pid), 0);
+  EXPECT(value(undo_set, 0), 0);
+  EXPECT(semctl(undo_set, 0, IPC_RMID), 0);
+}
+
 /* semop is declared as a leaf: without volatile the compiler may keep the counter in a register. */
 static volatile long shared_counter;
 
@@ -402,6 +455,7 @@ int main(void) {
   operations();
   waiting();
   undoing();
+  undo_lists();
   exclusion();
   messages();
   ping_pong();
