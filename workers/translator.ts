@@ -1,4 +1,4 @@
-import { workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import type { KeptQuickRegion } from '../src/jit/codeImage.js';
 import { type ModuleCompiler, Translator } from '../src/jit/translator.js';
 import { optimizer, prepareCompiledModules } from '../src/machine/compiledModule.js';
@@ -24,6 +24,8 @@ const TRANSLATOR = 2;
  * closes. No Piscina task, for then the worker would load the code of a thread host first.
  */
 const { memory, options, kept } = workerData as TranslatorTask;
+// Its code is loaded (machine/optimizationDelay.ts).
+parentPort?.postMessage(1);
 const mem = new SharedMemory(memory);
 const compiler = moduleCompiler();
 const keeper = kept && { keep: (regions: readonly KeptQuickRegion[]) => kept.postMessage(regions) };

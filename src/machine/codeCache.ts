@@ -34,6 +34,7 @@ import { PageLink, READY_QUICK, RegionEntry, Translation } from '../sync/records
 import { SharedMemory } from '../sync/sharedMemory.js';
 import { translationOf } from '../sync/translationQueue.js';
 import { codeOfModule, moduleWithCode, optimizer } from './compiledModule.js';
+import { withoutOptimizationDelay } from './optimizationDelay.js';
 import { translatorCodeFile } from './packageFiles.js';
 
 /** The folder of a code cache cannot be used; the message is one line. */
@@ -289,7 +290,7 @@ export class CodeCache {
       Atomics.wait(mem.i32, (lock + Mutex.state) >>> 2, mem.atomicLoad(lock + Mutex.state), 1);
     }
     try {
-      return work();
+      return withoutOptimizationDelay(work);
     } finally {
       unlockMutex(mem, lock, COORDINATOR);
     }

@@ -21,6 +21,7 @@ import { endTranslation, wakeTranslator } from '../sync/translationQueue.js';
 import type { HostControl, HostTask, TranslatorTask } from './hostControl.js';
 import { type HostPool, takePool, WORKER_OPTIONS } from './hostPool.js';
 import type { LoadedInterpreter } from './interpreterModule.js';
+import { workerStarted, workerStarts } from './optimizationDelay.js';
 import { translatorFile } from './packageFiles.js';
 
 /** What the pool tells the coordinator. */
@@ -160,12 +161,16 @@ export class ThreadHosts {
       options: { hostPageShift: Math.log2(hostPageSize), fused, budget: 1_000_000 },
       ...(kept !== undefined && { kept }),
     };
+    workerStarts();
+    const loaded = once(workerStarted);
     // Until the machine closes, it keeps nobody waiting.
     const worker = new Worker(translatorFile(), {
       ...WORKER_OPTIONS,
       workerData: task,
       transferList: kept === undefined ? [] : [kept],
     });
+    worker.once('message', loaded);
+    worker.once('exit', loaded);
     worker.unref();
     this.translatorWorker = worker;
     await new Promise<void>((resolve, reject) => {
@@ -197,8 +202,11 @@ export class ThreadHosts {
     const control = new MessageChannel();
     const doorbell = new MessageChannel();
     const ports = [control.port1, doorbell.port1];
+    workerStarts();
+    const loaded = once(workerStarted);
     const api: HostControl = {
       hostStarted: (_index, milliseconds) => {
+        loaded();
         this.started++;
         this.startMilliseconds += milliseconds;
         this.events.onStarted();
@@ -226,10 +234,19 @@ export class ThreadHosts {
       this.add(forgetHost(mem, COORDINATOR, thread !== 0));
       this.events.onFailure(error instanceof Error ? error : new Error(String(error)), thread);
     } finally {
+      loaded();
       for (const port of ports) {
         port.close();
         this.ports.delete(port);
       }
     }
   }
+}
+
+function once(work: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) work();
+    done = true;
+  };
 }

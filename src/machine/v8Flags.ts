@@ -49,6 +49,20 @@ export function withQuickFlags<T>(work: () => T): T {
   }
 }
 
+/** V8's defaults for delayOptimization, in Node 20. */
+const INTERRUPT_BUDGET = 67_584;
+const MOST_INLINED = 920;
+
+/**
+ * Has V8 optimise JavaScript later than it does by default, and inline less of it. (CPU time, Node 20: python starting 3.5 s to 2.9,
+ * gcc's cc1 2.0 to 1.7, 100 processes of a shell 1.45 to 1.06. With twice the budget instead of four times it is half of that.)
+ */
+export function delayOptimization(on = true): void {
+  if (major > 11) return;
+  setFlagsFromString(`--interrupt-budget=${on ? 4 * INTERRUPT_BUDGET : INTERRUPT_BUDGET}`);
+  setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${on ? 300 : MOST_INLINED}`);
+}
+
 function tierUp(on = true): void {
   if (major > 13) return;
   set('wasm-dynamic-tiering', on);
