@@ -268,7 +268,8 @@ function openTemporary(t: ThreadContext, place: HostPlace | MadePlace, flags: nu
 function openName(t: ThreadContext, place: HostPlace | MadePlace, flags: number): number {
   let hostFd = -1;
   if (place.kind === 'host' && HOST_O_PATH !== 0) hostFd = openBeneath(place, HOST_O_PATH);
-  return createOpenFile(t.mem, { kind: FILE_PATH, flags, path: place.path, hostFd }, t.thread);
+  const attributes = place.kind === 'host' && place.mount.readOnly ? OPEN_READ_ONLY_MOUNT : 0;
+  return createOpenFile(t.mem, { kind: FILE_PATH, flags, path: place.path, hostFd, attributes }, t.thread);
 }
 
 function openMade(t: ThreadContext, place: MadePlace, flags: number): number {

@@ -11,6 +11,7 @@ import {
   FILE_HOST,
   FILE_HOST_DIRECTORY,
   FILE_MADE_DIRECTORY,
+  FILE_PATH,
   OpenFile,
 } from '../../sync/records/openFile.js';
 import { Thread } from '../../sync/records/thread.js';
@@ -21,7 +22,7 @@ import { threadCpuLocked } from '../cpuTime.js';
 import { EACCES, EINVAL, ENOENT, SyscallError } from '../errno.js';
 import { threadByTidLocked } from '../guestRecords.js';
 import type { ThreadContext } from '../threadContext.js';
-import { DEV_PROC } from './fileStatus.js';
+import { DEV_PROC, S_IFMT, S_IFREG } from './fileStatus.js';
 import { acquireFile, getCloseOnExec, listDescriptors } from './filesTable.js';
 import { rootDirectory, workingDirectory } from './fsRecord.js';
 import { type Held, ownPid, withProcess, withProcessRecord, withThreadRecord } from './heldProcess.js';
@@ -211,10 +212,18 @@ function descriptorLink(pid: number, fd: number): MadeNode {
         // Directories and devices are found again by their paths.
         if (kind === FILE_HOST_DIRECTORY || kind === FILE_MADE_DIRECTORY || kind === FILE_DEVICE)
           return undefined;
+        const hostFd =
+          kind === FILE_PATH
+            ? t.mem.getI32(file + OpenFile.hostFd)
+            : kind === FILE_HOST && hasProcFd
+              ? t.mem.getI32(t.mem.getU32(file + OpenFile.hostFile) + HostFile.hostFd)
+              : -1;
+        // A mere name (O_PATH) of a file leads to the file, of anything else by its path.
+        if (kind === FILE_PATH && (hostFd < 0 || (Number(fstatHost(hostFd).mode) & S_IFMT) !== S_IFREG))
+          return undefined;
         // What is no file of the host is opened by its descriptor, which another process does not have.
-        if (pid !== ownPid(t) && (kind !== FILE_HOST || !hasProcFd)) throw new SyscallError(EACCES);
-        if (kind !== FILE_HOST || !hasProcFd) return { kind: 'opened', path: pathOf(t.mem, file), fd };
-        const hostFd = t.mem.getI32(t.mem.getU32(file + OpenFile.hostFile) + HostFile.hostFd);
+        if (hostFd < 0 && pid !== ownPid(t)) throw new SyscallError(EACCES);
+        if (hostFd < 0) return { kind: 'opened', path: pathOf(t.mem, file), fd };
         return {
           kind: 'host',
           path: pathOf(t.mem, file),

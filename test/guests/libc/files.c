@@ -30,6 +30,7 @@
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <termios.h>
 
 #define TRY(call)                                                                                   \
@@ -49,6 +50,7 @@ static void showStatus(const char *path) {
 
 int main(int argc, char **argv) {
   char b[8192];
+  if (argc > 1 && strcmp(argv[1], "executed") == 0) return 77;
   setvbuf(stdout, 0, _IOLBF, 0);
   signal(SIGPIPE, SIG_IGN);
   umask(027);
@@ -504,5 +506,30 @@ int main(int argc, char **argv) {
   TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/f", 8));
   TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "x/l", RENAME_NOREPLACE));
   TRY(renameat2(AT_FDCWD, "x/d", AT_FDCWD, "/dev/null", RENAME_EXCHANGE));
+
+  /* A mere name of a file leads to the file. */
+  char link_[64];
+  int name = open("x/same", O_PATH);
+  sprintf(link_, "/proc/self/fd/%d", name);
+  TRY(read(name, b, 1));
+  TRY(open(link_, O_RDWR) > 0);
+  TRY(truncate(link_, 2));
+  TRY(chmod(link_, 0640));
+  showStatus("x/same");
+  TRY(symlink("same", "x/link"));
+  sprintf(link_, "/proc/self/fd/%d", open("x/link", O_PATH|O_NOFOLLOW));
+  TRY(open(link_, O_RDONLY));
+  sprintf(link_, "/proc/self/fd/%d", open("x/f", O_PATH));
+  TRY(open(link_, O_RDONLY|O_DIRECTORY) > 0);
+  sprintf(link_, "/proc/self/fd/%d", open("/dev/null", O_PATH));
+  TRY(open(link_, O_RDWR) > 0);
+  int program = open("/proc/self/exe", O_PATH), status = 0;
+  char *arguments[] = {"files", "executed", NULL};
+  if (fork() == 0) {
+    syscall(SYS_execveat, program, "", arguments, environ, AT_EMPTY_PATH);
+    _exit(errno);
+  }
+  wait(&status);
+  printf("execveat of a name: %d\n", WEXITSTATUS(status));
   return 0;
 }
