@@ -6,7 +6,6 @@ import {
   type Expression,
   type FunctionBuilder,
   type FunctionRef,
-  f64,
   type I32,
   type I64,
   i32,
@@ -18,13 +17,14 @@ import {
 import { accessGroups, accessOf } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
 import { type FloatKinds, floatRegisters, kindsAfter } from './floatRegisters.js';
+import { askFor, beginGroup } from './guardCode.js';
 import { type JumpCells, WAY_MASK, WAY_SHIFT } from './jumpProfile.js';
-import { type GuardedGroup, guardLoops } from './loopGuards.js';
-import { entryAt, RegionBuilder, type RegionFrame, reachesNextPage } from './regionBuilder.js';
+import { guardLoops } from './loopGuards.js';
+import { RegionBuilder, type RegionFrame } from './regionBuilder.js';
+import { type ExitCallees, MOST_PENDING, RegionExits } from './regionExits.js';
 import {
   type Block,
   type Edge,
-  MOST_IN_BLOCK,
   type Region,
   type RegionInstruction,
   successors,
@@ -51,14 +51,12 @@ export interface RegionOptions {
 }
 
 /** What the functions of a module call. */
-export interface RegionCallees {
+export interface RegionCallees extends ExitCallees {
   /** The region's own function, for calls of itself: its pages have been checked already. */
   readonly self: FunctionRef;
-  /** What calls other regions; and what takes the region's place when it is left. See interpreter/regionTransfers. */
+  /** What calls other regions; and what takes the region's place when it returns. See interpreter/regionTransfers. */
   readonly callOn: FunctionRef;
-  readonly goOn: FunctionRef;
   readonly back: FunctionRef;
-  readonly leave: FunctionRef;
   /** Where a jump at `pc` that goes to an unknown place notes which that is; absent: nobody wants to know. */
   readonly cellsOf?: ((pc: number) => JumpCells) | undefined;
   /** The entry of the region of this module that begins at `pc`, if there is one. */
@@ -78,14 +76,7 @@ export interface Expectations {
  * Writes the wasm function of a region: (thread, depth) → LEFT_*.
  *
  *   registers into locals
- *   block exit
- *     block exitThere
- *       block exitAside
- *         the blocks, structured by the dominator tree
- *       end: the interpreter is to take over
- *     end: the pc from exitAt
- *   end
- *   registers back; what takes the region's place sees to pc and instret
+ *   the blocks, structured by the dominator tree, inside of what its exits lead to (regionExits.ts)
  */
 export function writeRegion(
   f: FunctionBuilder,
@@ -96,11 +87,6 @@ export function writeRegion(
 ): void {
   new RegionWriter(f, region, expected, callees, options).write();
 }
-
-/** Shift of the distance of an exit's pc from the region's entry in exitAt; below it, instructions done and not counted. */
-const DONE_BITS = 10;
-/** Most instructions that may wait to be counted when a block begins; a block has at most MOST_IN_BLOCK. */
-const MOST_PENDING = 2 ** DONE_BITS - 1 - MOST_IN_BLOCK;
 
 /** Instructions that a loop of one block has when it has been repeated, at most; and how often it is written at most. */
 const REPEATED = 80;
@@ -157,27 +143,15 @@ class RegionWriter {
   private readonly words: readonly number[];
   private readonly floats: readonly FloatKinds[];
   private readonly frame: RegionFrame;
-  /** Budget less the instructions done; where control flow meets, and before it leaves, it is brought up to date. */
-  private readonly count: Local<'i32'>;
   /** By block number: instructions done before it that are not counted yet. */
   private readonly pending: number[];
   /** By block number: how many more times the block is written, where it is a loop by itself. */
   private readonly repeats: number[];
   /** By block number: whether it is written behind a label. */
   private readonly isMerge: readonly boolean[];
-  private readonly exitPc: Local<'i64'>;
-  /** Whether the interpreter is to do the instruction there. */
-  private readonly exitsAside: Local<'i32'>;
-  private readonly exitAt: Local<'i32'>;
-  /** Registers that may differ from the Thread record there, as masks; and those that there are at all exits. */
-  private readonly exitX: Local<'i32'>;
-  private readonly exitF: Local<'i32'>;
-  private readonly exitSets = new Map<string, RegisterSet>();
-  /** Those at the instruction that is being written; undefined: it is not expected to leave the region. */
+  /** Registers that may differ from the Thread record at the instruction that is being written; undefined: it is not expected to leave the region. */
   private atInstruction: RegisterSet | undefined;
-  private readonly exit: Label;
-  private readonly exitThere: Label;
-  private readonly exitAside: Label;
+  private readonly exits: RegionExits;
   /** By block number: where a forward branch to the block goes, and a backward one. */
   private readonly labels: (Label | undefined)[];
   private readonly loops: (Label | undefined)[];
@@ -200,20 +174,13 @@ class RegionWriter {
     for (const r of registersIn(use.used.x & wordsAnywhere(this.flow, this.words)))
       this.w[r] = f.local('i32');
     for (const r of registersIn(use.used.f)) this.fp[r] = f.local('f64');
-    this.loadRegisters(use.live[0]);
+    this.exits = new RegionExits(f, this.region.entry.pc, use, this.x, this.fp, options.budget, callees);
     const accesses = region.blocks
       .flatMap((block) => block.instructions)
       .flatMap(({ decoded }) => accessOf(decoded) ?? []);
     /** What only accesses need is not loaded where there are none. */
     const forAccesses = (needed: boolean, field: number): Local<'i32'> =>
       needed ? f.hold(i32.load(thread, field)) : f.local('i32');
-    this.count = f.local('i32');
-    f.set(this.count, i32.const(options.budget));
-    this.exitPc = f.local('i64');
-    this.exitsAside = f.local('i32');
-    this.exitAt = f.local('i32');
-    this.exitX = f.local('i32');
-    this.exitF = f.local('i32');
     const inexact = f.local('i32');
     const inexactNearest = f.local('i32');
     const rounds = region.blocks.some((block) =>
@@ -250,16 +217,12 @@ class RegionWriter {
       useHelper: callees.useHelper,
       asideAt: (pc, done) => {
         if (this.atInstruction === undefined) throw new Error('an instruction that leaves the region');
-        this.noteDirty(this.atInstruction);
-        f.set(this.exitAt, this.exitCode(pc, done));
-        return this.exitAside;
+        return this.exits.aside(this.atInstruction, pc, done);
       },
       placeOf: (group) => group.place!,
       loadInexact,
     };
-    this.exit = f.openBlock();
-    this.exitThere = f.openBlock();
-    this.exitAside = f.openBlock();
+    this.exits.open();
     this.labels = this.flow.order.map(() => undefined);
     this.loops = this.flow.order.map(() => undefined);
     this.pending = this.flow.order.map(() => 0);
@@ -273,56 +236,8 @@ class RegionWriter {
   }
 
   write(): void {
-    const { f } = this;
     this.tree(0);
-    f.close();
-    f.set(this.exitsAside, i32.const(1));
-    f.close();
-    const distance = i64.extend_i32_s(i32.shr_s(this.exitAt, i32.const(DONE_BITS)));
-    f.set(this.exitPc, i64.add(i64.const(this.region.entry.pc), distance));
-    f.set(this.count, i32.sub(this.count, i32.and(this.exitAt, i32.const(2 ** DONE_BITS - 1))));
-    f.close();
-    this.storeDirty();
-    f.if(this.exitsAside, () => this.transfer(this.callees.leave, this.exitPc), undefined, false);
-    this.transfer(this.callees.goOn, this.exitPc);
-  }
-
-  /** What `to` does takes the place of the region; all registers are in the Thread record. */
-  private transfer(to: FunctionRef, pc: I64): void {
-    this.f.returnCall(to, this.thread, this.depth, pc, this.doneSoFar());
-  }
-
-  /** Instructions that Thread.instret is short of. */
-  private doneSoFar(): I32 {
-    return i32.sub(i32.const(this.options.budget), this.count);
-  }
-
-  /** Notes for an exit that these registers may differ from the Thread record. */
-  private noteDirty(registers: RegisterSet): void {
-    const { f } = this;
-    this.exitSets.set(`${registers.x},${registers.f}`, registers);
-    f.set(this.exitX, i32.const(registers.x));
-    if (this.use.written.f !== 0) f.set(this.exitF, i32.const(registers.f));
-  }
-
-  /** Writes the registers back that an exit has noted; those that are alike in all exits are asked for together. */
-  private storeDirty(): void {
-    const { f } = this;
-    const sets = [...this.exitSets.values()];
-    for (const file of ['x', 'f'] as const) {
-      const alike = new Map<string, number>();
-      for (const r of registersIn(this.use.written[file])) {
-        const column = sets.map((set) => (set[file] >>> r) & 1).join('');
-        if (column.includes('1')) alike.set(column, (alike.get(column) ?? 0) | (1 << r));
-      }
-      const noted = file === 'x' ? this.exitX : this.exitF;
-      for (const [column, mask] of alike) {
-        const store = (): void => this.storeRegisters(file === 'x' ? { x: mask, f: 0 } : { x: 0, f: mask });
-        const bit = 1 << registersIn(mask)[0];
-        if (column.includes('0')) f.if(i32.and(noted, i32.const(bit)), store);
-        else store();
-      }
-    }
+    this.exits.close();
   }
 
   /** The masks for the sizes of access there are. */
@@ -332,54 +247,6 @@ class RegionWriter {
     return [1, 2, 4, 8].map((bytes) =>
       bytes > 1 && sizes.has(bytes) ? f.hold(i64.or(beyond, i64.const(bytes - 1))) : beyond,
     );
-  }
-
-  private exitCode(pc: number, done: number): I32 {
-    return i32.const((pc - this.region.entry.pc) * 2 ** DONE_BITS + done);
-  }
-
-  /** Counts `done` instructions. */
-  private countDone(done: number): void {
-    if (done > 0) this.f.set(this.count, i32.sub(this.count, i32.const(done)));
-  }
-
-  /** Leaves the region at the end of block `n`, `done` instructions being not counted, to go on at `pc`, which is the start of a block, wherever that is. */
-  private goOnAt(n: number, pc: number, done: number): void {
-    if (Math.abs(pc - this.region.entry.pc) >= 2 ** (31 - DONE_BITS)) {
-      this.countDone(done);
-      this.goOnAtRegister(n, i64.const(pc));
-      return;
-    }
-    this.noteDirty(this.use.dirty[n]);
-    this.f.set(this.exitAt, this.exitCode(pc, done));
-    this.f.br(this.exitThere);
-  }
-
-  private goOnAtRegister(n: number, pc: I64): void {
-    this.noteDirty(this.use.dirty[n]);
-    this.f.set(this.exitPc, pc);
-    this.f.br(this.exit);
-  }
-
-  private loadRegisters({ x, f }: RegisterSet): void {
-    for (const r of registersIn(x)) this.f.set(this.x[r]!, i64.load(this.thread, Thread.x + r * 8));
-    for (const r of registersIn(f)) this.f.set(this.fp[r]!, f64.load(this.thread, Thread.f + r * 8));
-  }
-
-  private storeRegisters({ x, f }: RegisterSet): void {
-    for (const r of registersIn(x)) this.f.store('i64.store', this.thread, this.x[r]!, Thread.x + r * 8);
-    for (const r of registersIn(f)) this.f.store('f64.store', this.thread, this.fp[r]!, Thread.f + r * 8);
-  }
-
-  private storeCount(): void {
-    const { f, thread } = this;
-    const done = i64.extend_i32_s(this.doneSoFar());
-    f.store('i64.store', thread, i64.add(i64.load(thread, Thread.instret), done), Thread.instret);
-  }
-
-  /** Whether no attention is wanted, and the budget is not used up: attention's bits all are above any budget. */
-  private mayGoOn(): I32 {
-    return i32.lt_s(i32.load(this.thread, Thread.attention), this.count);
   }
 
   // --- control flow ---
@@ -405,7 +272,7 @@ class RegionWriter {
   private go(from: number, edge: Edge, done: number): void {
     const { f, flow } = this;
     if (edge.block === undefined) {
-      this.goOnAt(from, edge.pc, done);
+      this.exits.goOnAt(this.use.dirty[from], edge.pc, done);
       return;
     }
     const to = flow.number.get(edge.block)!;
@@ -416,18 +283,18 @@ class RegionWriter {
       }
       // Where there is no loop open, control flow is irreducible: a second way into it. A region of its own takes over.
       const loop = this.loops[to];
-      if (loop === undefined) this.goOnAt(from, edge.pc, done);
+      if (loop === undefined) this.exits.goOnAt(this.use.dirty[from], edge.pc, done);
       else {
-        this.countDone(done);
-        f.brIf(loop, this.mayGoOn(), true);
-        this.goOnAt(from, edge.pc, 0);
+        this.exits.countDone(done);
+        f.brIf(loop, this.exits.mayGoOn(), true);
+        this.exits.goOnAt(this.use.dirty[from], edge.pc, 0);
       }
     } else if (this.isMerge[to]) {
-      this.countDone(done);
+      this.exits.countDone(done);
       f.br(this.labels[to]!);
     } else {
       const counts = flow.isLoopHeader[to] || done > MOST_PENDING;
-      if (counts) this.countDone(done);
+      if (counts) this.exits.countDone(done);
       this.pending[to] = counts ? 0 : done;
       this.tree(to);
     }
@@ -451,7 +318,7 @@ class RegionWriter {
     const pending = this.pending[n];
     const { steady } = block;
     const groups = accessGroups(instructions).map((group, i) => (steady?.accesses[i] ? undefined : group));
-    if (steady !== undefined) for (const group of steady.begins) this.beginGroup(group);
+    if (steady !== undefined) for (const group of steady.begins) beginGroup(this.frame, group);
     let words = this.words[n];
     let floats = this.floats[n];
     // Where control flow meets, what was extended on each way need not be kept: it is found again where it is needed.
@@ -513,7 +380,7 @@ class RegionWriter {
     const changed = new Set<Expression>(written.flatMap((r) => [this.x[r]!, this.w[r] ?? this.x[r]!]));
     const isTaken = reads(taken, changed) ? f.hold(taken) : taken;
     const count = i32.mul(i32.eqz(isTaken), i32.const(body.length));
-    f.set(this.count, i32.sub(this.count, count));
+    f.set(this.exits.count, i32.sub(this.exits.count, count));
     const before = written.map((r) => ({ r, x: f.hold(this.x[r]!), w: this.w[r] && f.hold(this.w[r]!) }));
     return { isTaken, before };
   }
@@ -536,7 +403,7 @@ class RegionWriter {
   private guard(n: number, { guard, holds, fails }: Terminator & { kind: 'guard' }): void {
     const { f, frame } = this;
     const otherwise = f.openBlock();
-    for (const group of guard.groups) this.askFor(group, otherwise);
+    for (const group of guard.groups) askFor(frame, group, otherwise);
     if (guard.rounding === 'inexact')
       f.brIf(otherwise, i32.eqz(guard.dynamic ? frame.inexactNearest : frame.inexact), false);
     else if (guard.rounding === 'nearest' && guard.dynamic)
@@ -548,46 +415,6 @@ class RegionWriter {
     this.go(n, holds, this.pending[n]);
     f.close();
     this.go(n, fails, this.pending[n]);
-  }
-
-  /** Branches to `otherwise` unless all of the group is at home. */
-  private askFor(group: GuardedGroup, otherwise: Label): void {
-    const { f, frame } = this;
-    const { lowest, highest, single, writes } = group;
-    const table = writes ? frame.writeTable : frame.readTable;
-    const at = frame.address;
-    f.set(at, this.startOf(group));
-    const isHome = (): I32 => i32.eq(entryAt(frame, table, at), i32.const(frame.homeEntry));
-    // An access alone that is aligned is in one page.
-    const mask = single > 1 ? frame.masks[31 - Math.clz32(single)] : frame.masks[0];
-    f.brIf(otherwise, i64.ne(i64.and(at, mask), i64.const(0)), false);
-    f.brIf(otherwise, i32.eqz(isHome()), false);
-    if (single > 0) return;
-    f.if(
-      reachesNextPage(frame, at, highest - lowest),
-      () => {
-        f.set(at, i64.add(at, i64.const(highest - lowest)));
-        f.brIf(otherwise, i64.ne(i64.and(at, frame.masks[0]), i64.const(0)), false);
-        f.brIf(otherwise, i32.eqz(isHome()), false);
-      },
-      undefined,
-      false,
-    );
-  }
-
-  /** Guest address of the group's lowest byte at the start of the copies. */
-  private startOf({ base, stride, times, lowest }: GuardedGroup): I64 {
-    let at: I64 = base === 0 ? i64.const(lowest) : this.x[base]!;
-    if (base !== 0 && lowest !== 0) at = i64.add(at, i64.const(lowest));
-    if (times !== 0) at = i64.add(at, i64.mul(this.x[stride]!, i64.const(times)));
-    return at;
-  }
-
-  /** Notes where the group is, in 32 bits. */
-  private beginGroup(group: GuardedGroup): Local<'i32'> {
-    group.place ??= this.f.local('i32');
-    this.f.set(group.place, i32.wrap_i64(this.startOf(group)));
-    return group.place;
   }
 
   /** Instructions that are not counted at the end of block `n`. */
@@ -637,16 +464,16 @@ class RegionWriter {
         true,
       );
     } else if (terminator.kind === 'switch') this.switchTo(n, target, terminator.targets);
-    this.countDone(this.doneAtEnd(n));
+    this.exits.countDone(this.doneAtEnd(n));
     const returns = decoded.rd === 0 && decoded.rs1 === RA;
     if (!returns) this.noteTarget(pc, target);
     if (terminator.kind !== 'indirect') {
-      this.goOnAtRegister(n, target);
+      this.exits.goOnAtRegister(this.use.dirty[n], target);
       return;
     }
     // That is where the region mostly ends.
-    this.storeRegisters(this.use.dirty[n]);
-    this.transfer(returns ? this.callees.back : this.callees.goOn, target);
+    this.exits.storeRegisters(this.use.dirty[n]);
+    this.exits.transfer(returns ? this.callees.back : this.callees.goOn, target);
   }
 
   /** Notes where the jump at `pc` goes now. */
@@ -669,24 +496,24 @@ class RegionWriter {
    */
   private call(n: number, target: I64, callee: FunctionRef | undefined, next: Edge): void {
     const { f, thread, depth, use } = this;
-    this.countDone(this.doneAtEnd(n));
+    this.exits.countDone(this.doneAtEnd(n));
     if (next.block === undefined) {
-      this.goOnAtRegister(n, target);
+      this.exits.goOnAtRegister(this.use.dirty[n], target);
       return;
     }
     if (callee !== undefined)
       f.if(
-        i32.or(i32.eqz(depth), i32.eqz(this.mayGoOn())),
-        () => this.goOnAtRegister(n, target),
+        i32.or(i32.eqz(depth), i32.eqz(this.exits.mayGoOn())),
+        () => this.exits.goOnAtRegister(this.use.dirty[n], target),
         undefined,
         false,
       );
-    this.storeRegisters(use.dirty[n]);
+    this.exits.storeRegisters(use.dirty[n]);
     const deeper = i32.sub(depth, i32.const(1));
     let reason: Local<'i32'>;
     if (callee === undefined) {
-      reason = f.hold(call(this.callees.callOn, 'i32', thread, deeper, target, this.doneSoFar()));
-      f.set(this.count, i32.const(this.options.budget));
+      reason = f.hold(call(this.callees.callOn, 'i32', thread, deeper, target, this.exits.doneSoFar()));
+      f.set(this.exits.count, i32.const(this.options.budget));
     } else {
       f.store('i64.store', thread, target, Thread.pc);
       reason = f.hold(call(callee, 'i32', thread, deeper));
@@ -694,14 +521,14 @@ class RegionWriter {
     f.if(
       i32.or(reason, i64.ne(i64.load(thread, Thread.pc), i64.const(next.pc))),
       () => {
-        if (callee !== undefined) this.storeCount();
+        if (callee !== undefined) this.exits.storeCount();
         f.return(reason);
       },
       undefined,
       false,
     );
     f.release(reason);
-    this.loadRegisters(use.live[this.flow.number.get(next.block)!]);
+    this.exits.loadRegisters(use.live[this.flow.number.get(next.block)!]);
     this.frame.loadInexact();
     this.go(n, next, 0);
   }

@@ -1,0 +1,43 @@
+import { type I32, type I64, i32, i64, type Label, type Local } from '../wasm/index.js';
+import type { GuardedGroup } from './loopGuards.js';
+import { entryAt, type RegionFrame, reachesNextPage } from './regionBuilder.js';
+
+/** Branches to `otherwise` unless all that the accesses of the group touch in the guarded copies of a loop is at home. */
+export function askFor(frame: RegionFrame, group: GuardedGroup, otherwise: Label): void {
+  const { f } = frame;
+  const { lowest, highest, single, writes } = group;
+  const table = writes ? frame.writeTable : frame.readTable;
+  const at = frame.address;
+  f.set(at, startOf(frame, group));
+  const isHome = (): I32 => i32.eq(entryAt(frame, table, at), i32.const(frame.homeEntry));
+  // An access alone that is aligned is in one page.
+  const mask = single > 1 ? frame.masks[31 - Math.clz32(single)] : frame.masks[0];
+  f.brIf(otherwise, i64.ne(i64.and(at, mask), i64.const(0)), false);
+  f.brIf(otherwise, i32.eqz(isHome()), false);
+  if (single > 0) return;
+  f.if(
+    reachesNextPage(frame, at, highest - lowest),
+    () => {
+      f.set(at, i64.add(at, i64.const(highest - lowest)));
+      f.brIf(otherwise, i64.ne(i64.and(at, frame.masks[0]), i64.const(0)), false);
+      f.brIf(otherwise, i32.eqz(isHome()), false);
+    },
+    undefined,
+    false,
+  );
+}
+
+/** Notes where the group is, in 32 bits. */
+export function beginGroup(frame: RegionFrame, group: GuardedGroup): Local<'i32'> {
+  group.place ??= frame.f.local('i32');
+  frame.f.set(group.place, i32.wrap_i64(startOf(frame, group)));
+  return group.place;
+}
+
+/** Guest address of the group's lowest byte at the start of the copies. */
+function startOf({ x }: RegionFrame, { base, stride, times, lowest }: GuardedGroup): I64 {
+  let at: I64 = base === 0 ? i64.const(lowest) : x[base]!;
+  if (base !== 0 && lowest !== 0) at = i64.add(at, i64.const(lowest));
+  if (times !== 0) at = i64.add(at, i64.mul(x[stride]!, i64.const(times)));
+  return at;
+}
