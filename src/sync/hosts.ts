@@ -19,6 +19,8 @@ import type { SharedMemory } from './sharedMemory.js';
  * the first time, no host is told of the next thread at once, provided that one watches the queue: it takes what stays there while
  * the starter runs guest code instead of coming to a wait. A host that goes to sleep with its thread, or starts another one, tells first.
  *
+ * The same holds for a thread that waits without a host and is woken by one that mostly waits then.
+ *
  * More hosts than needed are kept: whenever hosts run short of threads (but for those that wait without one) plus spares, the coordinator
  * is asked for more, up to Machine.hostsAhead. It is not where the starter is likely to take its thread itself, but looks after the queue then.
  * A thread that finds no idle host takes one from a thread that sleeps in a system call: the one that has
@@ -52,16 +54,17 @@ const HIGHEST_SCORE = 10;
 const TAKEN_AWAY = 3;
 /**
  * The first threads of new processes, whose parents mostly wait for them; other threads; parents that vfork has kept waiting until now,
- * and which mostly wait for what their children have just begun to execute.
+ * and which mostly wait for what their children have just begun to execute; threads that have waited without a host for something else.
  */
-const FIRST_SCORES = { process: 8, thread: 4, parent: 8 } as const;
+const FIRST_SCORES = { process: 8, thread: 4, parent: 8, woken: 0 } as const;
 type Kind = keyof typeof FIRST_SCORES;
 const experiences: Readonly<Record<Kind, Experience>> = {
   process: { queued: 0, score: 0 },
   thread: { queued: 0, score: 0 },
   parent: { queued: 0, score: 0 },
+  woken: { queued: 0, score: 0 },
 };
-const KINDS = ['process', 'thread', 'parent'] as const;
+const KINDS = ['process', 'thread', 'parent', 'woken'] as const;
 /** No host has been told yet of the thread that this host has put into the queue last. */
 let untold = false;
 /** The watching host looks into the queue at such intervals (milliseconds), as long as somebody has relied on it within so many of them. */
@@ -217,11 +220,17 @@ export function resumeThread(mem: SharedMemory, thread: number): void {
     kept = thread;
     return;
   }
+  const waker = leaving || self === COORDINATOR ? 0 : threadOfHost(mem, self);
   lockMutex(mem, MACHINE + Machine.hostsLock, self);
-  const told = enqueueLocked(mem, thread, true);
-  mem.setU32(MACHINE + Machine.starter, 0);
+  let queued = KEPT;
+  if (waker !== 0) queued = queueLikelyLocked(mem, thread, waker, 'woken');
+  else {
+    queued = { ...KEPT, told: enqueueLocked(mem, thread, true) };
+    mem.setU32(MACHINE + Machine.starter, 0);
+  }
   unlockMutex(mem, MACHINE + Machine.hostsLock, self);
-  tellOf(mem, told);
+  tellOf(mem, queued.earlier);
+  tellOf(mem, queued.told);
 }
 
 /**

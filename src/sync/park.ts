@@ -49,7 +49,10 @@ export function park(
   const timeout = deadline === Infinity ? Infinity : deadline - monotonicNow();
   if (timeout <= 0) return false;
   tellOfStarted(mem);
-  if (soon && unparkedSoon(mem, thread, ticket)) return true;
+  if (soon) {
+    if (unparkedSoon(mem, thread, ticket)) return true;
+    noteSleep();
+  }
   // Whoever unparks and does not see this has changed the word before, and the wait ends at once.
   mem.setU32(thread + Thread.sleep, mem.atomicAdd(MACHINE + Machine.sleeps, 1));
   mem.atomicStore(thread + Thread.asleep, movable ? MOVABLE : ASLEEP);
@@ -59,6 +62,7 @@ export function park(
   mem.setU32(thread + Thread.tier, TIER_INTERPRETER);
   mem.atomicAdd(MACHINE + Machine.threadsAsleep, -1);
   mem.atomicStore(thread + Thread.asleep, AWAKE);
+  wokenAt = monotonicNow();
   return outcome !== 'timed-out';
 }
 
@@ -111,6 +115,27 @@ const LEAST_LOOKS = 60;
 /** After this many sleeps without looking it is tried again, after twice as many when that was in vain, and so on. */
 const LEAST_SLEEPS = 50;
 const MOST_SLEEPS = 1600;
+
+/** When this worker's thread was woken last, and how many times in succession it then went to sleep again in less than SHORT (milliseconds). */
+let wokenAt = 0;
+let shortTurns = 0;
+const SHORT = 0.03;
+const MANY_TURNS = 8;
+
+function noteSleep(): void {
+  shortTurns = monotonicNow() - wokenAt < SHORT ? shortTurns + 1 : 0;
+}
+
+/**
+ * Whether the worker's thread, about to wait again, does so little between its waits that another worker takes longer to wake up: it had
+ * better leave its host, so that who wakes it, and waits then, goes on with it. Two threads that take turns come to share a worker, where looking for each other
+ * before they sleep was in vain. Says so once.
+ */
+export function takesShortTurns(): boolean {
+  if (shortTurns < MANY_TURNS) return false;
+  shortTurns = 0;
+  return true;
+}
 
 let looks = MOST_LOOKS;
 let sleeps = 0;

@@ -117,6 +117,56 @@ describe('a thread that is started', () => {
   });
 });
 
+describe('a thread that is woken while it waits without a host', () => {
+  let own: number;
+  let other: number;
+  const waiter = () => {
+    const thread = newThread();
+    parkWithoutHost(mem, thread, parkTicket(mem, thread));
+    return thread;
+  };
+  /** Wakes it, by a thread of this host; says whether the other host is told. */
+  const wakeUp = (thread: number): boolean => {
+    mem.setU32(MACHINE + Machine.idleHosts, 0);
+    park(other);
+    mem.setI32(MACHINE + Machine.watchingHosts, 1);
+    mem.atomicStore(other + Host.thread, 0);
+    unpark(mem, thread);
+    return mem.atomicLoad(other + Host.thread) !== 0;
+  };
+  beforeEach(() => {
+    initHosts(mem, 10, 2);
+    own = registerHost(mem, 0);
+    other = registerHost(mem, 1);
+    becomeHost(own);
+    mem.atomicStore(own + Host.thread, newThread());
+  });
+  afterEach(() => becomeHost(COORDINATOR));
+
+  it('gets another host, until it turns out that its waker waits then', () => {
+    for (let i = 0; i < 4; i++) {
+      const thread = waiter();
+      expect(wakeUp(thread)).toBe(true);
+      expect(nextThread(mem, own, false)).toBe(thread);
+    }
+    const thread = waiter();
+    expect(wakeUp(thread)).toBe(false);
+    // It goes on, and another host takes the thread.
+    mem.atomicStore(MACHINE + Machine.waitingFirst, 0);
+    mem.setU32(MACHINE + Machine.waitingLast, 0);
+    expect(wakeUp(waiter())).toBe(true);
+  });
+
+  it('gets another host when its waker wakes another one', () => {
+    for (let i = 0; i < 4; i++) {
+      wakeUp(waiter());
+      nextThread(mem, own, false);
+    }
+    expect(wakeUp(waiter())).toBe(false);
+    expect(wakeUp(waiter())).toBe(true);
+  });
+});
+
 describe('hosts that are yet to be started', () => {
   let parent: number;
   let child: number;

@@ -29,8 +29,8 @@ export const IMPORTS = {
   now: { params: [], results: ['f64'] },
   /** (thread): resumeThread */
   resume: { params: ['i32'], results: [] },
-  /** (thread, ticket): park, in a call that may be left */
-  park: { params: ['i32', 'i32'], results: [] },
+  /** (thread, ticket): park, in a call that may be left → 1: it had better be left */
+  park: { params: ['i32', 'i32'], results: ['i32'] },
   /** (thread, ticket): the thread waits without a host from here on */
   leave: { params: ['i32', 'i32'], results: [] },
   /** (waiter, thread) → whether the waiter was still queued */

@@ -244,12 +244,13 @@ export function writeFutexCode(parts: CallModule): FutexCode {
         });
         b.br(again);
       });
-      b.if(i32.atomic_load(i32.const(0), MACHINE + Machine.waitingFirst), () => {
+      b.set(previous, i32.atomic_load(i32.const(0), MACHINE + Machine.waitingFirst));
+      b.if(i32.eqz(previous), () => b.set(previous, call(imports.park, 'i32', thread, ticket)));
+      b.if(previous, () => {
         b.store('i32.atomic.store', thread, i32.const(START_CALL), Thread.start);
         b.call(imports.leave, thread, ticket);
         b.return(i32.const(EXIT_LEFT));
       });
-      b.call(imports.park, thread, ticket);
       b.set(ticket, i32.atomic_load(thread, Thread.parkWord));
       b.br(again);
     });

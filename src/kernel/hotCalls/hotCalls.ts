@@ -1,7 +1,7 @@
 import { releaseMm } from '../../mm/addressSpace.js';
 import { uncountThread } from '../../sync/guestTree.js';
 import { prepareToLeave, resumeThread, startThread, takeAhead, unreserveHost } from '../../sync/hosts.js';
-import { monotonicNow, park, parkWithoutHost } from '../../sync/park.js';
+import { monotonicNow, park, parkWithoutHost, takesShortTurns } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
 import { ThreadSignals } from '../../sync/records/signals.js';
 import { Thread } from '../../sync/records/thread.js';
@@ -36,7 +36,11 @@ export function createHotCalls(t: ThreadContext, rest: (wait: () => void) => voi
   const imports: Record<keyof typeof IMPORTS, (a: number, b: number) => unknown> = {
     now: monotonicNow,
     resume: (thread) => resumeThread(mem, thread),
-    park: (thread, ticket) => rest(() => park(mem, thread, ticket, Infinity, true, true)),
+    park(thread, ticket) {
+      if (takesShortTurns()) return 1;
+      rest(() => park(mem, thread, ticket, Infinity, true, true));
+      return 0;
+    },
     leave(thread, ticket) {
       mem.f64[(thread + Thread.callBegan) >>> 3] = 0;
       mem.setU32(thread + Thread.callProgress, 0);
