@@ -6,13 +6,14 @@ import { joinSleepers, leaveSleepers } from '../sync/sleepers.js';
 import { leaveQueue, WaitNode } from '../sync/waitQueue.js';
 import { acquireFile } from './files/filesTable.js';
 import { releaseOpenFile } from './files/openFile.js';
+import { keepInputs, takeInputs } from './keptInputs.js';
 import { STAYS, type ThreadContext } from './threadContext.js';
 
 /**
  * A system call that a thread has left with its host (ThreadContext.leave): it is begun again, from the ecall, by whichever host
  * has the thread after it has been unparked. What must not be lost in between is kept in the Thread record: the places in wait
  * queues, so that somebody unparks it, the open files of its descriptors, which others may close or replace meanwhile, the
- * time from which its timeout counts, and the bytes that are done. The second beginning then finds the same files and the same
+ * time from which its timeout counts, what it has read of the guest's memory (keptInputs.ts), and the bytes that are done. The second beginning then finds the same files and the same
  * deadline, looks whether it has to wait any longer, and joins the queues anew.
  */
 
@@ -69,6 +70,7 @@ export function leaveCall(t: ThreadContext): void {
   const { mem, thread, leaveTicket, leaveDeadline } = t;
   mem.f64[(thread + Thread.callBegan) >>> 3] = t.callBegan;
   mem.setU32(thread + Thread.callProgress, t.progress);
+  keepInputs(t);
   if (leaveDeadline !== Infinity && joinSleepers(mem, thread, leaveDeadline)) {
     while (!pushRequest(mem, thread, RequestKind.TimersChanged)) t.ring();
     t.ring();
@@ -87,6 +89,7 @@ export function resumeCall(t: ThreadContext, call: (t: ThreadContext) => void): 
     freeBlock(mem, kept, thread);
   }
   mem.setU32(thread + Thread.keptFiles, 0);
+  takeInputs(t);
   t.callBegan = mem.f64[(thread + Thread.callBegan) >>> 3];
   t.progress = mem.getU32(thread + Thread.callProgress);
   t.resumed = true;

@@ -1,10 +1,11 @@
-import { copyIn, copyOut } from '../memory/userAccess.js';
+import { copyOut } from '../memory/userAccess.js';
 import { allocateBlock, freeBlock, hasKernelMemory } from '../sync/heap.js';
 import { Guest } from '../sync/records/guest.js';
 import { Machine } from '../sync/records/machine.js';
 import { IpcPermission, Message, MessageQueue } from '../sync/records/sysvIpc.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { E2BIG, EACCES, EAGAIN, EIDRM, EINVAL, ENOMEM, ENOMSG, ERESTARTNOHAND } from './errno.js';
+import { readInput } from './keptInputs.js';
 import {
   existingTable,
   forEachObject,
@@ -35,7 +36,7 @@ export function makeMessage(t: ThreadContext, va: number, size: number, type: nu
   const { mem, thread } = t;
   if (!hasKernelMemory(mem, size + Message.SIZE)) return 0;
   const bytes = new Uint8Array(size);
-  copyIn(t, va, bytes);
+  readInput(t, va, bytes);
   const message = allocateBlock(mem, Message.SIZE + size, thread);
   mem.setU32(message + Message.size, size);
   mem.set64(message + Message.type, type);

@@ -25,7 +25,11 @@ export function makeSystemCall(
   if (low > 0xffff_ffff) u32[pc + 1]++;
   u32[(thread + Thread.syscallCount) >>> 2]++;
   i32[(thread + Thread.syscall) >>> 2] = number;
-  if (!t.resumed) t.callBegan = 0;
+  t.inputsRead = 0;
+  if (!t.resumed) {
+    t.callBegan = 0;
+    if (t.inputs.length > 0) t.inputs.length = 0;
+  }
 
   const strace = t.options.strace;
   if (entry === undefined) {

@@ -71,6 +71,9 @@ export class ThreadContext {
   readonly keptFiles: { readonly fd: number; readonly file: number }[] = [];
   /** When the call being made was begun (monotonic milliseconds; 0: it has not asked). */
   callBegan = 0;
+  /** What it has read of the guest's memory, in order, and how many of these a call that is begun again has had: keptInputs.ts. */
+  readonly inputs: Uint8Array[] = [];
+  inputsRead = 0;
   /** How many bytes of it are done where it waits. */
   progress = 0;
   /** The thread keeps its host, whatever it waits for: the call has done what would be done twice. */

@@ -53,6 +53,7 @@ const programs: [string, string][] = [
   ['terminals', 'terminals.c'],
   ['jobcontrol', 'jobcontrol.c'],
   ['restart', 'restart.c'],
+  ['inputs', 'inputs.c'],
   ['family', 'family.c'],
   ['inetsockets', 'inetsockets.c'],
   ['sharedports', 'sharedports.c'],

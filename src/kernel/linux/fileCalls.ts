@@ -1,13 +1,4 @@
-import {
-  copyOut,
-  readI32,
-  readI64,
-  readU16,
-  readU64,
-  write64,
-  writeI32,
-  writeU16,
-} from '../../memory/userAccess.js';
+import { copyOut, readI32, readU64, write64, writeI32, writeU16 } from '../../memory/userAccess.js';
 import { allocateBlock, freeBlock } from '../../sync/heap.js';
 import { LOCK_FLOCK, LOCK_OFD, LOCK_POSIX } from '../../sync/records/files.js';
 import { Guest } from '../../sync/records/guest.js';
@@ -87,6 +78,7 @@ import { openPath } from '../files/openPath.js';
 import { attachPipe, createPipe, resizePipe } from '../files/pipe.js';
 import { MAX_OFFSET } from '../files/regularFile.js';
 import { KernelVector } from '../files/userVector.js';
+import { readInput } from '../keptInputs.js';
 import type { ThreadContext } from '../threadContext.js';
 import { unshareFiles } from '../unshare.js';
 import { packStat } from './structsFile.js';
@@ -302,12 +294,15 @@ function ownerOf(mem: SharedMemory, file: number): number {
 /** struct flock: s16 type, s16 whence, s64 start, s64 length, s32 pid; 32 bytes. */
 function lockArgument(t: ThreadContext, file: number, address: number, kind: number): LockRequest {
   const { mem } = t;
-  const type = readU16(t, address);
-  const whence = readU16(t, address + 2);
-  const offset = readI64(t, address + 8);
-  const length = readI64(t, address + 16);
+  const bytes = new Uint8Array(32);
+  readInput(t, address, bytes);
+  const view = new DataView(bytes.buffer);
+  const type = view.getUint16(0, true);
+  const whence = view.getUint16(2, true);
+  const offset = Number(view.getBigInt64(8, true));
+  const length = Number(view.getBigInt64(16, true));
   if (type > F_UNLCK || whence > 2) throw new SyscallError(EINVAL);
-  if (kind === LOCK_OFD && readI32(t, address + 24) !== 0) throw new SyscallError(EINVAL);
+  if (kind === LOCK_OFD && view.getInt32(24, true) !== 0) throw new SyscallError(EINVAL);
   let start = offset;
   if (whence === 1) start += mem.getU64(file + OpenFile.offset);
   if (whence === 2) start += operationsOf(mem, file).status(t, file).size;

@@ -1,7 +1,8 @@
-import { copyOut, readI64 } from '../../memory/userAccess.js';
+import { copyOut } from '../../memory/userAccess.js';
 import { IpcPermission, IpcTable, MessageQueue } from '../../sync/records/sysvIpc.js';
 import { CAP_SYS_RESOURCE, capable } from '../capabilities.js';
 import { EPERM } from '../errno.js';
+import { readInput } from '../keptInputs.js';
 import {
   MESSAGES,
   MOST_BYTES,
@@ -21,6 +22,13 @@ import * as SYS from './syscallNumbers.js';
 /** System V message queues: msgget(2), msgsnd(2), msgrcv(2), msgctl(2). */
 
 const MSG_STAT = 11;
+
+/** struct msgbuf's first field. */
+function messageType(t: ThreadContext, va: number): number {
+  const bytes = new Uint8Array(8);
+  readInput(t, va, bytes);
+  return Number(new DataView(bytes.buffer).getBigInt64(0, true));
+}
 
 /** struct msqid64_ds, behind its struct ipc64_perm. */
 const Ds = {
@@ -93,7 +101,7 @@ const queues: IpcKind = {
 export const messageQueueCalls: SyscallTable = {
   [SYS.SYS_msgget]: syscall('msgget', ['hex', 'octal'], (t, key, flags) => msgget(t, key | 0, flags | 0)),
   [SYS.SYS_msgsnd]: syscall('msgsnd', ['int', 'pointer', 'size', 'octal'], (t, id, va, size, flags) =>
-    msgsnd(t, id | 0, va + 8, size, readI64(t, va), flags | 0),
+    msgsnd(t, id | 0, va + 8, size, messageType(t, va), flags | 0),
   ),
   [SYS.SYS_msgrcv]: syscall(
     'msgrcv',

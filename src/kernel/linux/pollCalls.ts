@@ -1,5 +1,5 @@
 import { FAULT_MAPERR, UserFault } from '../../memory/caller.js';
-import { copyIn, copyOut, probe, readI64, readU32 } from '../../memory/userAccess.js';
+import { copyOut, probe, readI64, readU32 } from '../../memory/userAccess.js';
 import { monotonicNow } from '../../sync/park.js';
 import { Guest } from '../../sync/records/guest.js';
 import { FILE_SIGNAL, FILE_TIMER, OpenFile } from '../../sync/records/openFile.js';
@@ -38,6 +38,7 @@ import { O_CLOEXEC, O_NONBLOCK } from '../files/openFlags.js';
 import { pollFiles } from '../files/poll.js';
 import { createSignalFd, setSignalFdMask } from '../files/signalFd.js';
 import { createTimerFd, getTimerFd, setTimerFd, type TimerSetting, timerFdClock } from '../files/timerFd.js';
+import { readInput } from '../keptInputs.js';
 import { acquireDescriptor, releaseDescriptor } from '../leftCall.js';
 import { endTemporaryMask, setTemporaryMask } from '../signals/temporaryMask.js';
 import type { ThreadContext } from '../threadContext.js';
@@ -113,7 +114,7 @@ function ppoll(
 export function pollDescriptors(t: ThreadContext, fds: number, count: number, deadline: number): number {
   if (count < 0 || count > descriptorLimit(t)) return -EINVAL;
   const bytes = new Uint8Array(count * 8);
-  copyIn(t, fds, bytes);
+  readInput(t, fds, bytes);
   const view = new DataView(bytes.buffer);
   const requests: { file: number; events: number }[] = [];
   let invalid = 0;
@@ -183,7 +184,7 @@ export function selectDescriptors(
   const size = Math.ceil(limit / 64) * 8;
   const sets = pointers.map((pointer) => {
     const set = new Uint8Array(size);
-    if (pointer !== 0) copyIn(t, pointer, set);
+    if (pointer !== 0) readInput(t, pointer, set);
     return set;
   });
   const requests: { fd: number; file: number; events: number }[] = [];

@@ -2,6 +2,7 @@ import { copyIn, copyOut } from '../../memory/userAccess.js';
 import { Guest } from '../../sync/records/guest.js';
 import { IpcPermission, IpcTable, Semaphore, SemaphoreSet } from '../../sync/records/sysvIpc.js';
 import { E2BIG, EACCES, EINVAL, ERANGE, SyscallError } from '../errno.js';
+import { readInput } from '../keptInputs.js';
 import {
   clearUndos,
   countSemaphores,
@@ -59,7 +60,7 @@ function semtimedop(
   if (count > MOST_OPERATIONS) return -E2BIG;
   const deadline = timeout === 0 ? Infinity : t.deadlineIn(readTimespec(t, timeout));
   const bytes = new Uint8Array(count * 6);
-  copyIn(t, list, bytes);
+  readInput(t, list, bytes);
   const view = new DataView(bytes.buffer);
   const operations = Array.from(
     { length: count },

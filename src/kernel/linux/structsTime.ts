@@ -1,5 +1,6 @@
 import { copyOut, readI64 } from '../../memory/userAccess.js';
 import { EINVAL, SyscallError } from '../errno.js';
+import { readInput } from '../keptInputs.js';
 import type { ThreadContext } from '../threadContext.js';
 
 /** struct timespec, timeval, itimerspec and itimerval: 64-bit seconds, then nano- or microseconds. */
@@ -9,8 +10,9 @@ export const ItimerSpec = { interval: 0, value: 16, SIZE: 32 } as const;
 
 /** Reads a struct timespec as milliseconds. Throws SyscallError EINVAL for an invalid one, and UserFault. */
 export function readTimespec(t: ThreadContext, va: number): number {
-  const seconds = readI64(t, va);
-  const nanoseconds = readI64(t, va + 8);
+  readInput(t, va, pair);
+  const seconds = Number(pairView.getBigInt64(0, true));
+  const nanoseconds = Number(pairView.getBigInt64(8, true));
   if (seconds < 0 || nanoseconds < 0 || nanoseconds > 999_999_999) throw new SyscallError(EINVAL);
   return seconds * 1000 + nanoseconds / 1e6;
 }

@@ -159,6 +159,8 @@ export const Thread = record({
   /** What else the call waits at, and a count that it has raised for that; the call says what they are. */
   waitObject: pointer,
   waitCount: pointer,
+  /** First of what it has read of the guest's memory (KeptInput), or 0; kernel/keptInputs.ts. */
+  keptInputs: pointer,
   /** When the call was begun (monotonic milliseconds; 0: it has not asked), and how many bytes of it are done. */
   callBegan: f64,
   callProgress: u32,
@@ -187,6 +189,12 @@ export const KeptFile = record({
   next: pointer,
   file: pointer,
   fd: i32,
+});
+
+/** What a thread without a host has read for its call; the bytes follow. */
+export const KeptInput = record({
+  next: pointer,
+  length: u32,
 });
 
 /** The thread runs; it gives its locks up (exit, exec); it has done so. */
