@@ -51,7 +51,7 @@ static pthread_t begin(void *(*made)(void *)) {
   pthread_create(&thread, NULL, runs, NULL);
   while (tid == 0) nap();
   snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-  for (int asleep = 0; asleep < 3;) {
+  for (int asleep = 0; asleep < 3 && !ended;) {
     FILE *stat = fopen(path, "r");
     asleep = stat && fgets(line, sizeof line, stat) && strstr(line, ") S ") ? asleep + 1 : 0;
     if (stat) fclose(stat);
