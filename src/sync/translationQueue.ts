@@ -1,4 +1,5 @@
 import { allocateBlock } from './heap.js';
+import { monotonicNow } from './monotonicNow.js';
 import { lockMutex, unlockMutex, withMutex } from './mutex.js';
 import { MACHINE, Machine } from './records/machine.js';
 import { Thread } from './records/thread.js';
@@ -17,11 +18,15 @@ const MOST_MODULE_BYTES = 48 * 2 ** 20;
 
 /** The way from a guest thread that finds a hot place to the translator. Translation.lock is a leaf. */
 
+/** After so many milliseconds the translator is started although few places were found hot, FEW times: their loops are long. */
+const PATIENCE = 10;
+const FEW = 3;
+
 /** When a machine translates. */
 export interface TranslationPolicy {
   /** Jumps to a place after which it is translated; 0: never. */
   readonly threshold: number;
-  /** Times that places must have been found hot before the translator is started. */
+  /** Times that places must have been found hot before the translator is started; a few are enough when the first was PATIENCE ago. */
   readonly patience: number;
   /** 2: a place is translated quickly at first, and well once it is worth that; 1: well at once. */
   readonly tiers: 1 | 2;
@@ -90,8 +95,11 @@ export function requestTranslation(mem: SharedMemory, thread: number, times: num
     mem.u8.copyWithin(request + TranslationRequest.x, thread + Thread.x, thread + Thread.x + 32 * 8);
     mem.setU32(translation + Translation.written, written + 1);
   }
+  const found = mem.atomicAdd(translation + Translation.found, 1) + 1;
+  if (found === 1) mem.set64(translation + Translation.foundFirst, Math.floor(monotonicNow()));
   const wanted =
-    mem.atomicAdd(translation + Translation.found, 1) + 1 >= mem.getU32(translation + Translation.patience);
+    found >= mem.getU32(translation + Translation.patience) ||
+    (found >= FEW && monotonicNow() - mem.getU64(translation + Translation.foundFirst) >= PATIENCE);
   const first = wanted && claimTranslatorLocked(mem, translation);
   unlockMutex(mem, translation + Translation.lock, thread);
   if (first) {
