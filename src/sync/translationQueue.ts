@@ -19,7 +19,7 @@ const MOST_MODULE_BYTES = 48 * 2 ** 20;
 /** The way from a guest thread that finds a hot place to the translator. Translation.lock is a leaf. */
 
 /** After so many milliseconds the translator is started although few places were found hot, FEW times: their loops are long. */
-const PATIENCE = 10;
+const PATIENCE = 5;
 const FEW = 3;
 
 /** When a machine translates. */
