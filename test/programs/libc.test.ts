@@ -32,6 +32,7 @@ const programs: [string, string][] = [
   ['queues', 'queues.c'],
   ['watching', 'watching.c'],
   ['filelocks', 'filelocks.c'],
+  ['leases', 'leases.c'],
   ['splices', 'splices.c'],
   ['limits', 'limits.c'],
   ['identity', 'identity.c'],

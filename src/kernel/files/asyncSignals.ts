@@ -17,6 +17,7 @@ import {
   POLLERR,
   POLLHUP,
   POLLIN,
+  POLLMSG,
   POLLOUT,
   POLLPRI,
   POLLRDBAND,
@@ -41,6 +42,7 @@ export const OWNER_PGRP = 2;
 const POLL_IN = 1;
 const POLL_OUT = 2;
 const POLL_ERR = 4;
+const POLL_MSG = 3;
 const POLL_PRI = 5;
 const POLL_HUP = 6;
 
@@ -168,12 +170,35 @@ function reasonOf(mem: SharedMemory, file: number, mask: number): readonly [numb
 
 onAsync((mem, file, mask) => {
   const reason = reasonOf(mem, file, mask);
+  return reason && signalFor(mem, file, reason);
+});
+
+/** Sends what the owner of an open file has asked for (F_SETSIG); undefined when it has none. */
+function signalFor(
+  mem: SharedMemory,
+  file: number,
+  reason: readonly [number, number],
+): ((owner: number) => unknown) | undefined {
   const recipient = recipientOf(mem, file);
-  if (reason === undefined || recipient.id === 0) return undefined;
+  if (recipient.id === 0) return undefined;
   const plain = (owner: number): unknown =>
     send(mem, recipient, SIGIO, sentInfo(SIGIO, SI_KERNEL, 0, 0), owner);
   if (recipient.signal === 0) return plain;
   const info = bandInfo(recipient.signal, reason[0], reason[1], recipient.fd);
   // Where no more can be queued, the plain signal tells that something was lost.
   return (owner) => send(mem, recipient, recipient.signal, info, owner) || plain(owner);
-});
+}
+
+/** What tells the holder of a lease that somebody wants the file; to be called without a lock. */
+export function leaseSignal(mem: SharedMemory, file: number, owner: number): () => void {
+  const signal = signalFor(mem, file, [POLL_MSG, READABLE | POLLMSG]);
+  return () => signal?.(owner);
+}
+
+/** The signals of an open file that has no owner yet go to the caller's process, and name `fd` (lease_setup). */
+export function ownByDefault(t: ThreadContext, file: number, fd: number): void {
+  const { mem } = t;
+  mem.setI32(file + OpenFile.asyncFd, fd);
+  if (mem.getI32(file + OpenFile.signalOwner) === 0)
+    setSignalOwner(t, file, OWNER_PID, mem.getU32(t.guest + Guest.pid));
+}

@@ -61,6 +61,13 @@ export function onClose(hook: (mem: SharedMemory, file: number, owner: number) =
   closeHook = hook;
 }
 
+let leaseHook: (mem: SharedMemory, file: number, owner: number) => void = () => {};
+
+/** Sets who takes a lease from an open file that goes. */
+export function onLeaseEnd(hook: (mem: SharedMemory, file: number, owner: number) => void): void {
+  leaseHook = hook;
+}
+
 /** The operations of an open file. */
 export function operationsOf(mem: SharedMemory, file: number): FileOperations {
   const kind = mem.getU32(file + OpenFile.kind);
@@ -89,6 +96,7 @@ export function releaseOpenFile(mem: SharedMemory, file: number, owner: number):
     if (source !== 0) removeAsync(mem, source, file, owner);
   }
   dropLocks(mem, file, owner);
+  leaseHook(mem, file, owner);
   operationsOf(mem, file).release?.(mem, file, owner);
   freeText(mem, mem.getU32(file + OpenFile.path), owner);
   freeBlock(mem, file, owner);

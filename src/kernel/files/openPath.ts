@@ -41,6 +41,7 @@ import { openFifo } from './fifo.js';
 import { type FileStatus, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from './fileStatus.js';
 import { acquireFile } from './filesTable.js';
 import { fstatHost, hasProcFd, hostArgument, hostCall, openBeneath, openCreating } from './hostAccess.js';
+import { breakLeases } from './leases.js';
 import { reopenMemoryFile } from './memoryFile.js';
 import { fromByteString } from './mountTable.js';
 import { createOpenFile, releaseOpenFile } from './openFile.js';
@@ -52,6 +53,7 @@ import {
   O_EXCL,
   O_NOATIME,
   O_NOFOLLOW,
+  O_NONBLOCK,
   O_PATH,
   O_RDONLY,
   O_TMPFILE,
@@ -154,6 +156,9 @@ function openHost(t: ThreadContext, place: HostPlace, flags: number): number {
   // A device or socket of the host is no business of the guest's.
   if (type !== S_IFREG && !place.reopened) throw new SyscallError(type === S_IFCHR ? EACCES : ENXIO);
   if (writes) requireHostWritable(place);
+  // Cutting alone does not count here (break_lease looks at the access mode).
+  const opens = (flags & O_ACCMODE) !== O_RDONLY;
+  if (place.stats !== undefined) breakLeases(t, identityOf(place.stats), opens, (flags & O_NONBLOCK) === 0);
   const hostFlags = hostOpenFlags(flags & ~O_CREAT);
   if (hostFlags === constants.O_RDONLY && place.stats !== undefined && !place.reopened) {
     const path = new TextEncoder().encode(fromByteString(place.path));

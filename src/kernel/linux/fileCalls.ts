@@ -51,6 +51,7 @@ import {
 import { S_IFBLK, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../files/fileStatus.js';
 import { getCloseOnExec, listDescriptors, replaceFile, setCloseOnExec } from '../files/filesTable.js';
 import { IN_ACCESS, IN_MODIFY, notifyFile } from '../files/inotify.js';
+import { getLease, setLease } from '../files/leases.js';
 import { addSeals, createMemoryFile, getSeals } from '../files/memoryFile.js';
 import {
   createOpenFile,
@@ -207,6 +208,8 @@ const F_GETOWNER_UIDS = 17;
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_OFD_SETLKW = 38;
+const F_SETLEASE = 1024;
+const F_GETLEASE = 1025;
 const F_CREATED_QUERY = 1028;
 const F_DUPFD_CLOEXEC = 1030;
 const F_SETPIPE_SZ = 1031;
@@ -264,6 +267,10 @@ function fcntl(t: ThreadContext, fd: number, command: number, argument: number):
         return 0;
       case F_CREATED_QUERY:
         return (mem.getU32(file + OpenFile.attributes) & OPEN_CREATED) !== 0 ? 1 : 0;
+      case F_SETLEASE:
+        return setLease(t, file, fd | 0, argument | 0);
+      case F_GETLEASE:
+        return getLease(t, file);
       case F_GETPIPE_SZ:
         if (mem.getU32(file + OpenFile.kind) !== FILE_PIPE) return -EBADF;
         return mem.getU32(mem.getU32(file + OpenFile.object) + Pipe.capacity);

@@ -72,6 +72,7 @@ import {
 import { forgetOwners } from '../files/hostOwners.js';
 import { IN_ATTRIB, IN_CREATE, IN_MODIFY, notifyPlace, notifyRemoved } from '../files/inotify.js';
 import { namesHaveChanged } from '../files/knownPrograms.js';
+import { breakLeases } from '../files/leases.js';
 import { operationsOf, pathOf } from '../files/openFile.js';
 import {
   AT_FDCWD,
@@ -452,6 +453,7 @@ function truncate(t: ThreadContext, path: string, length: number): number {
   requireAccess(t, subjectOf(t), place, MAY_WRITE);
   const allowed = withinLimit(t, length, 0);
   if (allowed < 0) return allowed;
+  if (place.stats !== undefined) breakLeases(t, identityOf(place.stats), true, true);
   const fd = openBeneath(place, constants.O_RDWR);
   let hostFile = 0;
   try {

@@ -1,5 +1,5 @@
 import { Mutex } from '../mutex.js';
-import { embedded, i32, pointer, record, u32, u64 } from '../record.js';
+import { embedded, f64, i32, pointer, record, u32, u64 } from '../record.js';
 import { WaitQueue } from '../waitQueue.js';
 import { EventSource } from './events.js';
 
@@ -48,17 +48,19 @@ export const FilesGlobal = record({
   lastId: i32,
   /** Guards who watches what among epoll sets and open files: taken to add, remove and destroy, never to wait. */
   epollLock: embedded(Mutex),
-  /** Guards `fileLocks`. */
+  /** Guards `fileLocks` and `leases`. */
   locksLock: embedded(Mutex),
   /** First FileLock that is waited for by somebody (linked by FileLock.next); locksLock. */
   wantedLocks: pointer,
   /** First FileLock; locksLock. */
   fileLocks: pointer,
+  /** First Lease; locksLock, read atomically. */
+  leases: pointer,
   /** Guards `fifos`. */
   fifosLock: embedded(Mutex),
   /** First named FIFO in use (Fifo); fifosLock. */
   fifos: pointer,
-  /** Threads that wait for a file lock. */
+  /** Threads that wait for a file lock, or for a lease to be given up. */
   lockWaiters: embedded(WaitQueue),
   /** Open signalfds; atomic. While there are none, nobody is told of signals. */
   signalFds: i32,
@@ -84,6 +86,21 @@ export const GivenOwner = record({
   dev: u64,
   ino: u64,
   born: u64,
+});
+
+/** A lease on a file (F_SETLEASE); FilesGlobal.locksLock. */
+export const Lease = record({
+  next: pointer,
+  /** The OpenFile that has it. */
+  file: pointer,
+  /** F_RDLCK 0 or F_WRLCK 1, and what it is to become (F_UNLCK 2: nothing) while somebody waits for that. */
+  type: u32,
+  target: u32,
+  /** Identity of the file. */
+  dev: u64,
+  ino: u64,
+  /** When that is done whether the holder does it or not (monotonic milliseconds); 0: nobody waits. */
+  breaksAt: f64,
 });
 
 /** An advisory lock on a range of a file: fcntl (owner: the Files table), open file description or flock (owner: OpenFile). */
