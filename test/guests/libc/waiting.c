@@ -18,23 +18,30 @@
 #include "check.h"
 
 static volatile sig_atomic_t caught;
-static void count(int signal) { caught += signal != 0; }
+/* Where the handler lets a child go that waits for that, if one does. */
+static volatile sig_atomic_t letsGo = -1;
+static void count(int signal) {
+  caught += signal != 0;
+  if (letsGo >= 0 && write(letsGo, "x", 1) != 1) _exit(9);
+}
 
 static void handle(int signal, int flags) {
   struct sigaction action = {.sa_handler = count, .sa_flags = flags};
   sigaction(signal, &action, NULL);
 }
 
-static void alarmSoon(void) {
-  struct itimerval soon = {.it_value = {.tv_usec = 20000}};
-  setitimer(ITIMER_REAL, &soon, NULL);
+/* Alarms again and again, for one may come before the wait that it is to interrupt. */
+static void alarms(int on) {
+  struct itimerval often = {{0, on ? 20000 : 0}, {0, on ? 20000 : 0}};
+  setitimer(ITIMER_REAL, &often, NULL);
 }
 
-static pid_t sleeper(long milliseconds) {
+/* A child that ends when it is let go through the pipe. */
+static pid_t waiter(int ends[2]) {
   pid_t child = fork();
   if (child == 0) {
-    usleep((useconds_t)milliseconds * 1000);
-    _exit(7);
+    char c;
+    _exit(read(ends[0], &c, 1) == 1 ? 7 : 8);
   }
   return child;
 }
@@ -46,17 +53,23 @@ static double cpu(clockid_t clock) {
 }
 
 static void signalsMeanwhile(void) {
-  int status;
+  int status, ends[2];
+  CHECK(pipe(ends) == 0);
   handle(SIGALRM, 0);
-  pid_t child = sleeper(2000);
-  alarmSoon();
-  CHECK(waitpid(child, &status, 0) == -1 && errno == EINTR && caught == 1);
+  pid_t child = waiter(ends);
+  alarms(1);
+  CHECK(waitpid(child, &status, 0) == -1 && errno == EINTR && caught > 0);
+  alarms(0);
   kill(child, SIGKILL);
   CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
   handle(SIGALRM, SA_RESTART);
-  child = sleeper(100);
-  alarmSoon();
-  CHECK(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 7 && caught == 2);
+  letsGo = ends[1];
+  child = waiter(ends);
+  alarms(1);
+  CHECK(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 7);
+  alarms(0);
+  letsGo = -1;
+  caught = 2;
   /* A signal for the parent of a vfork waits until the child has gone. (musl's vfork is a fork: there waitpid may meet it.) */
   handle(SIGUSR1, SA_RESTART);
   child = vfork();
@@ -71,12 +84,11 @@ static void signalsMeanwhile(void) {
 
 /* A process that waits for a child of its own is killed, or stopped and continued. */
 static void endsMeanwhile(void) {
-  int status, ends[2];
-  CHECK(pipe(ends) == 0);
+  int status, ends[2], release[2];
+  CHECK(pipe(ends) == 0 && pipe(release) == 0);
   pid_t middle = fork();
   if (middle == 0) {
-    /* Long enough for the parent to stop and continue this one, on a busy machine as well. */
-    pid_t child = sleeper(1000);
+    pid_t child = waiter(release);
     CHECK(write(ends[1], &child, sizeof child) == sizeof child);
     waitpid(child, &status, 0);
     _exit(WEXITSTATUS(status));
@@ -87,6 +99,7 @@ static void endsMeanwhile(void) {
   CHECK(waitpid(middle, &status, WUNTRACED) == middle && WIFSTOPPED(status));
   kill(middle, SIGCONT);
   CHECK(waitpid(middle, &status, WCONTINUED) == middle && WIFCONTINUED(status));
+  CHECK(write(release[1], "x", 1) == 1);
   CHECK(waitpid(middle, &status, 0) == middle && WIFEXITED(status) && WEXITSTATUS(status) == 7);
   middle = fork();
   if (middle == 0) {
