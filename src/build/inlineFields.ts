@@ -129,20 +129,13 @@ function freeNames(text: string, constants: Constants): string {
   });
 }
 
-const ACCESS = /(?<![\w$.)\]])((?:[A-Za-z_]\w*\.)*\w*mem)\.([gs]et[IU](?:32|64)|set64|atomic[A-Z]\w+)\(/g;
+const ACCESS = /(?<![\w$.)\]])((?:[A-Za-z_]\w*\.)*\w*mem)\.([gs]et[IU](?:32|64)|set64)\(/g;
 /** An address that may be worked out twice. */
 const SIMPLE = /^[\w.]+( \+ [\w.]+)?$/;
-const ATOMICS: Readonly<Record<string, string>> = {
-  atomicLoad: 'load',
-  atomicStore: 'store',
-  atomicAdd: 'add',
-  atomicOr: 'or',
-  atomicAnd: 'and',
-  atomicExchange: 'exchange',
-  atomicCompareExchange: 'compareExchange',
-};
-
-/** Replaces calls of SharedMemory's accessors by what they do. */
+/**
+ * Replaces calls of SharedMemory's accessors by what they do. Not those of atomic ones: their functions are optimised soon, which makes
+ * instructions of them, while baseline code calls V8's functions.
+ */
 function inlineAccesses(text: string, constants: Constants): string {
   let out = '';
   let from = 0;
@@ -162,8 +155,6 @@ function inlineAccesses(text: string, constants: Constants): string {
 /** What `mem.name(address, ...rest)` does, as SharedMemory says; undefined where it stays a call. */
 function accessOf(mem: string, name: string, address: string, rest: readonly string[]): string | undefined {
   const index = `(${address}) >>> 2`;
-  const operation = ATOMICS[name];
-  if (operation !== undefined) return `Atomics.${operation}(${[`${mem}.i32`, index, ...rest].join(', ')})`;
   switch (name) {
     case 'getU32':
       return `${mem}.u32[${index}]`;

@@ -77,10 +77,14 @@ export function capabilitiesOf(mem: SharedMemory, cred: number): Capabilities {
 }
 
 export function setCapabilities(mem: SharedMemory, cred: number, sets: Capabilities): void {
-  [sets.effective, sets.permitted, sets.inheritable].forEach(([low, high], index) => {
-    mem.setU32(cred + Cred.capabilities + index * 8, low);
-    mem.setU32(cred + Cred.capabilities + index * 8 + 4, high);
-  });
+  const { effective, permitted, inheritable } = sets;
+  const to = (cred + Cred.capabilities) >>> 2;
+  mem.u32[to] = effective[0];
+  mem.u32[to + 1] = effective[1];
+  mem.u32[to + 2] = permitted[0];
+  mem.u32[to + 3] = permitted[1];
+  mem.u32[to + 4] = inheritable[0];
+  mem.u32[to + 5] = inheritable[1];
 }
 
 /** Says whether every capability of `a` is in `b`. */

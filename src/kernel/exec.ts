@@ -12,6 +12,7 @@ import { UserFault } from '../memory/caller.js';
 import { keepFile } from '../memory/keptFiles.js';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ } from '../memory/linuxMemory.js';
 import { translate } from '../memory/userAccess.js';
+import { type PackedStrings, packStrings, unpackStrings } from '../memory/userStrings.js';
 import { createMm, releaseMm } from '../mm/addressSpace.js';
 import { useFreebsdMap } from '../mm/freebsd/freebsdAddressSpace.js';
 import { targetPageSize } from '../mm/pageRange.js';
@@ -65,7 +66,7 @@ export interface ExecArguments {
   /** Guest path of the program. */
   readonly path: Uint8Array;
   readonly argv: readonly Uint8Array[];
-  readonly envp: readonly Uint8Array[];
+  readonly envp: PackedStrings;
   /** Descriptor that a relative path starts at; default AT_FDCWD. */
   readonly dirfd?: number;
   /** The path as the program and a script's interpreter are told of it; default `path`. */
@@ -74,6 +75,11 @@ export interface ExecArguments {
   readonly closedByExec?: boolean;
   /** A symbolic link is not followed (ELOOP). */
   readonly noFollow?: boolean;
+}
+
+/** What the first program of a guest is started with. */
+export interface StartArguments extends Pick<ExecArguments, 'path' | 'argv'> {
+  readonly envp: readonly Uint8Array[];
 }
 
 /** An exec request in shared memory: Thread.execRequest of a thread that begins with START_EXEC. */
@@ -88,14 +94,8 @@ const ExecRequest = record({
 const MAX_SCRIPTS = 5;
 
 /** Stores the arguments in shared memory; `takeExecRequest` frees them. */
-export function storeExecRequest(mem: SharedMemory, request: ExecArguments, owner: number): number {
-  const all = [request.path, ...request.argv, ...request.envp];
-  const bytes = new Uint8Array(all.reduce((sum, s) => sum + s.length + 1, 0));
-  let at = 0;
-  for (const s of all) {
-    bytes.set(s, at);
-    at += s.length + 1;
-  }
+export function storeExecRequest(mem: SharedMemory, request: StartArguments, owner: number): number {
+  const { bytes } = packStrings([request.path, ...request.argv, ...request.envp]);
   const block = allocateBlock(mem, ExecRequest.SIZE, owner);
   mem.setU32(block + ExecRequest.argc, request.argv.length);
   mem.setU32(block + ExecRequest.envc, request.envp.length);
@@ -106,15 +106,13 @@ export function storeExecRequest(mem: SharedMemory, request: ExecArguments, owne
 function takeExecRequest(mem: SharedMemory, block: number, owner: number): ExecArguments {
   const bytes = textBytes(mem, mem.getU32(block + ExecRequest.strings));
   const argc = mem.getU32(block + ExecRequest.argc);
-  const strings: Uint8Array[] = [];
-  for (let from = 0; from < bytes.length; ) {
-    const end = bytes.indexOf(0, from);
-    strings.push(bytes.slice(from, end));
-    from = end + 1;
-  }
+  const envc = mem.getU32(block + ExecRequest.envc);
+  const [path, ...argv] = unpackStrings({ count: 1 + argc, bytes });
+  const last = argv.at(-1) ?? path;
+  const envp = { count: envc, bytes: bytes.subarray(last.byteOffset + last.length + 1 - bytes.byteOffset) };
   freeText(mem, mem.getU32(block + ExecRequest.strings), owner);
   freeBlock(mem, block, owner);
-  return { path: strings[0], argv: strings.slice(1, 1 + argc), envp: strings.slice(1 + argc) };
+  return { path, argv, envp };
 }
 
 /**
@@ -425,24 +423,24 @@ function buildImage(t: ThreadContext, program: OpenedProgram): Image {
       egid: program.ids.group,
       secure: program.ids.secure,
     };
-    const stack = freebsd
-      ? buildFreebsdStack(t, {
-          ...stackRequest,
-          osreldate: OSRELDATE,
-          cpus: mem.getU32(MACHINE + Machine.cpuCount),
-          canary: randomBytes(mem, 64),
-        })
-      : { ...buildInitialStack(t, stackRequest), argumentsAt: 0 };
+    let sp: number;
+    let argumentsAt = 0;
+    if (freebsd) {
+      const cpus = mem.getU32(MACHINE + Machine.cpuCount);
+      const canary = randomBytes(mem, 64);
+      const request = { ...stackRequest, osreldate: OSRELDATE, cpus, canary };
+      ({ sp, argumentsAt } = buildFreebsdStack(t, request));
+    } else sp = buildInitialStack(t, stackRequest).sp;
     setExecutable(t, program.executable);
     // Not the scripts that come before it.
     for (const file of program.files.slice(program.files.indexOf(program.executable)))
       if (file.mapped.file !== 0) keepFile(mem, file.mapped.file, t.thread);
     if (t.options.logPage) logPageLayout(t, 'binary load');
     return {
-      sp: stack.sp,
+      sp,
       entry: loaded.entry,
       flavour: freebsd ? FLAVOUR_FREEBSD : FLAVOUR_LINUX,
-      argumentsAt: stack.argumentsAt,
+      argumentsAt,
     };
   } finally {
     for (const file of program.files) file.release();

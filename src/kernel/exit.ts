@@ -199,11 +199,10 @@ export function leaveAddressSpace(t: ThreadContext): void {
 export function noteAddressSpace(t: ThreadContext): void {
   const { mem, guest, mm, thread } = t;
   lockMutex(mem, guest + Guest.threadsLock, thread);
-  for (const [field, value] of [
-    [Guest.residentPeak, mmResidentPeak(mem, mm)],
-    [Guest.lockWaits, mmLockWaits(mem, mm)],
-  ])
-    if (value > mem.getU64(guest + field)) mem.set64(guest + field, value);
+  const peak = mmResidentPeak(mem, mm);
+  if (peak > mem.getU64(guest + Guest.residentPeak)) mem.set64(guest + Guest.residentPeak, peak);
+  const waits = mmLockWaits(mem, mm);
+  if (waits > mem.getU64(guest + Guest.lockWaits)) mem.set64(guest + Guest.lockWaits, waits);
   unlockMutex(mem, guest + Guest.threadsLock, thread);
 }
 

@@ -232,7 +232,10 @@ function childAction(mem: SharedMemory, guest: number, owner: number): { handler
   });
 }
 
-/** The siginfo of a guest for its parent; also what waitid(2) fills in. */
+/** The unit of times in a siginfo, in microseconds. */
+export const TICK = 10_000;
+
+/** The siginfo of a guest for its parent. */
 export function aboutChild(
   mem: SharedMemory,
   child: number,
@@ -240,7 +243,7 @@ export function aboutChild(
   code: number,
   status: number,
 ): SigInfo {
-  const ticks = chargedMicroseconds(mem, child) / 10_000;
+  const ticks = chargedMicroseconds(mem, child) / TICK;
   return childInfo(
     signal,
     code,

@@ -6,7 +6,7 @@ import { MACHINE, Machine } from '../sync/records/machine.js';
 import { START_EXEC, Thread } from '../sync/records/thread.js';
 import { addThread } from '../sync/safepoint.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
-import { type ExecArguments, storeExecRequest } from './exec.js';
+import { type StartArguments, storeExecRequest } from './exec.js';
 import { endGuest } from './exit.js';
 import { defaultGuestOptions, type GuestOptions, writeGuestOptions } from './guestOptions.js';
 import { createGuestRecord, freeGuestRecord, joinGuest, visitGuests } from './guestRecords.js';
@@ -18,7 +18,7 @@ import { SI_USER, SIGKILL } from './signals/signalNumbers.js';
 import { allocateThread, allocateTid, createSighand } from './threadRecords.js';
 
 /** A guest that the embedder starts. */
-export interface SpawnRequest extends ExecArguments {
+export interface SpawnRequest extends StartArguments {
   /** Descriptor table and Fs record of kernel/files, made by the caller; the guest takes over the one reference. */
   readonly files: number;
   readonly fs: number;

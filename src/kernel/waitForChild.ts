@@ -1,13 +1,14 @@
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { park, parkTicket } from '../sync/park.js';
+import { Cred } from '../sync/records/cred.js';
 import { GUEST_ZOMBIE, Guest } from '../sync/records/guest.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { joinQueue, leaveQueue } from '../sync/waitQueue.js';
 import { chargedMicroseconds } from './cpuTime.js';
 import { ECHILD, ERESTARTSYS, SyscallError } from './errno.js';
-import { aboutChild, endOf, reapChildLocked, visitChildrenLocked } from './family.js';
+import { endOf, reapChildLocked, TICK, visitChildrenLocked } from './family.js';
 import { keepNode } from './leftCall.js';
-import type { SigInfo } from './signals/sigInfo.js';
+import { childInfo, type SigInfo } from './signals/sigInfo.js';
 import { CLD_CONTINUED, CLD_STOPPED, SIGCHLD, SIGCONT } from './signals/signalNumbers.js';
 import { STAYS, type ThreadContext } from './threadContext.js';
 
@@ -34,8 +35,8 @@ export interface ChildReport {
   readonly pid: number;
   /** wait4's status word. */
   readonly status: number;
-  /** siginfo_t as waitid fills it in. */
-  readonly info: SigInfo;
+  /** siginfo_t as waitid fills it in; most callers do not ask. */
+  readonly info: () => SigInfo;
   /** CPU time of the child and of the children it has waited for, microseconds. */
   readonly cpuMicroseconds: number;
   readonly faults: number;
@@ -146,11 +147,14 @@ function describe(
   infoStatus: number,
 ): ChildReport {
   const { mem } = t;
+  const pid = mem.getU32(child + Guest.pid);
+  const uid = mem.getU32(child + Guest.cred + Cred.uids);
+  const charged = chargedMicroseconds(mem, child);
   return {
-    pid: mem.getU32(child + Guest.pid),
+    pid,
     status,
-    info: aboutChild(mem, child, SIGCHLD, code, infoStatus),
-    cpuMicroseconds: chargedMicroseconds(mem, child) + mem.getU64(child + Guest.childCpuMicroseconds),
+    info: () => childInfo(SIGCHLD, code, pid, uid, infoStatus, charged / TICK),
+    cpuMicroseconds: charged + mem.getU64(child + Guest.childCpuMicroseconds),
     faults: mem.getU64(child + Guest.faultCount) + mem.getU64(child + Guest.childFaultCount),
     residentPeak: Math.max(
       mem.getU64(child + Guest.residentPeak),

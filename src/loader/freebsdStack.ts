@@ -1,5 +1,6 @@
 import type { Caller } from '../memory/caller.js';
 import { copyOut } from '../memory/userAccess.js';
+import { unpackStrings } from '../memory/userStrings.js';
 import { targetPageSize } from '../mm/pageRange.js';
 import { Mm } from '../sync/records/mm.js';
 import { checkArguments, hwcap, mapStack, noteStack, type StackRequest } from './initialStack.js';
@@ -62,8 +63,9 @@ export interface FreebsdStack {
 
 /** Maps and fills the stack. Throws LoadError (E2BIG, ENOMEM). */
 export function buildFreebsdStack(c: Caller, request: FreebsdStackRequest): FreebsdStack {
-  const { program, argv, envp } = request;
-  checkArguments(argv, envp, request.stackSize, targetPageSize(c));
+  const { program, argv } = request;
+  const envp = unpackStrings(request.envp);
+  checkArguments(argv, request.envp, request.stackSize, targetPageSize(c));
   const { bottom, top } = mapStack(c, request.stackSize, program.executableStack);
 
   const psStrings = top - PS_STRINGS_SIZE;

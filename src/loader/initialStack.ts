@@ -14,6 +14,7 @@ import {
 } from '../memory/linuxMemory.js';
 import { isMapped } from '../memory/mappings.js';
 import { copyOut } from '../memory/userAccess.js';
+import { hasLonger, type PackedStrings } from '../memory/userStrings.js';
 import { targetPageSize } from '../mm/pageRange.js';
 import { targetMmap } from '../mm/targetMmap.js';
 import { targetMunmap } from '../mm/targetMunmap.js';
@@ -72,7 +73,7 @@ export function hwcap(extensions: number): number {
 export interface StackRequest {
   readonly program: LoadedProgram;
   readonly argv: readonly Uint8Array[];
-  readonly envp: readonly Uint8Array[];
+  readonly envp: PackedStrings;
   /** The path given to execve (AT_EXECFN). */
   readonly execfn: Uint8Array;
   /** Bytes of stack (RLIMIT_STACK); unlimited and absurd sizes are cut. */
@@ -101,16 +102,18 @@ export interface InitialStack {
  */
 export function checkArguments(
   argv: readonly Uint8Array[],
-  envp: readonly Uint8Array[],
+  envp: PackedStrings,
   stackSize: number,
   pageSize: number,
 ): void {
   const mostString = MAX_STRING_PAGES * pageSize;
-  let total = 0;
-  for (const string of [...argv, ...envp]) {
-    if (string.length + 1 > mostString) throw new LoadError(E2BIG, 'an argument is too long');
+  let total = envp.bytes.length + 8 * envp.count;
+  let isLong = hasLonger(envp, mostString - 1);
+  for (const string of argv) {
+    isLong ||= string.length + 1 > mostString;
     total += string.length + 1 + 8;
   }
+  if (isLong) throw new LoadError(E2BIG, 'an argument is too long');
   const limit = Math.max(Math.min(stackSize / 4, MAX_STRINGS), mostString);
   if (total > limit) throw new LoadError(E2BIG, 'the argument list is too long');
 }
@@ -128,8 +131,8 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
   const { top } = whole;
 
   // Strings, from the top down: a null word, the program's name, the environment, the arguments.
-  let strings = 8 + request.execfn.length + 1;
-  for (const s of request.envp) strings += s.length + 1;
+  const { envp } = request;
+  let strings = 8 + request.execfn.length + 1 + envp.bytes.length;
   for (const s of argv) strings += s.length + 1;
   const stringsAt = top - strings;
   const randomAt = Math.floor((stringsAt - 16) / 16) * 16;
@@ -173,7 +176,7 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
   ];
   if (request.sysinfoEhdr !== undefined) auxv.unshift(AT_SYSINFO_EHDR, request.sysinfoEhdr);
 
-  const words = 1 + argv.length + 1 + request.envp.length + 1 + auxv.length;
+  const words = 1 + argv.length + 1 + envp.count + 1 + auxv.length;
   const sp = Math.floor((randomAt - words * 8) / 16) * 16;
   const image = new Uint8Array(Math.ceil((top - sp) / 4) * 4).subarray(0, top - sp);
   const halves = new Uint32Array(image.buffer);
@@ -198,7 +201,12 @@ export function buildInitialStack(c: Caller, request: StackRequest): InitialStac
   for (const s of argv) word(string(s));
   word(0);
   const argEnd = stringCursor;
-  for (const s of request.envp) word(string(s));
+  image.set(envp.bytes, stringCursor - sp);
+  for (let i = 0, at = 0; i < envp.count; i++) {
+    word(stringCursor + at);
+    at = envp.bytes.indexOf(0, at) + 1;
+  }
+  stringCursor += envp.bytes.length;
   word(0);
   const envEnd = stringCursor;
   string(request.execfn);

@@ -10,6 +10,7 @@ import type { Caller } from '../../src/memory/caller.js';
 import { openHostFile } from '../../src/memory/hostFile.js';
 import { createMachineMemory } from '../../src/memory/machineMemory.js';
 import { copyIn, readCString, readU64 } from '../../src/memory/userAccess.js';
+import { packStrings } from '../../src/memory/userStrings.js';
 import { createMm } from '../../src/mm/addressSpace.js';
 import { formatMaps } from '../../src/mm/pageDump.js';
 import { COORDINATOR } from '../../src/sync/mutex.js';
@@ -141,7 +142,7 @@ describe('the initial stack', () => {
   const request = (argv: string[], envp: string[]) => ({
     program: mapProgram(c, prepare(twoSegments)),
     argv: argv.map(encode),
-    envp: envp.map(encode),
+    envp: packStrings(envp.map(encode)),
     execfn: encode('/bin/program'),
     stackSize: 256 * 1024,
     random: Uint8Array.from({ length: 16 }, (_, i) => i + 1),

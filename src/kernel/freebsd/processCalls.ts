@@ -106,7 +106,7 @@ function wait6(
     copyOut(t, usage, usageOf(report));
     copyOut(t, usage + RUSAGE_SIZE, new Uint8Array(RUSAGE_SIZE));
   }
-  if (info !== 0) copyOut(t, info, freebsdSigInfo(SIGCHLD, report.info));
+  if (info !== 0) copyOut(t, info, freebsdSigInfo(SIGCHLD, report.info()));
   return report.pid;
 }
 

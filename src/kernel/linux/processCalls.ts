@@ -1,4 +1,5 @@
-import { copyOut, readCString, readU64, writeU32 } from '../../memory/userAccess.js';
+import { copyOut, readCString, writeU32 } from '../../memory/userAccess.js';
+import { copyStrings, hasLonger, type PackedStrings, unpackStrings } from '../../memory/userStrings.js';
 import { Guest } from '../../sync/records/guest.js';
 import { E2BIG, EACCES, EAGAIN, EBADF, EINVAL, ENAMETOOLONG, ENOENT, ESRCH, SyscallError } from '../errno.js';
 import { execProgram } from '../exec.js';
@@ -110,36 +111,25 @@ function waitid(
 function tellOf(t: ThreadContext, report: ChildReport | undefined, info: number, usage: number): number {
   if (report !== undefined && usage !== 0) copyOut(t, usage, usageOf(report));
   // With nothing to report, si_signo and si_pid are 0; only the fields of SIGCHLD are written.
-  if (info !== 0) copyOut(t, info, report === undefined ? new Uint8Array(28) : report.info.slice(0, 28));
+  if (info !== 0) copyOut(t, info, report === undefined ? new Uint8Array(28) : report.info().slice(0, 28));
   return 0;
 }
 
 // --- exec ---
 
 const PATH_MAX = 4096;
-/** The longest argument (MAX_ARG_STRLEN), and the most arguments that can fit at all. */
+/** The longest argument, its NUL included (MAX_ARG_STRLEN). */
 const LONGEST_ARGUMENT = 131072;
-const MOST_ARGUMENTS = 0x40_0000;
 /** The most bytes of strings and their pointers, whatever the limit of the stack (_STK_LIM / 4 * 3). */
 const MOST_BYTES = 6 << 20;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 
-/** A NULL-terminated array of strings; NULL itself stands for an empty one, as Linux has it. */
-function readStrings(t: ThreadContext, va: number): Uint8Array[] {
-  const strings: Uint8Array[] = [];
-  let total = 0;
-  if (va === 0) return strings;
-  for (let i = 0; ; i++) {
-    const at = readU64(t, va + i * 8);
-    if (at === 0) return strings;
-    if (i === MOST_ARGUMENTS) throw new SyscallError(E2BIG);
-    const string = readCString(t, at, LONGEST_ARGUMENT);
-    if (string === undefined) throw new SyscallError(E2BIG);
-    total += string.length + 9;
-    if (total > MOST_BYTES) throw new SyscallError(E2BIG);
-    strings.push(string);
-  }
+/** Arguments, or an environment. */
+function readStrings(t: ThreadContext, va: number): PackedStrings {
+  const strings = copyStrings(t, va, MOST_BYTES);
+  if (strings === undefined || hasLonger(strings, LONGEST_ARGUMENT - 1)) throw new SyscallError(E2BIG);
+  return strings;
 }
 
 function execveat(
@@ -170,7 +160,7 @@ function execveat(
     dirfd,
     closedByExec: shown !== path && getCloseOnExec(t.mem, t.files, dirfd, t.thread),
     noFollow: (flags & AT_SYMLINK_NOFOLLOW) !== 0,
-    argv: readStrings(t, argv),
+    argv: unpackStrings(readStrings(t, argv)),
     envp: readStrings(t, envp),
   });
   return 0;

@@ -21,6 +21,7 @@ export interface HotPaths {
   unlockPages(mm: number, from: number, to: number): void;
   copyPages(mm: number, child: number, from: number, to: number): void;
   dropPages(mm: number, from: number, to: number): number;
+  copyStrings(mm: number, copy: number): number;
   fault(mm: number, thread: number, page: number, access: number): number;
 }
 

@@ -6,6 +6,7 @@ import { writeForkCode } from './forkCode.js';
 import { writeMapCode } from './mapCode.js';
 import { writeMapLockCode } from './mapLockCode.js';
 import { writePageCode } from './pageCode.js';
+import { writeStringCode } from './stringCode.js';
 import { writeTreeCode } from './treeCode.js';
 
 /** The module of hotPaths.ts in binary form. The build puts its bytes in this file's place in the bundles. */
@@ -21,8 +22,9 @@ export function hotPathsBytes(): Uint8Array {
   const map = writeMapCode({ module, lock, tree, page, quiesce });
   const fault = writeFaultCode(module, mutex, page);
   const fork = writeForkCode(module, page);
+  const copyStrings = writeStringCode(module);
   const { lockPages, unlockPages } = page;
-  const all = { quiesce, ...lock, ...tree, ...map, fault, ...fork, lockPages, unlockPages };
+  const all = { quiesce, ...lock, ...tree, ...map, fault, ...fork, copyStrings, lockPages, unlockPages };
   for (const [name, code] of Object.entries(all)) module.exportFunction(name, code);
   return module.toBytes();
 }
