@@ -74,10 +74,10 @@ describe('timers', () => {
   }
   function arm(id: number, valueMs: number, intervalMs: number): void {
     const { mem } = machine;
-    mem.set64(AT, 0);
-    mem.set64(AT + 8, intervalMs * 1e6);
-    mem.set64(AT + 16, 0);
-    mem.set64(AT + 24, valueMs * 1e6);
+    mem.set64(AT, Math.floor(intervalMs / 1000));
+    mem.set64(AT + 8, (intervalMs % 1000) * 1e6);
+    mem.set64(AT + 16, Math.floor(valueMs / 1000));
+    mem.set64(AT + 24, (valueMs % 1000) * 1e6);
     expect(ecall(SYS.SYS_timer_settime, id, 0, AT, 0)).toBe(0);
   }
   /** Blocks the signal, and takes it if it is pending. */
@@ -99,15 +99,16 @@ describe('timers', () => {
     const id = makeTimer(0);
     expect(nextTimerDeadline(mem, COORDINATOR)).toBe(Infinity);
     const from = monotonicNow();
-    arm(id, 50, 10);
+    // So long that none of it is due by itself before the test is over.
+    arm(id, 500_000, 100_000);
     const deadline = nextTimerDeadline(mem, COORDINATOR);
-    expect(deadline - from).toBeGreaterThan(49);
-    expect(deadline - from).toBeLessThan(60);
+    expect(deadline - from).toBeGreaterThan(499_999);
+    expect(deadline - from).toBeLessThan(600_000);
     expect(fireTimers(mem, COORDINATOR, deadline - 1)).toBe(deadline);
     expect(take()).toBe(-11);
-    expect(fireTimers(mem, COORDINATOR, deadline + 1)).toBeCloseTo(deadline + 10, 3);
+    expect(fireTimers(mem, COORDINATOR, deadline + 1)).toBeCloseTo(deadline + 100_000, 3);
     // Three more while the first is pending.
-    fireTimers(mem, COORDINATOR, deadline + 35);
+    fireTimers(mem, COORDINATOR, deadline + 350_000);
     expect(take()).toBe(SIGUSR1);
     expect(mem.getI32(AT + 64 + 8)).toBe(-2);
     expect(mem.getI32(AT + 64 + 16)).toBe(id);
@@ -116,7 +117,7 @@ describe('timers', () => {
     expect(ecall(SYS.SYS_timer_getoverrun, id)).toBe(3);
     expect(take()).toBe(-11);
     // The next expiration sends again.
-    fireTimers(mem, COORDINATOR, deadline + 41);
+    fireTimers(mem, COORDINATOR, deadline + 410_000);
     expect(take()).toBe(SIGUSR1);
     expect(ecall(SYS.SYS_timer_delete, id)).toBe(0);
     expect(ecall(SYS.SYS_timer_delete, id)).toBe(-22);
