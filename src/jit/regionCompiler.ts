@@ -473,7 +473,8 @@ class RegionWriter {
     }
     // That is where the region mostly ends.
     this.exits.storeRegisters(this.use.dirty[n]);
-    this.exits.transfer(returns ? this.callees.back : this.callees.goOn, target);
+    if (returns) this.exits.returnTo(this.callees.back, target);
+    else this.exits.transfer(this.callees.goOn, target);
   }
 
   /** Notes where the jump at `pc` goes now. */

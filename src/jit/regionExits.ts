@@ -1,3 +1,4 @@
+import { REGION_DEPTH } from '../interpreter/regionDepth.js';
 import { Thread } from '../sync/records/thread.js';
 import {
   type FunctionBuilder,
@@ -10,6 +11,7 @@ import {
   type Label,
   type Local,
 } from '../wasm/index.js';
+import { LEFT_CONTINUE } from './regionBuilder.js';
 import { MOST_IN_BLOCK } from './regionGraph.js';
 import { type RegisterSet, type RegisterUse, registersIn } from './registerUse.js';
 
@@ -100,6 +102,22 @@ export class RegionExits {
   /** What `to` does takes the place of the region; all registers are in the Thread record. */
   transfer(to: FunctionRef, pc: I64): void {
     this.f.returnCall(to, this.thread, this.depth, pc, this.doneSoFar());
+  }
+
+  /** Returns to `pc`, all registers being in the Thread record: to the region that called, if there is one, else as `back` does (interpreter/regionTransfers). */
+  returnTo(back: FunctionRef, pc: I64): void {
+    const { f, thread, depth } = this;
+    f.if(
+      i32.ne(depth, i32.const(REGION_DEPTH)),
+      () => {
+        f.store('i64.store', thread, pc, Thread.pc);
+        this.storeCount();
+        f.return(i32.const(LEFT_CONTINUE));
+      },
+      undefined,
+      true,
+    );
+    this.transfer(back, pc);
   }
 
   /** The label that has the interpreter do the instruction at `pc`, where `dirty` may differ and `done` instructions are not counted. */

@@ -379,6 +379,25 @@
             (i64.store offset=104
               (local.get 0)
               (local.get 7))
+            (if  ;; label = @5
+              (i32.ne
+                (local.get 1)
+                (i32.const 200))
+              (then
+                (i64.store offset=520
+                  (local.get 0)
+                  (local.get 23))
+                (i64.store offset=552
+                  (local.get 0)
+                  (i64.add
+                    (i64.load offset=552
+                      (local.get 0))
+                    (i64.extend_i32_s
+                      (i32.sub
+                        (i32.const 1000)
+                        (local.get 8)))))
+                (return
+                  (i32.const 0))))
             (return_call 1
               (local.get 0)
               (local.get 1)

@@ -718,6 +718,25 @@
           (i64.store offset=112
             (local.get 0)
             (local.get 8))
+          (if  ;; label = @4
+            (i32.ne
+              (local.get 1)
+              (i32.const 200))
+            (then
+              (i64.store offset=520
+                (local.get 0)
+                (local.get 26))
+              (i64.store offset=552
+                (local.get 0)
+                (i64.add
+                  (i64.load offset=552
+                    (local.get 0))
+                  (i64.extend_i32_s
+                    (i32.sub
+                      (i32.const 1000)
+                      (local.get 10)))))
+              (return
+                (i32.const 0))))
           (return_call 1
             (local.get 0)
             (local.get 1)
