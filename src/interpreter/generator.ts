@@ -74,6 +74,7 @@ function writeModule(
   module.importMemory({ module: 'engine', name: 'memory', minimum: 1, maximum: 65536, shared: true });
   const importedTime = module.importFunction('engine', 'time', { params: [], results: ['f64'] });
   const systemCall = module.importFunction('engine', 'systemCall', { params: ['i32'], results: ['i32'] });
+  const hot = module.importFunction('engine', 'hot', { params: ['i32', 'f64'], results: [] });
   const helpers = new HelperTable(module, imported);
   const time = module.function({ params: [], results: ['i64'] });
   time.builder.return(i64.trunc_f64_u(call(importedTime, 'f64')));
@@ -88,7 +89,7 @@ function writeModule(
   module.exportFunction('predecodeInstruction', predecoder.instruction);
   module.importTable('engine', 'regions');
   const regionType = module.typeIndex({ params: ['i32', 'i32'], results: ['i32'] });
-  defineRegionTransfers(module, regionType);
+  defineRegionTransfers(module, regionType, hot);
   const givesUp = writeRun(run, exact, options, predecoder, time, systemCall, helpers, regionType);
   writeExact(exact, givesUp, options, time, helpers, memory, rare);
   writeExact(rare, RARE_OPCODES, options, time, helpers, memory);

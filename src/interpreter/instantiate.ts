@@ -38,6 +38,8 @@ export interface InstantiateOptions {
    * to go on behind it; otherwise what `run` is to return, EXIT_ECALL for a call that is left to the kernel.
    */
   readonly systemCall?: (thread: number) => number;
+  /** Is told that the place at `pc` has become hot in regions of the first tier. */
+  readonly hot?: (thread: number, pc: number) => void;
 }
 
 /** Makes an interpreter over `mem` from the compiled module. One per worker; state lives in the Thread records. */
@@ -49,8 +51,9 @@ export function instantiateInterpreter(
   const now = options.now ?? monotonicNow;
   const regions = options.regions ?? new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
   const systemCall = options.systemCall ?? (() => EXIT_ECALL);
+  const hot = options.hot ?? (() => {});
   const time = () => Math.floor(now() * TICKS_PER_MILLISECOND);
-  const instance = new WebAssembly.Instance(module, engineImports(mem, { regions, time, systemCall }));
+  const instance = new WebAssembly.Instance(module, engineImports(mem, { regions, time, systemCall, hot }));
   const runOnce = instance.exports.run as (thread: number, budget: number) => number;
   let quickRuns = QUICK_RUNS;
   return {

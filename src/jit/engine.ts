@@ -53,18 +53,20 @@ export function createEngine(
   const translation = translationOf(mem);
   const counters = allocateBlock(mem, HOT_COUNTERS * 2, owner);
   const regions = new RegionTable(mem, owner);
+  const heat = new HotPlaces();
   const { run, transfers } = instantiateInterpreter(mem, interpreter, {
     regions: regions.functions,
     ...(systemCall === undefined ? {} : { systemCall }),
+    hot: (thread, pc) => requestTranslation(mem, thread, pc, heat.found(pc), ring),
   });
   const imports = engineImports(mem, { ...transfers, entered, left });
-  const heat = new HotPlaces();
 
   const runWithRegions = (thread: number): number => {
     for (;;) {
       const exit = run(thread);
       if (exit === EXIT_HOT) {
-        requestTranslation(mem, thread, heat.found(mem.getU64(thread + Thread.pc)), ring);
+        const pc = mem.getU64(thread + Thread.pc);
+        requestTranslation(mem, thread, pc, heat.found(pc), ring);
       } else if (exit === EXIT_REGION) {
         mem.setU32(thread + Thread.tier, TIER_COMPILING);
         regions.instantiate(mem.getU32(thread + Thread.exitAddress), imports, transfers.aside);

@@ -105,6 +105,10 @@ class QuickWriter extends QuickCode {
   private readonly calls: HelperCallSite[] = [];
   private readonly linksAt: number[] = [];
   private readonly accesses: QuickAccesses;
+  /** Loops, as their first and last blocks. */
+  private readonly loops: { readonly first: number; readonly last: number }[] = [];
+  /** The place for which the instructions of the block that is being written speak. */
+  private from: number;
 
   constructor(
     private readonly region: QuickRegion,
@@ -119,6 +123,7 @@ class QuickWriter extends QuickCode {
     super(region.pc);
     this.accesses = new QuickAccesses(this, templates.hostPageShift);
     for (const block of region.code) this.blocks.set(block.pc, block);
+    this.from = region.pc;
   }
 
   write(): QuickBody {
@@ -128,13 +133,15 @@ class QuickWriter extends QuickCode {
     // What is branched to forward, or entered, is behind a label.
     const labelled = new Set(entries);
     let locals = LEAST_LOCALS;
-    for (const { instructions, end } of code) {
+    for (const { pc, instructions, end } of code) {
       for (const { template } of instructions) locals = Math.max(locals, template.locals);
       const last = instructions[instructions.length - 1];
       const { flow, decoded, length } = last;
       if (flow !== 'branch' && (flow !== 'jump' || decoded.rd !== 0)) continue;
       const to = end - length + decoded.immediate;
-      if (to > end - length && blocks.has(to)) labelled.add(to);
+      if (!blocks.has(to)) continue;
+      if (to > end - length) labelled.add(to);
+      else if (isEntry.has(to)) this.loops.push({ first: to, last: pc });
     }
     // What runs into a block that is not the next one (instructions that overlap) branches to it.
     code.forEach(({ end }, i) => {
@@ -189,7 +196,7 @@ class QuickWriter extends QuickCode {
     out.byte(OP.extendUnsignedI32);
     this.pcConstant(Math.floor(region.pc / 2 ** 32) * 2 ** 32);
     out.byte(OP.addI64);
-    this.transferTail(this.callees.goOn);
+    this.transferTail(this.callees.goOn, region.pc);
   }
 
   /** Has the interpreter do the instruction that the number on the stack says. */
@@ -324,9 +331,10 @@ class QuickWriter extends QuickCode {
     this.get(LOCALS.thread);
     this.get(LOCALS.depth);
   }
-  /** … and end with: the instructions done, and the callee, which takes this function's place. */
-  private transferTail(callee: number): void {
+  /** … and end with: the instructions done, where that is asked for the place they speak for, and the callee, which takes this function's place. */
+  private transferTail(callee: number, from?: number): void {
     this.done();
+    if (from !== undefined) this.pcConstant(from);
     this.out.byte(OP.returnCall);
     this.out.unsigned(callee);
     this.pending = 0;
@@ -350,7 +358,7 @@ class QuickWriter extends QuickCode {
     }
     this.transferHead();
     this.pcConstant(pc);
-    this.transferTail(this.callees.goOn);
+    this.transferTail(this.callees.goOn, this.from);
   }
 
   private block(block: QuickBlock, next: number | undefined, isEntry: ReadonlySet<number>): void {
@@ -362,6 +370,7 @@ class QuickWriter extends QuickCode {
     const direct = flow === 'branch' || (flow === 'jump' && decoded.rd === 0);
     const target = from + decoded.immediate;
     const isLoop = direct && target === block.pc;
+    this.from = this.hotPlaceOf(block.pc);
     if (isLoop) {
       this.countPending();
       this.labels.set(block.pc, this.open);
@@ -428,7 +437,7 @@ class QuickWriter extends QuickCode {
         else {
           this.transferHead();
           this.get(LOCALS.address);
-          this.transferTail(returns ? callees.back : callees.goOn);
+          this.transferTail(returns ? callees.back : callees.goOn, this.from);
         }
       }
     }
@@ -437,6 +446,13 @@ class QuickWriter extends QuickCode {
       this.labels.delete(block.pc);
       if (flow === 'jump') out.byte(0x00);
     }
+  }
+
+  /** Where the innermost loop around the block at `pc` begins, which is what is worth more care when the block is hot; the region's place outside of loops. */
+  private hotPlaceOf(pc: number): number {
+    let place = -1;
+    for (const { first, last } of this.loops) if (first <= pc && pc <= last) place = Math.max(place, first);
+    return place < 0 ? this.region.pc : place;
   }
 
   /** Notes where the jump at `from` goes, which is in LOCALS.address. */
@@ -527,6 +543,7 @@ class QuickWriter extends QuickCode {
     if (target === undefined) this.get(LOCALS.address);
     else this.pcConstant(target);
     this.done();
+    this.pcConstant(this.from);
     out.byte(OP.call);
     out.unsigned(this.callees.callOn);
     out.byte(OP.tee);

@@ -101,12 +101,18 @@ export interface FormedQuickRegion extends FormedRegion {
   readonly region: QuickRegion;
 }
 
+const TRANSFER_FROM = { params: [...TRANSFER.params, 'i64'], results: ['i32'] } as const;
 /** The functions of the engine that regions of the first tier import, in the order in which every module does. */
-const TRANSFERS = ['leave', 'goOn', 'round', 'back'] as const;
+const TRANSFERS = [
+  ['leave', TRANSFER],
+  ['goOnFrom', TRANSFER_FROM],
+  ['round', TRANSFER],
+  ['backFrom', TRANSFER_FROM],
+] as const;
 
 /** Imports these functions, before all others, and returns their indexes. */
 export function importTransfers(module: ModuleBuilder): number[] {
-  return TRANSFERS.map((name) => module.importFunction('engine', name, TRANSFER).index);
+  return TRANSFERS.map(([name, type]) => module.importFunction('engine', name, type).index);
 }
 
 /** The helpers that modules of the first tier have imported so far. */
@@ -135,7 +141,7 @@ export function compileQuickRegions(
     const type = { params: ['i32', 'i32'], results: ['i32'] } as const;
     const [leave, callOn, round, back] = importTransfers(module);
     // What is observed stays on the host's stack until it is left, so that no other may take its place.
-    const stop = observed && module.importFunction('engine', 'stop', TRANSFER).index;
+    const stop = observed && module.importFunction('engine', 'stopFrom', TRANSFER_FROM).index;
     const callees = { leave, callOn, round, goOn: stop ?? callOn, back: stop ?? back };
     const entered =
       observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;

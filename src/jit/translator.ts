@@ -150,6 +150,7 @@ export class Translator {
     this.worth = new Worth(
       mem.getU32(translation + Translation.threshold),
       mem.getU32(translation + Translation.share) / 100,
+      this.tiers > 1,
     );
   }
 

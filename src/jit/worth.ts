@@ -1,10 +1,14 @@
-import { HOT_AGAIN } from '../sync/records/translation.js';
+import { HOT_AGAIN, QUICK_INSTRUCTIONS } from '../sync/records/translation.js';
 import { type Block, type Edge, edgesOf, type Region } from './regionGraph.js';
 
 /** Milliseconds that an instruction takes in the interpreter. */
 const INSTRUCTION = 3e-6;
 /** How many instructions a counted jump stands for at least. */
 const LEAST = 8;
+/** Milliseconds by which an instruction takes longer in a region of the first tier than in one of the second. */
+const QUICK_INSTRUCTION = 1.5e-6;
+/** Milliseconds that could have been saved for each jump that is counted there. */
+const QUICK_TIME = QUICK_INSTRUCTIONS * QUICK_INSTRUCTION;
 /** Translations of a place that cost nothing extra. From then on each waits twice as long as the one before. */
 const FREE_RETURNS = 3;
 /** Places that are remembered. */
@@ -64,10 +68,14 @@ export class Worth {
   /** How often a place was translated, and how often it had been found hot by then. */
   private readonly translated = new Map<number, { readonly count: number; readonly times: number }>();
 
-  /** `share`: of its cost that a place must have spent in the interpreter; 0 makes every place worth it. */
+  /**
+   * `share`: of its cost that a place must have spent in the interpreter; 0 makes every place worth it. `isQuick`: it is in a region of
+   * the first tier meanwhile, whose instructions are counted themselves.
+   */
   constructor(
     private readonly threshold: number,
     private readonly share: number,
+    private readonly isQuick = false,
   ) {}
 
   /**
@@ -75,7 +83,8 @@ export class Worth {
    * a jump to it is taken to stand for all of them then, which is the most there can be.
    */
   mayBe(place: number, times: number, size = 0): boolean {
-    const least = size === 0 ? 0 : this.neededFor(translationTime(size), Math.max(LEAST, size) * INSTRUCTION);
+    const time = this.isQuick ? QUICK_TIME : Math.max(LEAST, size) * INSTRUCTION;
+    const least = size === 0 ? 0 : this.neededFor(translationTime(size), time);
     return times >= (this.needed.get(place) ?? least);
   }
 
@@ -87,7 +96,8 @@ export class Worth {
   /** Whether the place is worth the region. */
   is(place: number, times: number, region: Region): boolean {
     const past = this.translated.get(place);
-    let needed = this.neededFor(translationTime(region.size), jumpTime(region));
+    const time = this.isQuick ? QUICK_TIME : jumpTime(region);
+    let needed = this.neededFor(translationTime(region.size), time);
     if (past !== undefined && past.count >= FREE_RETURNS)
       needed = past.times + Math.max(1, needed) * 2 ** Math.min(30, past.count - FREE_RETURNS + 1);
     if (this.needed.size >= MOST_PLACES) this.needed.clear();

@@ -70,10 +70,16 @@ export function endTranslation(mem: SharedMemory): void {
 }
 
 /**
- * Asks for a translation of the place at the thread's pc, found hot so many `times`. `ring` rings the coordinator's doorbell. The translator
- * is started when that has been so often enough; until then requests wait.
+ * Asks for a translation of the place at `pc`, where the thread is or has just been, found hot so many `times`. `ring` rings the coordinator's
+ * doorbell. The translator is started when that has been so often enough; until then requests wait.
  */
-export function requestTranslation(mem: SharedMemory, thread: number, times: number, ring: () => void): void {
+export function requestTranslation(
+  mem: SharedMemory,
+  thread: number,
+  pc: number,
+  times: number,
+  ring: () => void,
+): void {
   const translation = translationOf(mem);
   lockMutex(mem, translation + Translation.lock, thread);
   const written = mem.getU32(translation + Translation.written);
@@ -81,7 +87,7 @@ export function requestTranslation(mem: SharedMemory, thread: number, times: num
   if (room) {
     const request =
       mem.getU32(translation + Translation.requests) + (written % MOST_REQUESTS) * TranslationRequest.SIZE;
-    mem.set64(request + TranslationRequest.pc, mem.getU64(thread + Thread.pc));
+    mem.set64(request + TranslationRequest.pc, pc);
     mem.setU32(request + TranslationRequest.codeTable, mem.getU32(thread + Thread.codeTable));
     mem.setU32(request + TranslationRequest.readTable, mem.getU32(thread + Thread.readTable));
     mem.set64(request + TranslationRequest.reach, mem.getU64(thread + Thread.reach));
@@ -89,7 +95,10 @@ export function requestTranslation(mem: SharedMemory, thread: number, times: num
     mem.setU32(request + TranslationRequest.mm, mem.getU32(thread + Thread.mm));
     mem.setU32(request + TranslationRequest.fflags, mem.getU32(thread + Thread.fflags));
     for (let i = 0; i < 3; i++)
-      mem.setU32(request + TranslationRequest.codePages + i * 4, codePageNear(mem, thread, i - 1));
+      mem.setU32(
+        request + TranslationRequest.codePages + i * 4,
+        codePageAt(mem, thread, pc + (i - 1) * 4096),
+      );
     mem.setU32(request + TranslationRequest.times, times);
     mem.setU32(request + TranslationRequest.counters, mem.getU32(thread + Thread.hotCounters));
     mem.u8.copyWithin(request + TranslationRequest.x, thread + Thread.x, thread + Thread.x + 32 * 8);
@@ -109,11 +118,10 @@ export function requestTranslation(mem: SharedMemory, thread: number, times: num
   wakeTranslator(mem);
 }
 
-/** The CodePage of the page `away` from the one of the thread's pc, or 0. */
-function codePageNear(mem: SharedMemory, thread: number, away: number): number {
-  const page = Math.floor(mem.getU64(thread + Thread.pc) / 4096) + away;
-  if (page < 0 || page * 4096 >= mem.getU64(thread + Thread.reach)) return 0;
-  return mem.getU32(mem.getU32(thread + Thread.codeTable) + page * 4);
+/** The CodePage that the thread has for the page at `address`, or 0. */
+function codePageAt(mem: SharedMemory, thread: number, address: number): number {
+  if (address < 0 || address >= mem.getU64(thread + Thread.reach)) return 0;
+  return mem.getU32(mem.getU32(thread + Thread.codeTable) + Math.floor(address / 4096) * 4);
 }
 
 /** Whether the caller is the one that has the translator started. `owner` is its lock token. */

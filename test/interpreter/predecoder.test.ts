@@ -60,6 +60,7 @@ const instance = new WebAssembly.Instance(
   engineImports(mem, {
     time: () => 0,
     systemCall: () => 0,
+    hot: () => undefined,
     regions: new WebAssembly.Table({ element: 'anyfunc', initial: 0 }),
   }),
 );

@@ -36,10 +36,9 @@ beforeEach(() => {
   mem.atomicStore(frameDescriptor(mem, 5) + FrameDescriptor.flags, FRAME_OBJECT);
   mem.setU32(table + PAGE * 4, codePage);
   const thread = allocateBlock(mem, Thread.SIZE, COORDINATOR);
-  mem.set64(thread + Thread.pc, PC);
   mem.setU32(thread + Thread.codeTable, table);
   mem.set64(thread + Thread.reach, REACH);
-  requestTranslation(mem, thread, 1, () => {});
+  requestTranslation(mem, thread, PC, 1, () => {});
   [place] = takeRequests(mem, undefined, COORDINATOR)!;
 });
 

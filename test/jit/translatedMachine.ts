@@ -40,8 +40,12 @@ export class TranslatedMachine extends BareMachine {
   readonly compiled: Uint8Array[] = [];
   readonly #runOnce: (thread: number) => number;
   readonly #table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
-  readonly #transfers: Readonly<Record<string, WebAssembly.ExportValue>>;
-  readonly #quick: boolean;
+  /** What regions go to one another through. */
+  readonly transfers: Readonly<Record<string, WebAssembly.ExportValue>>;
+  /** Places in regions of the first tier that were found hot again. */
+  readonly hotPlaces: number[] = [];
+  /** Whether places are translated as the first tier does it. */
+  quick: boolean;
   readonly #budget: number;
   readonly #innerLoops: boolean;
   /** Where its jumps through registers went. */
@@ -60,10 +64,13 @@ export class TranslatedMachine extends BareMachine {
       module = new WebAssembly.Module(interpreterBytes({ hostPageShift }) as Uint8Array<ArrayBuffer>);
       modules.set(hostPageShift, module);
     }
-    const { run, transfers } = instantiateInterpreter(mem, module, { regions: this.#table });
+    const { run, transfers } = instantiateInterpreter(mem, module, {
+      regions: this.#table,
+      hot: (_thread, pc) => void this.hotPlaces.push(pc),
+    });
     this.#runOnce = run;
-    this.#transfers = transfers;
-    this.#quick = options.quick === true;
+    this.transfers = transfers;
+    this.quick = options.quick === true;
     mem.setU32(thread + Thread.hotCounters, HOT_COUNTERS);
     mem.setU32(thread + Thread.hotThreshold, options.threshold ?? 2);
     mem.setU32(thread + Thread.readyRegions, READY_REGIONS);
@@ -73,7 +80,10 @@ export class TranslatedMachine extends BareMachine {
     for (;;) {
       const exit = this.#runOnce(this.thread);
       if (exit !== EXIT_HOT) return exit;
-      this.translate(this.pc);
+      const slot = this.codePage(this.pc) + CodePage.slots + (this.pc % 4096) * 4;
+      const isRegion = this.mem.getU32(slot) >>> OPCODE_SHIFT === OP_REGION;
+      if (this.quick && isRegion) this.hotPlaces.push(this.pc);
+      else this.translate(this.pc);
     }
   }
 
@@ -112,10 +122,10 @@ export class TranslatedMachine extends BareMachine {
       },
     };
     const templates = new QuickTemplates(this.hostPageShift);
-    const quick = this.#quick ? formQuickRegion(pc, view, templates) : undefined;
-    const whole = this.#quick ? quick : formRegion(pc, view);
+    const quick = this.quick ? formQuickRegion(pc, view, templates) : undefined;
+    const whole = this.quick ? quick : formRegion(pc, view);
     if (whole === undefined) return false;
-    const region = this.#innerLoops && !this.#quick ? innerLoop(whole) : whole;
+    const region = this.#innerLoops && !this.quick ? innerLoop(whole) : whole;
     const homeEntry = mem.getU32(this.thread + Thread.homeEntry);
     const formed = {
       region,
@@ -130,7 +140,7 @@ export class TranslatedMachine extends BareMachine {
         ? compileRegions([formed], options, undefined, this.jumps)
         : compileQuickRegions([{ ...formed, region: quick }], templates, undefined, this.jumps).bytes;
     this.compiled.push(bytes);
-    const imports = engineImports(mem, this.#transfers);
+    const imports = engineImports(mem, this.transfers);
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
     const index = this.regions.push(region) - 1;
     if (exports.links instanceof WebAssembly.Global) exports.links.value = this.#link(index, formed.pages);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Block, type Region, type RegionInstruction } from '../../src/jit/regionGraph.js';
 import { hottestFirst } from '../../src/jit/translator.js';
 import { jumpTime, translationTime, Worth } from '../../src/jit/worth.js';
+import { HOT_AGAIN, QUICK_INSTRUCTIONS } from '../../src/sync/records/translation.js';
 import type { PlaceToTranslate } from '../../src/sync/translationQueue.js';
 
 const THRESHOLD = 20_000;
@@ -79,6 +80,18 @@ describe('a place is worth translating', () => {
     expect(jumpTime(straight)).toBeCloseTo(jumpTime(loop(200)), 12);
     expect(jumpTime(early)).toBeLessThan(jumpTime(straight) / 4);
     expect(jumpTime(early)).toBeGreaterThan(jumpTime(loop(8)));
+  });
+
+  it('in two tiers for the instructions that it has done in the first, whatever its loops look like', () => {
+    const worth = new Worth(THRESHOLD, 1, true);
+    const saved = (times: number): number => times * HOT_AGAIN * QUICK_INSTRUCTIONS * 1.5e-6;
+    for (const region of [loop(200), loop(10), regionOf([block(100), block(100)])]) {
+      const times = Math.ceil(translationTime(region.size) / saved(1));
+      expect(worth.is(8, times + 1, region)).toBe(true);
+      expect(worth.is(8, times - 1, region)).toBe(false);
+      expect(worth.mayBe(16, times + 1, region.size)).toBe(true);
+      expect(worth.mayBe(16, times - 1, region.size)).toBe(false);
+    }
   });
 
   it('ever later when it is rewritten again and again, even if the options ask for translation', () => {

@@ -7,6 +7,8 @@ export const MOST_REGIONS = 16384;
 export const MOST_REQUESTS = 1024;
 /** Jumps to a place, once it was found hot, until it is found hot again (modulo 65536, where the threshold is larger). */
 export const HOT_AGAIN = 20_000;
+/** Instructions of a region of the first tier that count as much as a jump. */
+export const QUICK_INSTRUCTIONS = 16;
 /** Counters of jumps, u16 each, hashed by slot address; every worker has its own, so that they stay in its core's cache. */
 export const HOT_COUNTERS = 32768;
 
