@@ -20,9 +20,10 @@ static volatile pthread_t lastThread;
 
 static void jumpOut(int signal) { siglongjmp(back, signal); }
 static void count(int signal) {
+  /* First: others look at it when they see the count. */
+  lastThread = pthread_self();
   if (signal == SIGALRM) alarms++;
   else usr++;
-  lastThread = pthread_self();
 }
 
 static void overflowed(int signal, siginfo_t *info, void *context) {
