@@ -469,10 +469,10 @@ const CAREFUL_THRESHOLD = 20_000;
 /** The same where it is translated quickly first: some ten microseconds. */
 const QUICK_THRESHOLD = 1000;
 /**
- * Times that places must have been found hot before the translator is started: some milliseconds of a loop. Shorter programs would not earn back
- * what the translator costs to start.
+ * Times that places must have been found hot before the translator is started for threads that have not run for long: for single short programs it
+ * does not earn back what it costs to start, and for a hundred of them not soon.
  */
-const DEFAULT_PATIENCE = 20;
+const DEFAULT_PATIENCE = 400;
 /**
  * Percent of what a place's translation with care costs that it has to cost before: more than all of it, since it is not interpreted any more by then,
  * and since the translator's own code is cold in short programs.

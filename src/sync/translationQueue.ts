@@ -1,5 +1,4 @@
 import { allocateBlock } from './heap.js';
-import { monotonicNow } from './monotonicNow.js';
 import { lockMutex, unlockMutex, withMutex } from './mutex.js';
 import { MACHINE, Machine } from './records/machine.js';
 import { Thread } from './records/thread.js';
@@ -18,15 +17,14 @@ const MOST_MODULE_BYTES = 48 * 2 ** 20;
 
 /** The way from a guest thread that finds a hot place to the translator. Translation.lock is a leaf. */
 
-/** After so many milliseconds the translator is started although few places were found hot, FEW times: their loops are long. */
-const PATIENCE = 5;
-const FEW = 3;
+/** A thread that has executed so many instructions (some 5 ms in the interpreter) will go on for long enough that the translator pays. */
+const LONG = 1_000_000;
 
 /** When a machine translates. */
 export interface TranslationPolicy {
   /** Jumps to a place after which it is translated; 0: never. */
   readonly threshold: number;
-  /** Times that places must have been found hot before the translator is started; a few are enough when the first was PATIENCE ago. */
+  /** Times that places must have been found hot before the translator is started; once is enough in a thread that has run for LONG. */
   readonly patience: number;
   /** 2: a place is translated quickly at first, and well once it is worth that; 1: well at once. */
   readonly tiers: 1 | 2;
@@ -105,10 +103,8 @@ export function requestTranslation(
     mem.setU32(translation + Translation.written, written + 1);
   }
   const found = mem.atomicAdd(translation + Translation.found, 1) + 1;
-  if (found === 1) mem.set64(translation + Translation.foundFirst, Math.floor(monotonicNow()));
   const wanted =
-    found >= mem.getU32(translation + Translation.patience) ||
-    (found >= FEW && monotonicNow() - mem.getU64(translation + Translation.foundFirst) >= PATIENCE);
+    found >= mem.getU32(translation + Translation.patience) || mem.getU64(thread + Thread.instret) >= LONG;
   const first = wanted && claimTranslatorLocked(mem, translation);
   unlockMutex(mem, translation + Translation.lock, thread);
   if (first) {

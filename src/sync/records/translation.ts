@@ -53,8 +53,6 @@ export const Translation = record({
   patience: u32,
   /** Times that places were found hot. Atomic. */
   found: i32,
-  /** When one was for the first time, in milliseconds of the monotonic clock; lock. */
-  foundFirst: u64,
   /** Bytes of the kernel's memory that modules and the workers' maps of regions take. Atomic. */
   heapBytes: i32,
   /** Bytes of modules that are kept. Constant. */
