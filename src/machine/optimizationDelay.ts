@@ -14,22 +14,25 @@ export function wantOptimizationDelay(): void {
   wanted = true;
 }
 
-/** A worker is about to start; to be called before that. */
-export function workerStarts(): void {
+/**
+ * A worker is about to start; to be called before that. What it returns is to be called when the worker has loaded its code, or has failed to; it
+ * may be called again.
+ */
+export function workerStarts(): () => void {
   if (starting++ === 0 && wanted) delayOptimization(false);
-}
-
-/** A worker of workerStarts has loaded its code, or has failed to. */
-export function workerStarted(): void {
-  if (--starting === 0 && wanted) delayOptimization();
+  let loaded = false;
+  return () => {
+    if (!loaded && --starting === 0 && wanted) delayOptimization();
+    loaded = true;
+  };
 }
 
 /** Does something for which V8's flags must be as they are by default. */
 export function withoutOptimizationDelay<T>(work: () => T): T {
-  workerStarts();
+  const done = workerStarts();
   try {
     return work();
   } finally {
-    workerStarted();
+    done();
   }
 }

@@ -21,7 +21,7 @@ import { endTranslation, wakeTranslator } from '../sync/translationQueue.js';
 import type { HostControl, HostTask, TranslatorTask } from './hostControl.js';
 import { type HostPool, takePool, WORKER_OPTIONS } from './hostPool.js';
 import type { LoadedInterpreter } from './interpreterModule.js';
-import { workerStarted, workerStarts } from './optimizationDelay.js';
+import { workerStarts } from './optimizationDelay.js';
 import { translatorFile } from './packageFiles.js';
 
 /** What the pool tells the coordinator. */
@@ -161,8 +161,7 @@ export class ThreadHosts {
       options: { hostPageShift: Math.log2(hostPageSize), fused, budget: 1_000_000 },
       ...(kept !== undefined && { kept }),
     };
-    workerStarts();
-    const loaded = once(workerStarted);
+    const loaded = workerStarts();
     // Until the machine closes, it keeps nobody waiting.
     const worker = new Worker(translatorFile(), {
       ...WORKER_OPTIONS,
@@ -202,8 +201,7 @@ export class ThreadHosts {
     const control = new MessageChannel();
     const doorbell = new MessageChannel();
     const ports = [control.port1, doorbell.port1];
-    workerStarts();
-    const loaded = once(workerStarted);
+    const loaded = workerStarts();
     const api: HostControl = {
       hostStarted: (_index, milliseconds) => {
         loaded();
@@ -241,12 +239,4 @@ export class ThreadHosts {
       }
     }
   }
-}
-
-function once(work: () => void): () => void {
-  let done = false;
-  return () => {
-    if (!done) work();
-    done = true;
-  };
 }
