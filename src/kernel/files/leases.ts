@@ -15,7 +15,7 @@ import { waitInQueue } from '../waiting.js';
 import { leaseSignal, ownByDefault } from './asyncSignals.js';
 import { F_RDLCK, F_UNLCK, F_WRLCK } from './fileLocks.js';
 import { filesGlobal } from './filesGlobal.js';
-import { onLeaseEnd, operationsOf } from './openFile.js';
+import { onClose, operationsOf } from './openFile.js';
 
 /**
  * Leases (F_SETLEASE, Linux: fs/locks.c): the holder is told before another open file or truncate(2) of a guest gets at the file, and has
@@ -148,7 +148,7 @@ function dropLease(mem: SharedMemory, file: number, owner: number): void {
   if (gone) wakeQueue(mem, global + FilesGlobal.lockWaiters, owner);
 }
 
-onLeaseEnd(dropLease);
+onClose(dropLease);
 
 /**
  * A file is going to be opened, for writing when `writes`, or cut: whoever has a lease that is in the way is told, and given time (break_lease).

@@ -54,18 +54,11 @@ export function onRelease(hook: (mem: SharedMemory, file: number, owner: number)
   beforeRelease = hook;
 }
 
-let closeHook: (mem: SharedMemory, file: number, owner: number) => void = () => {};
+const closeHooks: ((mem: SharedMemory, file: number, owner: number) => void)[] = [];
 
-/** Sets who is told when the last descriptor of an open file has gone (inotify); the file is still whole. */
+/** Adds one who is told when the last descriptor of an open file has gone (inotify, leases); the file is still whole. */
 export function onClose(hook: (mem: SharedMemory, file: number, owner: number) => void): void {
-  closeHook = hook;
-}
-
-let leaseHook: (mem: SharedMemory, file: number, owner: number) => void = () => {};
-
-/** Sets who takes a lease from an open file that goes. */
-export function onLeaseEnd(hook: (mem: SharedMemory, file: number, owner: number) => void): void {
-  leaseHook = hook;
+  closeHooks.push(hook);
 }
 
 /** The operations of an open file. */
@@ -90,13 +83,12 @@ export function retainOpenFile(mem: SharedMemory, file: number): void {
 export function releaseOpenFile(mem: SharedMemory, file: number, owner: number): void {
   if (mem.atomicAdd(file + OpenFile.refs, -1) !== 1) return;
   beforeRelease(mem, file, owner);
-  closeHook(mem, file, owner);
+  for (const hook of closeHooks) hook(mem, file, owner);
   if (flagsOf(mem, file) & O_ASYNC) {
     const source = operationsOf(mem, file).eventSource?.(mem, file) ?? 0;
     if (source !== 0) removeAsync(mem, source, file, owner);
   }
   dropLocks(mem, file, owner);
-  leaseHook(mem, file, owner);
   operationsOf(mem, file).release?.(mem, file, owner);
   freeText(mem, mem.getU32(file + OpenFile.path), owner);
   freeBlock(mem, file, owner);
