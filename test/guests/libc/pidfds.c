@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "check.h"
+#include "procField.h"
 
 #define PIDFD_THREAD O_EXCL
 enum { SCOPE_DEFAULT = 0, SCOPE_THREAD = 1, SCOPE_GROUP = 2 };
@@ -29,13 +30,9 @@ static int events(int fd, int milliseconds) {
   return n <= 0 ? n : one.revents;
 }
 static int idInFdInfo(int fd) {
-  char path[64], line[200];
-  int id = -9;
+  char path[64];
   snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
-  FILE *file = fopen(path, "r");
-  while (file && fgets(line, sizeof line, file)) sscanf(line, "Pid: %d", &id);
-  if (file) fclose(file);
-  return id;
+  return procField(path, "Pid: %d", -9);
 }
 
 static volatile int threadId, mayEnd, receiver, code;

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "check.h"
+#include "procField.h"
 
 static char file[4096];
 static pthread_barrier_t together;
@@ -22,13 +23,9 @@ static int capabilities(void) {
   return syscall(SYS_capget, header, data) == 0 && data[0] != 0;
 }
 static int userInStatus(int tid) {
-  char path[64], line[200];
-  int user = -1;
+  char path[64];
   snprintf(path, sizeof path, "/proc/self/task/%d/status", tid);
-  FILE *status = fopen(path, "r");
-  while (status && fgets(line, sizeof line, status)) sscanf(line, "Uid: %d", &user);
-  if (status) fclose(status);
-  return user;
+  return procField(path, "Uid: %d", -1);
 }
 static int mayOpen(void) {
   int fd = open(file, O_RDONLY);
