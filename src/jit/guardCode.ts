@@ -1,5 +1,5 @@
-import { type I32, type I64, i32, i64, type Label, type Local } from '../wasm/index.js';
-import type { GuardedGroup } from './loopGuards.js';
+import { type I32, type I64, i32, i64, type Label, type Local, select } from '../wasm/index.js';
+import type { GuardedGroup, LoopGuard } from './loopGuards.js';
 import { entryAt, type RegionFrame, reachesNextPage } from './regionBuilder.js';
 
 /** Branches to `otherwise` unless all that the accesses of the group touch in the guarded copies of a loop is at home. */
@@ -25,6 +25,43 @@ export function askFor(frame: RegionFrame, group: GuardedGroup, otherwise: Label
     undefined,
     false,
   );
+}
+
+/**
+ * Finds out how many times the copies may run before one of the groups that move by constants leaves the page that it begins in now; all have
+ * been asked for, so the next run may end in another page.
+ */
+export function countRuns(frame: RegionFrame, guard: LoopGuard): void {
+  const { f, hostPageShift } = frame;
+  const size = 2 ** hostPageShift;
+  const rooms = new Map<number, Local<'i32'>>();
+  for (const group of guard.groups) {
+    const { step, lowest, highest } = group;
+    if (step === undefined || step === 0) continue;
+    const behind = i32.and(i32.wrap_i64(startOf(frame, group)), i32.const(size - 1));
+    const room = f.hold(step < 0 ? behind : i32.sub(i32.const(size - (highest - lowest + 1)), behind));
+    const other = rooms.get(step);
+    if (other === undefined) rooms.set(step, room);
+    else {
+      setToLess(frame, other, room);
+      f.release(room);
+    }
+  }
+  for (const [step, room] of rooms) {
+    const runs = i32.add(i32.div_s(room, i32.const(Math.abs(step))), i32.const(1));
+    if (guard.runs === undefined) {
+      guard.runs = f.local('i32');
+      f.set(guard.runs, runs);
+    } else {
+      f.set(room, runs);
+      setToLess(frame, guard.runs, room);
+    }
+    f.release(room);
+  }
+}
+
+function setToLess({ f }: RegionFrame, a: Local<'i32'>, b: Local<'i32'>): void {
+  f.set(a, select(i32.lt_s(b, a), b, a));
 }
 
 /** Notes where the group is, in 32 bits. */

@@ -2,7 +2,7 @@ import type { Decoded } from '../isa/instruction.js';
 import type { Local } from '../wasm/index.js';
 import { SIZES } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
-import { Block, type Edge, edgesOf, mapEdges, type RegionInstruction } from './regionGraph.js';
+import { Block, type Edge, edgesOf, mapEdges, type RegionInstruction, successors } from './regionGraph.js';
 import { convertShortBranches } from './shortBranches.js';
 import { wordsOfLoop } from './wordRegisters.js';
 
@@ -12,11 +12,15 @@ import { wordsOfLoop } from './wordRegisters.js';
  * asks no more, written several times over, until the guard at its end fails or the loop is left. Where it fails, the loop as it
  * was takes over for a round.
  *
+ * What moves by a constant from one run of the copies to the next need not be asked for each time: the first guard counts the runs
+ * until one of the pages ends. The pages stay what they are meanwhile: whoever takes one away waits for this thread's poll, and that
+ * leaves the loop.
+ *
  * What this saves is more than the questions. Where a loop can be left in its middle with exact state, every register
  * that it writes must be kept from round to round, also those that no later instruction reads.
  *
  *   outer: guard ── fails ──────────────▸ the loop as it was ──▸ outer
- *            └ holds ▸ inner: the copies ▸ guard ── fails ──▸ (the same)
+ *            └ holds ▸ inner: the copies ▸ guard ── fails ──▸ (the same), or outer when runs are counted
  *                                           └ holds ▸ inner
  */
 
@@ -33,6 +37,8 @@ export interface GuardedGroup {
   readonly blocks: Set<Block>;
   /** The size of its only access so far, 0 when there are others. */
   single: number;
+  /** Bytes that it is farther after a run of the copies; undefined where that is not the same each time. */
+  step: number | undefined;
   /** Guest address of the lowest byte at the start of the copies, in 32 bits, once code has been written that finds it. */
   place: Local<'i32'> | undefined;
 }
@@ -46,6 +52,8 @@ export interface LoopGuard {
   readonly dynamic: boolean;
   /** Registers that must hold 32-bit numbers, as a mask: those that do whenever the loop comes round. */
   readonly words: number;
+  /** How many more times the copies may run before the groups that move by constants are asked for again, once code has been written that finds it. */
+  runs: Local<'i32'> | undefined;
 }
 
 /** An access that the guard has asked for. */
@@ -76,6 +84,9 @@ const MOST_GROUPS = 12;
 /** Most bytes that a group spans: it must not touch more than two pages. */
 const LARGEST_SPAN = 2048;
 
+/** Farther than this pages end too soon for runs to be counted. */
+const FARTHEST_STEP = 1024;
+
 /** Farther than this nothing is followed; constants may be as large as the address space is. */
 const FARTHEST = 2 ** 31;
 
@@ -95,7 +106,7 @@ type Distances = ReadonlyMap<number, Distance>;
 export function guardLoops(entry: Block, isExact: boolean): Block {
   const copy = copyOfGraph(entry);
   convertShortBranches(copy);
-  let first = turnLoops(copy);
+  let first = turnLoops(separateNests(copy));
   const flow = analyse(first);
   const blocks = [...flow.order];
   let room = IN_REGION;
@@ -145,6 +156,65 @@ function lastLatch(flow: ControlFlow, members: ReadonlySet<number>, header: numb
   return Math.max(...latches.map(({ pc, instructions }) => instructions.at(-1)?.pc ?? pc));
 }
 
+/**
+ * Has loops that are inside of each other begin at different blocks. A region that is entered where an inner loop begins looks as if the loops
+ * around it began there, too: all come round that way. What goes back there from the code before it is the outer loop's,
+ * and goes to a block of its own, which comes before the inner loop. Changes the blocks; returns the first one.
+ */
+function separateNests(entry: Block): Block {
+  let first = entry;
+  const flow = analyse(entry);
+  const before: number[][] = flow.order.map(() => []);
+  flow.order.forEach((block, m) => {
+    for (const to of successors(block)) before[flow.number.get(to)!].push(m);
+  });
+  flow.order.forEach((header, n) => {
+    if (!flow.isLoopHeader[n]) return;
+    const latches = before[n].filter((m) => flow.isBackEdge(m, n));
+    const isOuter = (latch: number): boolean => {
+      const members = new Set([n]);
+      const pending = [latch];
+      for (let m = pending.pop(); m !== undefined; m = pending.pop()) {
+        if (members.has(m)) continue;
+        members.add(m);
+        pending.push(...before[m]);
+      }
+      return [...members].some((m) => isBefore(flow.order[m], header));
+    };
+    const outer = latches.filter(isOuter);
+    if (outer.length === 0 || outer.length === latches.length) return;
+    const start = new Block(header.pc, header.calls);
+    for (const m of before[n]) {
+      if (flow.isBackEdge(m, n) && !outer.includes(m)) continue;
+      const block = flow.order[m];
+      block.terminator = mapEdges(block.terminator, (edge) =>
+        edge.block === header ? { pc: edge.pc, block: start } : edge,
+      );
+    }
+    start.terminator = { kind: 'goto', next: { pc: header.pc, block: header } };
+    if (first === header) first = start;
+  });
+  return first;
+}
+
+/** Whether a block stands before another one of the same function. */
+function isBefore(block: Block, other: Block): boolean {
+  return block.pc < other.pc && block.calls?.key === other.calls?.key;
+}
+
+/** Address of the last instruction of a loop that goes back in memory; the loop may be entered at its end, and seem to begin there. */
+function lastBranchBack(flow: ControlFlow, members: ReadonlySet<number>, header: number): number {
+  const { calls } = flow.order[header];
+  const blocks = [...members].map((m) => flow.order[m]).filter((block) => block.calls?.key === calls?.key);
+  const ends = blocks.flatMap((block) => {
+    const end = block.instructions.at(-1)?.pc ?? block.pc;
+    return edgesOf(block.terminator).some(({ pc, block: to }) => pc <= end && to && blocks.includes(to))
+      ? end
+      : [];
+  });
+  return Math.max(...ends);
+}
+
 /** Most instructions of a loop's beginning that is written before the loop as well. */
 const IN_BEGINNING = 40;
 
@@ -162,7 +232,7 @@ function turnLoops(entry: Block): Block {
     const [inner, ...others] = [...members].filter((m) => m !== n && flow.isLoopHeader[m]);
     if (inner === undefined || others.length > 0) return;
     // A loop that really is inside of another one ends before that does.
-    if (lastLatch(flow, flow.loopMembers[inner]!, inner) < lastLatch(flow, members, n)) return;
+    if (lastLatch(flow, flow.loopMembers[inner]!, inner) < lastBranchBack(flow, members, n)) return;
     // What can be got to before the inner header; the loop must not come round that way.
     const beginning = new Map<Block, Block>();
     const pending = [n];
@@ -211,8 +281,11 @@ function loopAt(flow: ControlFlow, n: number, numbers: ReadonlySet<number>): Loo
   const sorted = [...numbers].sort((a, b) => a - b);
   if (sorted[0] !== n) return undefined;
   if (sorted.some((m) => m !== n && (flow.isLoopHeader[m] || !flow.dominates(n, m)))) return undefined;
-  const goesBack = (from: number, { block: to }: Edge): boolean =>
-    to !== undefined && to !== flow.order[n] && flow.isBackEdge(from, flow.number.get(to)!);
+  // To the loop around this one it may go back.
+  const goesBack = (from: number, { block: to }: Edge): boolean => {
+    const target = to === undefined || to === flow.order[n] ? undefined : flow.number.get(to)!;
+    return target !== undefined && flow.isBackEdge(from, target) && !flow.dominates(target, from);
+  };
   if (sorted.some((m) => edgesOf(flow.order[m].terminator).some((edge) => goesBack(m, edge))))
     return undefined;
   const members = sorted.map((m) => flow.order[m]);
@@ -268,12 +341,14 @@ function tryCopies(
   const outer = new Block(header.pc, header.calls);
   const holds: Edge = { pc: header.pc, block: bodies[0].get(header)! };
   const fails: Edge = { pc: header.pc, block: header };
+  const counts = guard.groups.some(({ step }) => step !== undefined);
   for (const block of blocks)
     block.terminator = mapEdges(block.terminator, (edge) =>
       edge.block === header ? { pc: edge.pc, block: outer } : edge,
     );
-  outer.terminator = { kind: 'guard', guard, holds, fails };
-  again.terminator = { kind: 'guard', guard, holds, fails };
+  outer.terminator = { kind: 'guard', guard, holds, fails, isFirst: true };
+  const ends: Edge = { pc: header.pc, block: outer };
+  again.terminator = { kind: 'guard', guard, holds, fails: counts ? ends : fails, isFirst: !counts };
   blocks.push(outer, again, ...bodies.flatMap((body) => [...body.values()]));
   return outer;
 }
@@ -311,6 +386,7 @@ function guardOf(
   }
   const asked = [...groups.values()].flat().filter((group) => isCertain(loop, group.blocks));
   if (asked.length > MOST_GROUPS) return 'too many';
+  for (const group of asked) group.step = stepOf(group, before.get(loop.header));
   const instructions = loop.members.flatMap((block) => block.instructions);
   const nearest = instructions.filter((at) => at.decoded.instruction.usesRm && isNearest(at));
   const rounding = nearest.length === 0 ? undefined : isExact ? 'nearest' : 'inexact';
@@ -331,7 +407,19 @@ function guardOf(
     rounding,
     dynamic: nearest.some(({ decoded }) => decoded.rm === 7),
     words: wordsOfLoop(loop.members) & written & readFirst(loop.members) & ~1,
+    runs: undefined,
   };
+}
+
+/** Bytes that a group is farther when registers have moved by `distances`; undefined when that is not known, or so far that counting does not pay. */
+function stepOf({ base, single }: GuardedGroup, distances: Distances | undefined): number | undefined {
+  if (base === 0) return 0;
+  const moved = distances?.get(base);
+  // Strides are registers that the loop leaves alone.
+  if (moved === undefined || moved.base !== base || moved.times !== 0) return undefined;
+  if (Math.abs(moved.offset) > FARTHEST_STEP) return undefined;
+  // An access alone is in one page for being aligned.
+  return single > 1 && moved.offset % single !== 0 ? undefined : moved.offset;
 }
 
 /** Whether no round of the loop passes by all of these blocks. */
@@ -493,6 +581,7 @@ function note(
       writes,
       blocks: new Set(),
       single: size,
+      step: undefined,
       place: undefined,
     };
     near.push(group);

@@ -17,7 +17,7 @@ import {
 import { accessGroups, accessOf } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
 import { type FloatKinds, floatRegisters, kindsAfter } from './floatRegisters.js';
-import { askFor, beginGroup } from './guardCode.js';
+import { askFor, beginGroup, countRuns } from './guardCode.js';
 import { type JumpCells, WAY_MASK, WAY_SHIFT } from './jumpProfile.js';
 import { guardLoops } from './loopGuards.js';
 import { RegionBuilder, type RegionFrame } from './regionBuilder.js';
@@ -400,14 +400,24 @@ class RegionWriter {
   }
 
   /** Goes to where the copies of a loop begin, if all that they touch is at home; else to the loop as it was. */
-  private guard(n: number, { guard, holds, fails }: Terminator & { kind: 'guard' }): void {
+  private guard(n: number, { guard, holds, fails, isFirst }: Terminator & { kind: 'guard' }): void {
     const { f, frame } = this;
     const otherwise = f.openBlock();
-    for (const group of guard.groups) askFor(frame, group, otherwise);
-    if (guard.rounding === 'inexact')
-      f.brIf(otherwise, i32.eqz(guard.dynamic ? frame.inexactNearest : frame.inexact), false);
-    else if (guard.rounding === 'nearest' && guard.dynamic)
-      f.brIf(otherwise, i32.load(this.thread, Thread.frm), false);
+    if (isFirst) {
+      for (const group of guard.groups) askFor(frame, group, otherwise);
+      countRuns(frame, guard);
+      if (guard.rounding === 'inexact')
+        f.brIf(otherwise, i32.eqz(guard.dynamic ? frame.inexactNearest : frame.inexact), false);
+      else if (guard.rounding === 'nearest' && guard.dynamic)
+        f.brIf(otherwise, i32.load(this.thread, Thread.frm), false);
+    } else {
+      const { runs } = guard;
+      if (runs !== undefined) {
+        f.set(runs, i32.sub(runs, i32.const(1)));
+        f.brIf(otherwise, i32.le_s(runs, i32.const(0)), false);
+      }
+      for (const group of guard.groups) if (group.step === undefined) askFor(frame, group, otherwise);
+    }
     for (const r of registersIn(guard.words & ~this.words[n])) {
       f.brIf(otherwise, i64.ne(this.x[r]!, i64.extend32_s(this.x[r]!)), false);
       f.set(this.w[r]!, i32.wrap_i64(this.x[r]!));

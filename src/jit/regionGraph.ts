@@ -37,8 +37,17 @@ export type Terminator =
   | { readonly kind: 'switch'; readonly targets: readonly Edge[] }
   /** jalr to anywhere: leaves. */
   | { readonly kind: 'indirect' }
-  /** To `holds` where what the guard asks for is so, else to `fails`; there is no instruction. */
-  | { readonly kind: 'guard'; readonly guard: LoopGuard; readonly holds: Edge; readonly fails: Edge }
+  /**
+   * To `holds` where what the guard asks for is so, else to `fails`; there is no instruction. `isFirst`: all is asked for; otherwise what
+   * cannot have changed since that was done is not.
+   */
+  | {
+      readonly kind: 'guard';
+      readonly guard: LoopGuard;
+      readonly holds: Edge;
+      readonly fails: Edge;
+      readonly isFirst: boolean;
+    }
   /** The last instruction leaves by itself (ecall, ebreak, fence.i, illegal). */
   | { readonly kind: 'leave' };
 

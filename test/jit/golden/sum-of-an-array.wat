@@ -6,7 +6,7 @@
   (import "engine" "leave" (func (;2;) (type 0)))
   (import "engine" "memory" (memory (;0;) 1 65536 shared))
   (func (;3;) (type 1) (param i32 i32) (result i32)
-    (local i32 i64 i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64)
+    (local i32 i64 i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i32 i64)
     (local.set 2
       (i32.load offset=568
         (local.get 0)))
@@ -65,220 +65,196 @@
           (loop  ;; label = @4
             (block  ;; label = @5
               (block  ;; label = @6
-                (block  ;; label = @7
-                  (local.set 20
-                    (local.get 4))
-                  (br_if 0 (;@7;)
-                    (i64.ne
-                      (i64.and
-                        (local.get 20)
-                        (local.get 18))
-                      (i64.const 0)))
-                  (br_if 0 (;@7;)
-                    (i32.eqz
-                      (i32.eq
-                        (i32.load
-                          (i32.add
-                            (local.get 16)
-                            (i32.shl
-                              (i32.wrap_i64
-                                (i64.shr_u
-                                  (local.get 20)
-                                  (i64.const 12)))
-                              (i32.const 2))))
-                        (i32.const 1))))
-                  (if  ;; label = @8
-                    (i32.ge_u
-                      (i32.and
-                        (i32.wrap_i64
-                          (local.get 20))
-                        (i32.const 4095))
-                      (i32.const 4065))
-                    (then
-                      (local.set 20
-                        (i64.add
-                          (local.get 20)
-                          (i64.const 31)))
-                      (br_if 1 (;@7;)
-                        (i64.ne
-                          (i64.and
-                            (local.get 20)
-                            (local.get 18))
-                          (i64.const 0)))
-                      (br_if 1 (;@7;)
-                        (i32.eqz
-                          (i32.eq
-                            (i32.load
-                              (i32.add
-                                (local.get 16)
-                                (i32.shl
-                                  (i32.wrap_i64
-                                    (i64.shr_u
-                                      (local.get 20)
-                                      (i64.const 12)))
-                                  (i32.const 2))))
-                            (i32.const 1))))))
-                  (loop  ;; label = @8
-                    (local.set 22
+                (local.set 20
+                  (local.get 4))
+                (br_if 0 (;@6;)
+                  (i64.ne
+                    (i64.and
+                      (local.get 20)
+                      (local.get 18))
+                    (i64.const 0)))
+                (br_if 0 (;@6;)
+                  (i32.eqz
+                    (i32.eq
+                      (i32.load
+                        (i32.add
+                          (local.get 16)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 20)
+                                (i64.const 12)))
+                            (i32.const 2))))
+                      (i32.const 1))))
+                (if  ;; label = @7
+                  (i32.ge_u
+                    (i32.and
                       (i32.wrap_i64
-                        (local.get 4)))
-                    (local.set 7
-                      (i64.load
-                        (local.get 22)))
-                    (local.set 4
+                        (local.get 20))
+                      (i32.const 4095))
+                    (i32.const 4065))
+                  (then
+                    (local.set 20
                       (i64.add
-                        (local.get 4)
-                        (i64.const 8)))
-                    (local.set 6
-                      (i64.add
-                        (local.get 6)
-                        (local.get 7)))
-                    (if  ;; label = @9
+                        (local.get 20)
+                        (i64.const 31)))
+                    (br_if 1 (;@6;)
                       (i64.ne
-                        (local.get 4)
-                        (local.get 5))
-                      (then
-                        (local.set 7
-                          (i64.load offset=8
-                            (local.get 22)))
-                        (local.set 4
-                          (i64.add
-                            (local.get 4)
-                            (i64.const 8)))
-                        (local.set 6
-                          (i64.add
-                            (local.get 6)
-                            (local.get 7)))
-                        (if  ;; label = @10
-                          (i64.ne
-                            (local.get 4)
-                            (local.get 5))
-                          (then
-                            (local.set 7
-                              (i64.load offset=16
-                                (local.get 22)))
-                            (local.set 4
-                              (i64.add
-                                (local.get 4)
-                                (i64.const 8)))
-                            (local.set 6
-                              (i64.add
-                                (local.get 6)
-                                (local.get 7)))
-                            (if  ;; label = @11
-                              (i64.ne
-                                (local.get 4)
-                                (local.get 5))
-                              (then
-                                (local.set 7
-                                  (i64.load offset=24
-                                    (local.get 22)))
-                                (local.set 4
-                                  (i64.add
-                                    (local.get 4)
-                                    (i64.const 8)))
-                                (local.set 6
-                                  (i64.add
-                                    (local.get 6)
-                                    (local.get 7)))
-                                (if  ;; label = @12
-                                  (i64.ne
-                                    (local.get 4)
-                                    (local.get 5))
-                                  (then
-                                    (block  ;; label = @13
-                                      (local.set 20
-                                        (local.get 4))
-                                      (br_if 0 (;@13;)
-                                        (i64.ne
-                                          (i64.and
-                                            (local.get 20)
-                                            (local.get 18))
-                                          (i64.const 0)))
-                                      (br_if 0 (;@13;)
-                                        (i32.eqz
-                                          (i32.eq
-                                            (i32.load
-                                              (i32.add
-                                                (local.get 16)
-                                                (i32.shl
-                                                  (i32.wrap_i64
-                                                    (i64.shr_u
-                                                      (local.get 20)
-                                                      (i64.const 12)))
-                                                  (i32.const 2))))
-                                            (i32.const 1))))
-                                      (if  ;; label = @14
-                                        (i32.ge_u
-                                          (i32.and
-                                            (i32.wrap_i64
-                                              (local.get 20))
-                                            (i32.const 4095))
-                                          (i32.const 4065))
-                                        (then
-                                          (local.set 20
-                                            (i64.add
-                                              (local.get 20)
-                                              (i64.const 31)))
-                                          (br_if 1 (;@13;)
-                                            (i64.ne
-                                              (i64.and
-                                                (local.get 20)
-                                                (local.get 18))
-                                              (i64.const 0)))
-                                          (br_if 1 (;@13;)
-                                            (i32.eqz
-                                              (i32.eq
-                                                (i32.load
-                                                  (i32.add
-                                                    (local.get 16)
-                                                    (i32.shl
-                                                      (i32.wrap_i64
-                                                        (i64.shr_u
-                                                          (local.get 20)
-                                                          (i64.const 12)))
-                                                      (i32.const 2))))
-                                                (i32.const 1))))))
-                                      (local.set 8
-                                        (i32.sub
-                                          (local.get 8)
-                                          (i32.const 16)))
-                                      (br_if 5 (;@8;)
-                                        (i32.lt_s
-                                          (i32.load offset=640
-                                            (local.get 0))
-                                          (local.get 8)))
-                                      (local.set 12
-                                        (i32.const 13312))
-                                      (local.set 11
-                                        (i32.const 0))
-                                      (br 11 (;@2;)))
+                        (i64.and
+                          (local.get 20)
+                          (local.get 18))
+                        (i64.const 0)))
+                    (br_if 1 (;@6;)
+                      (i32.eqz
+                        (i32.eq
+                          (i32.load
+                            (i32.add
+                              (local.get 16)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 20)
+                                    (i64.const 12)))
+                                (i32.const 2))))
+                          (i32.const 1))))))
+                (local.set 22
+                  (i32.sub
+                    (i32.const 4064)
+                    (i32.and
+                      (i32.wrap_i64
+                        (local.get 4))
+                      (i32.const 4095))))
+                (local.set 23
+                  (i32.add
+                    (i32.div_s
+                      (local.get 22)
+                      (i32.const 32))
+                    (i32.const 1)))
+                (loop  ;; label = @7
+                  (local.set 22
+                    (i32.wrap_i64
+                      (local.get 4)))
+                  (local.set 7
+                    (i64.load
+                      (local.get 22)))
+                  (local.set 4
+                    (i64.add
+                      (local.get 4)
+                      (i64.const 8)))
+                  (local.set 6
+                    (i64.add
+                      (local.get 6)
+                      (local.get 7)))
+                  (if  ;; label = @8
+                    (i64.ne
+                      (local.get 4)
+                      (local.get 5))
+                    (then
+                      (local.set 7
+                        (i64.load offset=8
+                          (local.get 22)))
+                      (local.set 4
+                        (i64.add
+                          (local.get 4)
+                          (i64.const 8)))
+                      (local.set 6
+                        (i64.add
+                          (local.get 6)
+                          (local.get 7)))
+                      (if  ;; label = @9
+                        (i64.ne
+                          (local.get 4)
+                          (local.get 5))
+                        (then
+                          (local.set 7
+                            (i64.load offset=16
+                              (local.get 22)))
+                          (local.set 4
+                            (i64.add
+                              (local.get 4)
+                              (i64.const 8)))
+                          (local.set 6
+                            (i64.add
+                              (local.get 6)
+                              (local.get 7)))
+                          (if  ;; label = @10
+                            (i64.ne
+                              (local.get 4)
+                              (local.get 5))
+                            (then
+                              (local.set 7
+                                (i64.load offset=24
+                                  (local.get 22)))
+                              (local.set 4
+                                (i64.add
+                                  (local.get 4)
+                                  (i64.const 8)))
+                              (local.set 6
+                                (i64.add
+                                  (local.get 6)
+                                  (local.get 7)))
+                              (if  ;; label = @11
+                                (i64.ne
+                                  (local.get 4)
+                                  (local.get 5))
+                                (then
+                                  (block  ;; label = @12
+                                    (local.set 23
+                                      (i32.sub
+                                        (local.get 23)
+                                        (i32.const 1)))
+                                    (br_if 0 (;@12;)
+                                      (i32.le_s
+                                        (local.get 23)
+                                        (i32.const 0)))
                                     (local.set 8
                                       (i32.sub
                                         (local.get 8)
                                         (i32.const 16)))
-                                    (br 6 (;@6;))))
-                                (local.set 8
-                                  (i32.sub
-                                    (local.get 8)
-                                    (i32.const 16)))
-                                (br 6 (;@5;))))
-                            (local.set 8
-                              (i32.sub
-                                (local.get 8)
-                                (i32.const 12)))
-                            (br 5 (;@5;))))
-                        (local.set 8
-                          (i32.sub
-                            (local.get 8)
-                            (i32.const 8)))
-                        (br 4 (;@5;))))
-                    (local.set 8
-                      (i32.sub
-                        (local.get 8)
-                        (i32.const 4)))
-                    (br 3 (;@5;))))
-                (br 0 (;@6;)))
+                                    (br_if 5 (;@7;)
+                                      (i32.lt_s
+                                        (i32.load offset=640
+                                          (local.get 0))
+                                        (local.get 8)))
+                                    (local.set 12
+                                      (i32.const 13312))
+                                    (local.set 11
+                                      (i32.const 0))
+                                    (br 10 (;@2;)))
+                                  (local.set 8
+                                    (i32.sub
+                                      (local.get 8)
+                                      (i32.const 16)))
+                                  (br_if 7 (;@4;)
+                                    (i32.lt_s
+                                      (i32.load offset=640
+                                        (local.get 0))
+                                      (local.get 8)))
+                                  (local.set 12
+                                    (i32.const 13312))
+                                  (local.set 11
+                                    (i32.const 0))
+                                  (br 9 (;@2;))))
+                              (local.set 8
+                                (i32.sub
+                                  (local.get 8)
+                                  (i32.const 16)))
+                              (br 5 (;@5;))))
+                          (local.set 8
+                            (i32.sub
+                              (local.get 8)
+                              (i32.const 12)))
+                          (br 4 (;@5;))))
+                      (local.set 8
+                        (i32.sub
+                          (local.get 8)
+                          (i32.const 8)))
+                      (br 3 (;@5;))))
+                  (local.set 8
+                    (i32.sub
+                      (local.get 8)
+                      (i32.const 4)))
+                  (br 2 (;@5;))))
               (local.set 12
                 (i32.const 13312))
               (local.set 11
@@ -302,7 +278,7 @@
                         (i32.const 2))))
                   (i32.const 1))
                 (then
-                  (local.set 23
+                  (local.set 24
                     (i64.load
                       (i32.wrap_i64
                         (local.get 4)))))
@@ -320,7 +296,7 @@
                   (br_if 3 (;@3;)
                     (i32.eqz
                       (local.get 21)))
-                  (local.set 23
+                  (local.set 24
                     (i64.load
                       (i32.add
                         (i32.add
@@ -329,7 +305,7 @@
                           (local.get 21))
                         (i32.const -1))))))
               (local.set 7
-                (local.get 23))
+                (local.get 24))
               (local.set 4
                 (i64.add
                   (local.get 4)
@@ -362,7 +338,7 @@
                   (local.get 8)
                   (i32.const 4)))
               (br 0 (;@5;)))
-            (local.set 23
+            (local.set 24
               (i64.and
                 (local.get 3)
                 (i64.const -2)))
@@ -386,7 +362,7 @@
               (then
                 (i64.store offset=520
                   (local.get 0)
-                  (local.get 23))
+                  (local.get 24))
                 (i64.store offset=552
                   (local.get 0)
                   (i64.add
@@ -401,7 +377,7 @@
             (return_call 1
               (local.get 0)
               (local.get 1)
-              (local.get 23)
+              (local.get 24)
               (i32.sub
                 (i32.const 1000)
                 (local.get 8)))))

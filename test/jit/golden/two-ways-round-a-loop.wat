@@ -6,7 +6,7 @@
   (import "engine" "leave" (func (;2;) (type 0)))
   (import "engine" "memory" (memory (;0;) 1 65536 shared))
   (func (;3;) (type 1) (param i32 i32) (result i32)
-    (local i32 i64 i64 i64 i64 i64 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i32 i64)
+    (local i32 i64 i64 i64 i64 i64 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i32 i32 i64)
     (local.set 2
       (i32.load offset=568
         (local.get 0)))
@@ -136,394 +136,367 @@
                 (local.get 10)
                 (i32.const 3)))
             (loop  ;; label = @5
-              (block  ;; label = @6
-                (local.set 8
-                  (i64.extend_i32_s
-                    (local.get 9)))
-                (block  ;; label = @7
-                  (local.set 22
-                    (local.get 4))
-                  (br_if 0 (;@7;)
-                    (i64.ne
-                      (i64.and
-                        (local.get 22)
-                        (local.get 20))
-                      (i64.const 0)))
-                  (br_if 0 (;@7;)
-                    (i32.eqz
-                      (i32.eq
-                        (i32.load
-                          (i32.add
-                            (local.get 18)
-                            (i32.shl
-                              (i32.wrap_i64
-                                (i64.shr_u
-                                  (local.get 22)
-                                  (i64.const 12)))
-                              (i32.const 2))))
-                        (i32.const 1))))
-                  (if  ;; label = @8
-                    (i32.ge_u
-                      (i32.and
-                        (i32.wrap_i64
-                          (local.get 22))
-                        (i32.const 4095))
-                      (i32.const 4081))
-                    (then
-                      (local.set 22
-                        (i64.add
-                          (local.get 22)
-                          (i64.const 15)))
-                      (br_if 1 (;@7;)
-                        (i64.ne
-                          (i64.and
-                            (local.get 22)
-                            (local.get 20))
-                          (i64.const 0)))
-                      (br_if 1 (;@7;)
-                        (i32.eqz
-                          (i32.eq
-                            (i32.load
-                              (i32.add
-                                (local.get 18)
-                                (i32.shl
-                                  (i32.wrap_i64
-                                    (i64.shr_u
-                                      (local.get 22)
-                                      (i64.const 12)))
-                                  (i32.const 2))))
-                            (i32.const 1))))))
-                  (loop  ;; label = @8
-                    (block  ;; label = @9
-                      (local.set 24
-                        (i32.wrap_i64
-                          (local.get 4)))
-                      (local.set 8
-                        (i64.extend_i32_s
-                          (local.get 9)))
-                      (local.set 6
-                        (i64.add
-                          (local.get 6)
-                          (i64.extend_i32_s
-                            (local.get 9))))
-                      (if  ;; label = @10
-                        (i64.ne
-                          (local.get 7)
-                          (i64.const 0))
-                        (then
-                          (local.set 9
-                            (i32.load
-                              (local.get 24)))
-                          (local.set 8
-                            (i64.extend_i32_s
-                              (local.get 9)))
-                          (local.set 4
-                            (i64.add
-                              (local.get 4)
-                              (i64.const 4)))
-                          (if  ;; label = @11
-                            (i64.eq
-                              (local.get 4)
-                              (local.get 5))
-                            (then
-                              (local.set 10
-                                (i32.sub
-                                  (local.get 10)
-                                  (i32.const 5)))
-                              (br 7 (;@4;))))
-                          (local.set 10
-                            (i32.sub
-                              (local.get 10)
-                              (i32.const 5)))
-                          (br 1 (;@9;))))
-                      (local.set 9
-                        (i32.load
-                          (local.get 24)))
-                      (local.set 8
-                        (i64.extend_i32_s
-                          (local.get 9)))
-                      (local.set 4
-                        (i64.add
-                          (local.get 4)
-                          (i64.const 4)))
-                      (if  ;; label = @10
-                        (i64.ne
-                          (local.get 4)
-                          (local.get 5))
-                        (then
-                          (local.set 10
-                            (i32.sub
-                              (local.get 10)
-                              (i32.const 5)))
-                          (br 1 (;@9;))))
-                      (local.set 10
-                        (i32.sub
-                          (local.get 10)
-                          (i32.const 5)))
-                      (br 5 (;@4;)))
-                    (block  ;; label = @9
-                      (local.set 8
-                        (i64.extend_i32_s
-                          (local.get 9)))
-                      (local.set 6
-                        (i64.add
-                          (local.get 6)
-                          (i64.extend_i32_s
-                            (local.get 9))))
-                      (if  ;; label = @10
-                        (i64.ne
-                          (local.get 7)
-                          (i64.const 0))
-                        (then
-                          (local.set 9
-                            (i32.load offset=4
-                              (local.get 24)))
-                          (local.set 8
-                            (i64.extend_i32_s
-                              (local.get 9)))
-                          (local.set 4
-                            (i64.add
-                              (local.get 4)
-                              (i64.const 4)))
-                          (if  ;; label = @11
-                            (i64.eq
-                              (local.get 4)
-                              (local.get 5))
-                            (then
-                              (local.set 10
-                                (i32.sub
-                                  (local.get 10)
-                                  (i32.const 5)))
-                              (br 7 (;@4;))))
-                          (local.set 10
-                            (i32.sub
-                              (local.get 10)
-                              (i32.const 5)))
-                          (br 1 (;@9;))))
-                      (local.set 9
-                        (i32.load offset=4
-                          (local.get 24)))
-                      (local.set 8
-                        (i64.extend_i32_s
-                          (local.get 9)))
-                      (local.set 4
-                        (i64.add
-                          (local.get 4)
-                          (i64.const 4)))
-                      (if  ;; label = @10
-                        (i64.ne
-                          (local.get 4)
-                          (local.get 5))
-                        (then
-                          (local.set 10
-                            (i32.sub
-                              (local.get 10)
-                              (i32.const 5)))
-                          (br 1 (;@9;))))
-                      (local.set 10
-                        (i32.sub
-                          (local.get 10)
-                          (i32.const 5)))
-                      (br 5 (;@4;)))
-                    (block  ;; label = @9
-                      (local.set 8
-                        (i64.extend_i32_s
-                          (local.get 9)))
-                      (local.set 6
-                        (i64.add
-                          (local.get 6)
-                          (i64.extend_i32_s
-                            (local.get 9))))
-                      (if  ;; label = @10
-                        (i64.ne
-                          (local.get 7)
-                          (i64.const 0))
-                        (then
-                          (local.set 9
-                            (i32.load offset=8
-                              (local.get 24)))
-                          (local.set 8
-                            (i64.extend_i32_s
-                              (local.get 9)))
-                          (local.set 4
-                            (i64.add
-                              (local.get 4)
-                              (i64.const 4)))
-                          (if  ;; label = @11
-                            (i64.eq
-                              (local.get 4)
-                              (local.get 5))
-                            (then
-                              (local.set 10
-                                (i32.sub
-                                  (local.get 10)
-                                  (i32.const 5)))
-                              (br 7 (;@4;))))
-                          (local.set 10
-                            (i32.sub
-                              (local.get 10)
-                              (i32.const 5)))
-                          (br 1 (;@9;))))
-                      (local.set 9
-                        (i32.load offset=8
-                          (local.get 24)))
-                      (local.set 8
-                        (i64.extend_i32_s
-                          (local.get 9)))
-                      (local.set 4
-                        (i64.add
-                          (local.get 4)
-                          (i64.const 4)))
-                      (if  ;; label = @10
-                        (i64.ne
-                          (local.get 4)
-                          (local.get 5))
-                        (then
-                          (local.set 10
-                            (i32.sub
-                              (local.get 10)
-                              (i32.const 5)))
-                          (br 1 (;@9;))))
-                      (local.set 10
-                        (i32.sub
-                          (local.get 10)
-                          (i32.const 5)))
-                      (br 5 (;@4;)))
-                    (block  ;; label = @9
-                      (local.set 8
-                        (i64.extend_i32_s
-                          (local.get 9)))
-                      (local.set 6
-                        (i64.add
-                          (local.get 6)
-                          (i64.extend_i32_s
-                            (local.get 9))))
-                      (if  ;; label = @10
-                        (i64.ne
-                          (local.get 7)
-                          (i64.const 0))
-                        (then
-                          (local.set 9
-                            (i32.load offset=12
-                              (local.get 24)))
-                          (local.set 8
-                            (i64.extend_i32_s
-                              (local.get 9)))
-                          (local.set 4
-                            (i64.add
-                              (local.get 4)
-                              (i64.const 4)))
-                          (if  ;; label = @11
-                            (i64.eq
-                              (local.get 4)
-                              (local.get 5))
-                            (then
-                              (local.set 10
-                                (i32.sub
-                                  (local.get 10)
-                                  (i32.const 5)))
-                              (br 7 (;@4;))))
-                          (local.set 10
-                            (i32.sub
-                              (local.get 10)
-                              (i32.const 5)))
-                          (br 1 (;@9;))))
-                      (local.set 9
-                        (i32.load offset=12
-                          (local.get 24)))
-                      (local.set 8
-                        (i64.extend_i32_s
-                          (local.get 9)))
-                      (local.set 4
-                        (i64.add
-                          (local.get 4)
-                          (i64.const 4)))
-                      (if  ;; label = @10
-                        (i64.ne
-                          (local.get 4)
-                          (local.get 5))
-                        (then
-                          (local.set 10
-                            (i32.sub
-                              (local.get 10)
-                              (i32.const 5)))
-                          (br 1 (;@9;))))
-                      (local.set 10
-                        (i32.sub
-                          (local.get 10)
-                          (i32.const 5)))
-                      (br 5 (;@4;)))
-                    (local.set 8
-                      (i64.extend_i32_s
-                        (local.get 9)))
-                    (block  ;; label = @9
-                      (local.set 22
-                        (local.get 4))
-                      (br_if 0 (;@9;)
-                        (i64.ne
-                          (i64.and
-                            (local.get 22)
-                            (local.get 20))
-                          (i64.const 0)))
-                      (br_if 0 (;@9;)
-                        (i32.eqz
-                          (i32.eq
-                            (i32.load
-                              (i32.add
-                                (local.get 18)
-                                (i32.shl
-                                  (i32.wrap_i64
-                                    (i64.shr_u
-                                      (local.get 22)
-                                      (i64.const 12)))
-                                  (i32.const 2))))
-                            (i32.const 1))))
-                      (if  ;; label = @10
-                        (i32.ge_u
-                          (i32.and
-                            (i32.wrap_i64
-                              (local.get 22))
-                            (i32.const 4095))
-                          (i32.const 4081))
-                        (then
-                          (local.set 22
-                            (i64.add
-                              (local.get 22)
-                              (i64.const 15)))
-                          (br_if 1 (;@9;)
-                            (i64.ne
-                              (i64.and
-                                (local.get 22)
-                                (local.get 20))
-                              (i64.const 0)))
-                          (br_if 1 (;@9;)
-                            (i32.eqz
-                              (i32.eq
-                                (i32.load
-                                  (i32.add
-                                    (local.get 18)
-                                    (i32.shl
-                                      (i32.wrap_i64
-                                        (i64.shr_u
-                                          (local.get 22)
-                                          (i64.const 12)))
-                                      (i32.const 2))))
-                                (i32.const 1))))))
-                      (br_if 1 (;@8;)
-                        (i32.lt_s
-                          (i32.load offset=640
-                            (local.get 0))
-                          (local.get 10)))
-                      (local.set 14
-                        (i32.const 21504))
-                      (local.set 13
-                        (i32.const 12288))
-                      (br 7 (;@2;)))
-                    (br 2 (;@6;))))
-                (br 0 (;@6;)))
               (local.set 8
                 (i64.extend_i32_s
                   (local.get 9)))
+              (block  ;; label = @6
+                (local.set 22
+                  (local.get 4))
+                (br_if 0 (;@6;)
+                  (i64.ne
+                    (i64.and
+                      (local.get 22)
+                      (local.get 20))
+                    (i64.const 0)))
+                (br_if 0 (;@6;)
+                  (i32.eqz
+                    (i32.eq
+                      (i32.load
+                        (i32.add
+                          (local.get 18)
+                          (i32.shl
+                            (i32.wrap_i64
+                              (i64.shr_u
+                                (local.get 22)
+                                (i64.const 12)))
+                            (i32.const 2))))
+                      (i32.const 1))))
+                (if  ;; label = @7
+                  (i32.ge_u
+                    (i32.and
+                      (i32.wrap_i64
+                        (local.get 22))
+                      (i32.const 4095))
+                    (i32.const 4081))
+                  (then
+                    (local.set 22
+                      (i64.add
+                        (local.get 22)
+                        (i64.const 15)))
+                    (br_if 1 (;@6;)
+                      (i64.ne
+                        (i64.and
+                          (local.get 22)
+                          (local.get 20))
+                        (i64.const 0)))
+                    (br_if 1 (;@6;)
+                      (i32.eqz
+                        (i32.eq
+                          (i32.load
+                            (i32.add
+                              (local.get 18)
+                              (i32.shl
+                                (i32.wrap_i64
+                                  (i64.shr_u
+                                    (local.get 22)
+                                    (i64.const 12)))
+                                (i32.const 2))))
+                          (i32.const 1))))))
+                (local.set 24
+                  (i32.sub
+                    (i32.const 4080)
+                    (i32.and
+                      (i32.wrap_i64
+                        (local.get 4))
+                      (i32.const 4095))))
+                (local.set 25
+                  (i32.add
+                    (i32.div_s
+                      (local.get 24)
+                      (i32.const 16))
+                    (i32.const 1)))
+                (loop  ;; label = @7
+                  (block  ;; label = @8
+                    (local.set 24
+                      (i32.wrap_i64
+                        (local.get 4)))
+                    (local.set 8
+                      (i64.extend_i32_s
+                        (local.get 9)))
+                    (local.set 6
+                      (i64.add
+                        (local.get 6)
+                        (i64.extend_i32_s
+                          (local.get 9))))
+                    (if  ;; label = @9
+                      (i64.ne
+                        (local.get 7)
+                        (i64.const 0))
+                      (then
+                        (local.set 9
+                          (i32.load
+                            (local.get 24)))
+                        (local.set 8
+                          (i64.extend_i32_s
+                            (local.get 9)))
+                        (local.set 4
+                          (i64.add
+                            (local.get 4)
+                            (i64.const 4)))
+                        (if  ;; label = @10
+                          (i64.eq
+                            (local.get 4)
+                            (local.get 5))
+                          (then
+                            (local.set 10
+                              (i32.sub
+                                (local.get 10)
+                                (i32.const 5)))
+                            (br 6 (;@4;))))
+                        (local.set 10
+                          (i32.sub
+                            (local.get 10)
+                            (i32.const 5)))
+                        (br 1 (;@8;))))
+                    (local.set 9
+                      (i32.load
+                        (local.get 24)))
+                    (local.set 8
+                      (i64.extend_i32_s
+                        (local.get 9)))
+                    (local.set 4
+                      (i64.add
+                        (local.get 4)
+                        (i64.const 4)))
+                    (if  ;; label = @9
+                      (i64.ne
+                        (local.get 4)
+                        (local.get 5))
+                      (then
+                        (local.set 10
+                          (i32.sub
+                            (local.get 10)
+                            (i32.const 5)))
+                        (br 1 (;@8;))))
+                    (local.set 10
+                      (i32.sub
+                        (local.get 10)
+                        (i32.const 5)))
+                    (br 4 (;@4;)))
+                  (block  ;; label = @8
+                    (local.set 8
+                      (i64.extend_i32_s
+                        (local.get 9)))
+                    (local.set 6
+                      (i64.add
+                        (local.get 6)
+                        (i64.extend_i32_s
+                          (local.get 9))))
+                    (if  ;; label = @9
+                      (i64.ne
+                        (local.get 7)
+                        (i64.const 0))
+                      (then
+                        (local.set 9
+                          (i32.load offset=4
+                            (local.get 24)))
+                        (local.set 8
+                          (i64.extend_i32_s
+                            (local.get 9)))
+                        (local.set 4
+                          (i64.add
+                            (local.get 4)
+                            (i64.const 4)))
+                        (if  ;; label = @10
+                          (i64.eq
+                            (local.get 4)
+                            (local.get 5))
+                          (then
+                            (local.set 10
+                              (i32.sub
+                                (local.get 10)
+                                (i32.const 5)))
+                            (br 6 (;@4;))))
+                        (local.set 10
+                          (i32.sub
+                            (local.get 10)
+                            (i32.const 5)))
+                        (br 1 (;@8;))))
+                    (local.set 9
+                      (i32.load offset=4
+                        (local.get 24)))
+                    (local.set 8
+                      (i64.extend_i32_s
+                        (local.get 9)))
+                    (local.set 4
+                      (i64.add
+                        (local.get 4)
+                        (i64.const 4)))
+                    (if  ;; label = @9
+                      (i64.ne
+                        (local.get 4)
+                        (local.get 5))
+                      (then
+                        (local.set 10
+                          (i32.sub
+                            (local.get 10)
+                            (i32.const 5)))
+                        (br 1 (;@8;))))
+                    (local.set 10
+                      (i32.sub
+                        (local.get 10)
+                        (i32.const 5)))
+                    (br 4 (;@4;)))
+                  (block  ;; label = @8
+                    (local.set 8
+                      (i64.extend_i32_s
+                        (local.get 9)))
+                    (local.set 6
+                      (i64.add
+                        (local.get 6)
+                        (i64.extend_i32_s
+                          (local.get 9))))
+                    (if  ;; label = @9
+                      (i64.ne
+                        (local.get 7)
+                        (i64.const 0))
+                      (then
+                        (local.set 9
+                          (i32.load offset=8
+                            (local.get 24)))
+                        (local.set 8
+                          (i64.extend_i32_s
+                            (local.get 9)))
+                        (local.set 4
+                          (i64.add
+                            (local.get 4)
+                            (i64.const 4)))
+                        (if  ;; label = @10
+                          (i64.eq
+                            (local.get 4)
+                            (local.get 5))
+                          (then
+                            (local.set 10
+                              (i32.sub
+                                (local.get 10)
+                                (i32.const 5)))
+                            (br 6 (;@4;))))
+                        (local.set 10
+                          (i32.sub
+                            (local.get 10)
+                            (i32.const 5)))
+                        (br 1 (;@8;))))
+                    (local.set 9
+                      (i32.load offset=8
+                        (local.get 24)))
+                    (local.set 8
+                      (i64.extend_i32_s
+                        (local.get 9)))
+                    (local.set 4
+                      (i64.add
+                        (local.get 4)
+                        (i64.const 4)))
+                    (if  ;; label = @9
+                      (i64.ne
+                        (local.get 4)
+                        (local.get 5))
+                      (then
+                        (local.set 10
+                          (i32.sub
+                            (local.get 10)
+                            (i32.const 5)))
+                        (br 1 (;@8;))))
+                    (local.set 10
+                      (i32.sub
+                        (local.get 10)
+                        (i32.const 5)))
+                    (br 4 (;@4;)))
+                  (block  ;; label = @8
+                    (local.set 8
+                      (i64.extend_i32_s
+                        (local.get 9)))
+                    (local.set 6
+                      (i64.add
+                        (local.get 6)
+                        (i64.extend_i32_s
+                          (local.get 9))))
+                    (if  ;; label = @9
+                      (i64.ne
+                        (local.get 7)
+                        (i64.const 0))
+                      (then
+                        (local.set 9
+                          (i32.load offset=12
+                            (local.get 24)))
+                        (local.set 8
+                          (i64.extend_i32_s
+                            (local.get 9)))
+                        (local.set 4
+                          (i64.add
+                            (local.get 4)
+                            (i64.const 4)))
+                        (if  ;; label = @10
+                          (i64.eq
+                            (local.get 4)
+                            (local.get 5))
+                          (then
+                            (local.set 10
+                              (i32.sub
+                                (local.get 10)
+                                (i32.const 5)))
+                            (br 6 (;@4;))))
+                        (local.set 10
+                          (i32.sub
+                            (local.get 10)
+                            (i32.const 5)))
+                        (br 1 (;@8;))))
+                    (local.set 9
+                      (i32.load offset=12
+                        (local.get 24)))
+                    (local.set 8
+                      (i64.extend_i32_s
+                        (local.get 9)))
+                    (local.set 4
+                      (i64.add
+                        (local.get 4)
+                        (i64.const 4)))
+                    (if  ;; label = @9
+                      (i64.ne
+                        (local.get 4)
+                        (local.get 5))
+                      (then
+                        (local.set 10
+                          (i32.sub
+                            (local.get 10)
+                            (i32.const 5)))
+                        (br 1 (;@8;))))
+                    (local.set 10
+                      (i32.sub
+                        (local.get 10)
+                        (i32.const 5)))
+                    (br 4 (;@4;)))
+                  (local.set 8
+                    (i64.extend_i32_s
+                      (local.get 9)))
+                  (block  ;; label = @8
+                    (local.set 25
+                      (i32.sub
+                        (local.get 25)
+                        (i32.const 1)))
+                    (br_if 0 (;@8;)
+                      (i32.le_s
+                        (local.get 25)
+                        (i32.const 0)))
+                    (br_if 1 (;@7;)
+                      (i32.lt_s
+                        (i32.load offset=640
+                          (local.get 0))
+                        (local.get 10)))
+                    (local.set 14
+                      (i32.const 21504))
+                    (local.set 13
+                      (i32.const 12288))
+                    (br 6 (;@2;)))
+                  (br_if 2 (;@5;)
+                    (i32.lt_s
+                      (i32.load offset=640
+                        (local.get 0))
+                      (local.get 10)))
+                  (local.set 14
+                    (i32.const 21504))
+                  (local.set 13
+                    (i32.const 12288))
+                  (br 5 (;@2;))))
               (local.set 6
                 (i64.add
                   (local.get 6)
@@ -557,7 +530,7 @@
                             (i32.const 2))))
                       (i32.const 1))
                     (then
-                      (local.set 25
+                      (local.set 26
                         (i32.load
                           (i32.wrap_i64
                             (local.get 4)))))
@@ -575,7 +548,7 @@
                       (br_if 4 (;@3;)
                         (i32.eqz
                           (local.get 23)))
-                      (local.set 25
+                      (local.set 26
                         (i32.load
                           (i32.add
                             (i32.add
@@ -584,7 +557,7 @@
                               (local.get 23))
                             (i32.const -1))))))
                   (local.set 9
-                    (local.get 25))
+                    (local.get 26))
                   (local.set 8
                     (i64.extend_i32_s
                       (local.get 9)))
@@ -639,7 +612,7 @@
                         (i32.const 2))))
                   (i32.const 1))
                 (then
-                  (local.set 25
+                  (local.set 26
                     (i32.load
                       (i32.wrap_i64
                         (local.get 4)))))
@@ -657,7 +630,7 @@
                   (br_if 3 (;@3;)
                     (i32.eqz
                       (local.get 23)))
-                  (local.set 25
+                  (local.set 26
                     (i32.load
                       (i32.add
                         (i32.add
@@ -666,7 +639,7 @@
                           (local.get 23))
                         (i32.const -1))))))
               (local.set 9
-                (local.get 25))
+                (local.get 26))
               (local.set 8
                 (i64.extend_i32_s
                   (local.get 9)))
@@ -701,7 +674,7 @@
           (local.set 8
             (i64.extend_i32_s
               (local.get 9)))
-          (local.set 26
+          (local.set 27
             (i64.and
               (local.get 3)
               (i64.const -2)))
@@ -725,7 +698,7 @@
             (then
               (i64.store offset=520
                 (local.get 0)
-                (local.get 26))
+                (local.get 27))
               (i64.store offset=552
                 (local.get 0)
                 (i64.add
@@ -740,7 +713,7 @@
           (return_call 1
             (local.get 0)
             (local.get 1)
-            (local.get 26)
+            (local.get 27)
             (i32.sub
               (i32.const 1000)
               (local.get 10))))
