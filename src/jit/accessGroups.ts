@@ -16,6 +16,8 @@ export interface AccessGroup {
   /** Whether one of them is a store: then all need a page that can be written. */
   writes: boolean;
   members: number;
+  /** The number of the block with its first access. */
+  readonly block: number;
   /** Machine address of the lowest byte, once code has been written that finds it. */
   place: Local<'i32'> | undefined;
 }
@@ -47,18 +49,24 @@ export function accessOf({ instruction }: Decoded): Access | undefined {
 /** Most bytes that a group spans: it must not touch more than two pages. */
 const LARGEST_SPAN = 2048;
 
-/** The groups of a block's instructions, by their position; only groups of two or more. */
+/**
+ * The groups of the instructions of a block, or of several that control only runs through from the first to the last, or leaves, by their
+ * position; only groups of two or more. `blocks`: where each block begins.
+ */
 export function accessGroups(
   instructions: readonly Pick<RegionInstruction, 'decoded'>[],
+  blocks: readonly number[] = [0],
 ): (AccessGroup | undefined)[] {
   const groups: (AccessGroup | undefined)[] = instructions.map(() => undefined);
   const open = new Map<number, AccessGroup>();
+  let block = 0;
   instructions.forEach(({ decoded: { instruction, rs1, rd, immediate } }, i) => {
+    if (i >= blocks[block + 1]) block++;
     const size = instruction.memory ? SIZES[instruction.mnemonic] : undefined;
     if (size !== undefined && rs1 !== 0) {
       const writes = !instruction.usesRd;
       let group = open.get(rs1);
-      if (group === undefined || !join(group, immediate, size, writes)) {
+      if (group === undefined || !join(group, immediate, size, writes, block)) {
         group = {
           lowest: immediate,
           highest: immediate + size - 1,
@@ -66,6 +74,7 @@ export function accessGroups(
           alignment: size,
           writes,
           members: 1,
+          block,
           place: undefined,
         };
         open.set(rs1, group);
@@ -77,8 +86,12 @@ export function accessGroups(
   return groups.map((group) => (group !== undefined && group.members > 1 ? group : undefined));
 }
 
-/** Adds an access to a group, if it can be part of it. */
-function join(group: AccessGroup, offset: number, size: number, writes: boolean): boolean {
+/**
+ * Adds an access to a group, if it can be part of it. One that may not be made, since control may leave before it comes to its block, must not
+ * ask for more than those before it did: pages that can be written, or a stricter alignment.
+ */
+function join(group: AccessGroup, offset: number, size: number, writes: boolean, block: number): boolean {
+  if (block !== group.block && ((writes && !group.writes) || size > group.alignment)) return false;
   const lowest = Math.min(group.lowest, offset);
   const highest = Math.max(group.highest, offset + size - 1);
   if (highest - lowest >= LARGEST_SPAN) return false;

@@ -31,11 +31,14 @@ export class QuickAccesses {
     private readonly hostPageShift: number,
   ) {}
 
-  /** Groups of accesses in a block that are translated once, by the position of their members; undefined when there are none. */
-  groupsOf(instructions: readonly QuickInstruction[]): (AccessGroup | undefined)[] | undefined {
+  /** Groups of accesses that are translated once, as `accessGroups` finds them; undefined when there are none. */
+  groupsOf(
+    instructions: readonly QuickInstruction[],
+    blocks: readonly number[],
+  ): (AccessGroup | undefined)[] | undefined {
     let accesses = 0;
     for (const { template } of instructions) if (template.accesses) accesses++;
-    return accesses < 2 ? undefined : accessGroups(instructions);
+    return accesses < 2 ? undefined : accessGroups(instructions, blocks);
   }
 
   /** Writes an access that is in a group. False when that cannot be done: the instruction's template will do. */
@@ -80,10 +83,12 @@ export class QuickAccesses {
 
   /** Nothing of the group comes after this. */
   release(group: AccessGroup): void {
-    this.#free.push(this.#places.get(group)!);
+    const place = this.#places.get(group);
+    if (place === undefined) return;
+    this.#free.push(place);
     this.#places.delete(group);
   }
-  /** The block is over. */
+  /** The last block is over. */
   releaseAll(): void {
     for (const group of [...this.#places.keys()]) this.release(group);
   }

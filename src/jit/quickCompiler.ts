@@ -5,6 +5,7 @@ import { CodePage } from '../sync/records/codePage.js';
 import { Thread } from '../sync/records/thread.js';
 import { PageLink } from '../sync/records/translation.js';
 import type { ByteWriter } from '../wasm/index.js';
+import type { AccessGroup } from './accessGroups.js';
 import { type JumpProfile, WAY_MASK, WAY_SHIFT } from './jumpProfile.js';
 import { QuickAccesses } from './quickAccesses.js';
 import { declarations, OP, pcByte, QuickCode, RESULT_I32 } from './quickCode.js';
@@ -167,14 +168,11 @@ class QuickWriter extends QuickCode {
     this.keep(LOCALS.thread);
     this.i32(NOWHERE);
     this.branchTo(OP.br, this.asideLevel);
-    code.forEach((block, n) => {
-      if (labelled.has(block.pc)) {
-        this.countPending();
-        this.end();
-        this.labels.delete(block.pc);
-      }
-      this.block(block, code[n + 1]?.pc, isEntry);
-    });
+    for (let n = 0; n < code.length; ) {
+      const end = this.runFrom(n, labelled);
+      this.run(code.slice(n, end), code[end]?.pc, isEntry, labelled);
+      n = end;
+    }
     this.end();
     out.byte(OP.unreachable);
     this.end();
@@ -214,7 +212,7 @@ class QuickWriter extends QuickCode {
     out.byte(OP.extendI32);
     this.pcConstant(this.region.pc);
     out.byte(OP.addI64);
-    this.get(LOCALS.base);
+    this.i32(BUDGET);
     this.get(LOCALS.entry);
     this.i32(2 ** EXIT_DONE_BITS - 1);
     out.byte(OP.andI32);
@@ -233,21 +231,21 @@ class QuickWriter extends QuickCode {
       this.branchTo(OP.brIf, this.staleLevel);
     };
     this.pageLinks();
-    this.set(LOCALS.base);
+    this.set(LOCALS.group);
     this.get(LOCALS.thread);
     this.memory(OP.loadI32, Thread.codeTable);
     this.set(LOCALS.entry);
     this.pages.forEach(({ page }, i) => {
       this.get(LOCALS.entry);
       this.memory(OP.loadI32, page * 4);
-      this.get(LOCALS.base);
+      this.get(LOCALS.group);
       this.codePage(i);
       out.byte(OP.tee);
       out.byte(LOCALS.count);
       staleUnlessEqual();
       this.get(LOCALS.count);
       this.memory(OP.loadI32, CodePage.generation);
-      this.get(LOCALS.base);
+      this.get(LOCALS.group);
       this.memory(OP.loadI32, (i + 1) * PageLink.SIZE + PageLink.generation);
       staleUnlessEqual();
     });
@@ -259,8 +257,6 @@ class QuickWriter extends QuickCode {
     this.get(LOCALS.thread);
     this.memory(OP.loadI32, Thread.pc);
     this.set(LOCALS.entry);
-    this.i32(BUDGET);
-    this.set(LOCALS.base);
     this.i32(BUDGET);
     this.set(LOCALS.count);
   }
@@ -340,11 +336,7 @@ class QuickWriter extends QuickCode {
     this.pending = 0;
   }
   private done(): void {
-    this.get(LOCALS.base);
-    if (this.pending > 0) {
-      this.i32(this.pending);
-      this.out.byte(OP.addI32);
-    }
+    this.i32(BUDGET + this.pending);
     this.get(LOCALS.count);
     this.out.byte(OP.subI32);
   }
@@ -361,15 +353,68 @@ class QuickWriter extends QuickCode {
     this.transferTail(this.callees.goOn, this.from);
   }
 
-  private block(block: QuickBlock, next: number | undefined, isEntry: ReadonlySet<number>): void {
+  /** Whether the block is a loop by itself. */
+  private isLoop({ pc, instructions, end }: QuickBlock): boolean {
+    const { flow, decoded, length } = instructions[instructions.length - 1];
+    const direct = flow === 'branch' || (flow === 'jump' && decoded.rd === 0);
+    return direct && end - length + decoded.immediate === pc;
+  }
+
+  /** The number behind that of the last block to which control comes through all the others from block `n` on, and from nowhere else. */
+  private runFrom(n: number, labelled: ReadonlySet<number>): number {
+    const { code } = this.region;
+    for (let end = n + 1; ; end++) {
+      const before = code[end - 1];
+      const block = code[end];
+      const { flow } = before.instructions[before.instructions.length - 1];
+      const runsOn = block?.pc === before.end && (flow === 'next' || flow === 'branch');
+      if (!runsOn || labelled.has(block.pc) || this.isLoop(before) || this.isLoop(block)) return end;
+    }
+  }
+
+  /** Writes blocks that control only runs through from the first on, or leaves; the block at `next` is written after them. */
+  private run(
+    blocks: readonly QuickBlock[],
+    next: number | undefined,
+    isEntry: ReadonlySet<number>,
+    labelled: ReadonlySet<number>,
+  ): void {
+    const [{ pc }] = blocks;
+    if (labelled.has(pc)) {
+      this.countPending();
+      this.end();
+      this.labels.delete(pc);
+    }
+    const starts: number[] = [];
+    let start = 0;
+    for (const { instructions } of blocks) {
+      starts.push(start);
+      start += instructions.length;
+    }
+    const all = blocks.length === 1 ? blocks[0].instructions : blocks.flatMap((block) => block.instructions);
+    const groups = this.accesses.groupsOf(all, starts);
+    this.last = 0;
+    blocks.forEach((block, n) => {
+      this.block(block, blocks[n + 1]?.pc ?? next, isEntry, groups, starts[n]);
+    });
+    this.accesses.releaseAll();
+  }
+
+  /** `groups`: of the accesses of a run of blocks, in which this one begins at `start`. */
+  private block(
+    block: QuickBlock,
+    next: number | undefined,
+    isEntry: ReadonlySet<number>,
+    groups: readonly (AccessGroup | undefined)[] | undefined,
+    start: number,
+  ): void {
     const { out, callees } = this;
     const { instructions, end } = block;
     const last = instructions[instructions.length - 1];
     const { flow, decoded } = last;
     const from = end - last.length;
-    const direct = flow === 'branch' || (flow === 'jump' && decoded.rd === 0);
     const target = from + decoded.immediate;
-    const isLoop = direct && target === block.pc;
+    const isLoop = this.isLoop(block);
     this.from = this.hotPlaceOf(block.pc);
     if (isLoop) {
       this.countPending();
@@ -377,15 +422,13 @@ class QuickWriter extends QuickCode {
       this.begin(OP.loop);
     }
     this.keep(LOCALS.thread);
-    this.last = 0;
     let pc = block.pc;
-    const groups = this.accesses.groupsOf(instructions);
     for (let i = 0; i < instructions.length; i++) {
       const instruction = instructions[i];
-      const group = groups?.[i];
+      const group = groups?.[start + i];
       if (group !== undefined && this.accesses.access(instruction, group, pc)) {
         this.pending++;
-        if (groups!.lastIndexOf(group) === i) this.accesses.release(group);
+        if (groups!.lastIndexOf(group) === start + i) this.accesses.release(group);
       } else if (instruction.flow === 'branch') {
         // Counted before its condition, so that all ways are alike behind it.
         this.pending++;
@@ -397,7 +440,6 @@ class QuickWriter extends QuickCode {
       }
       pc += instruction.length;
     }
-    this.accesses.releaseAll();
     switch (flow) {
       case 'next':
         this.go(end, next);
@@ -557,8 +599,8 @@ class QuickWriter extends QuickCode {
     this.get(LOCALS.entry);
     out.byte(OP.return);
     this.end();
-    this.get(LOCALS.count);
-    this.set(LOCALS.base);
+    this.i32(BUDGET);
+    this.set(LOCALS.count);
     this.go(end, next);
   }
 }

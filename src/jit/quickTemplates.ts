@@ -69,21 +69,19 @@ export interface QuickInstruction {
 export const LOCALS = {
   thread: 0,
   depth: 1,
-  /** Budget less the instructions counted. */
+  /** BUDGET less the instructions that were counted since the region was entered, or went on behind a call. */
   count: 2,
-  /** What `count` was when instructions were last added to the thread's. */
-  base: 3,
   /** Of an access; where a jump through a register goes. */
-  address: 4,
+  address: 3,
   /** Of the table, for an access; which entry of the region is entered; how a transfer ended. */
-  entry: 5,
+  entry: 4,
   /** The first of those for groups of accesses. */
-  group: 6,
+  group: 5,
 } as const;
 /** Groups of accesses at a time. */
-export const MOST_GROUPS = 1;
+export const MOST_GROUPS = 2;
 const FIXED: readonly ValueType[] = [
-  ...(['i32', 'i32', 'i64', 'i32'] as const),
+  ...(['i32', 'i64', 'i32'] as const),
   ...new Array<ValueType>(MOST_GROUPS).fill('i32'),
 ];
 const SCRATCH: readonly ValueType[] = ['i64', 'i32', 'i64', 'i32', 'i64', 'i32', 'i64', 'i32', 'i64'];
