@@ -142,7 +142,7 @@ class QuickWriter extends QuickCode {
       const to = end - length + decoded.immediate;
       if (!blocks.has(to)) continue;
       if (to > end - length) labelled.add(to);
-      else if (isEntry.has(to)) this.loops.push({ first: to, last: pc });
+      else if (isEntry.has(to) && region.comesFrom(to, pc)) this.loops.push({ first: to, last: pc });
     }
     // What runs into a block that is not the next one (instructions that overlap) branches to it.
     code.forEach(({ end }, i) => {

@@ -46,6 +46,28 @@ export class QuickRegion implements Region {
     return this.blocks.find(({ pc }) => pc === this.pc)!;
   }
 
+  /**
+   * Whether control comes from the block at `first` to that at `last` through blocks between them. Where it does not, a branch from there back to
+   * `first` makes no loop: Go's compiler puts the end of a function before the loop that leads to it.
+   */
+  comesFrom(first: number, last: number): boolean {
+    const { code } = this;
+    const reached = new Set<number>([first]);
+    // Control mostly runs forward; what it comes to by going back is found in another round.
+    for (let before = 0; before !== reached.size && !reached.has(last); ) {
+      before = reached.size;
+      for (const { pc, instructions, end } of code) {
+        if (pc < first || pc >= last || !reached.has(pc)) continue;
+        const instruction = instructions[instructions.length - 1];
+        const { flow, decoded, length } = instruction;
+        if (flow === 'branch' || (flow === 'jump' && decoded.rd === 0))
+          reached.add(end - length + decoded.immediate);
+        if (flow === 'next' || flow === 'branch' || isLeftFor(instruction)) reached.add(end);
+      }
+    }
+    return reached.has(last);
+  }
+
   /** Whether its code is what `halfword` reads. */
   isCode(halfword: (address: number) => number | undefined): boolean {
     for (const { pc, instructions } of this.code) {

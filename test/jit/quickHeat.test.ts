@@ -28,10 +28,10 @@ const SUM = labels.get('sum')!;
 const LOOP = labels.get('loop')!;
 const ROUNDS = 200;
 
-function machineWith(threshold: number): TranslatedMachine {
+function machineWith(threshold: number, program: Uint8Array = bytes): TranslatedMachine {
   const machine = new TranslatedMachine({ quick: true, threshold });
   machine.map(CODE, 0x1000, 'rx');
-  machine.write(CODE, bytes);
+  machine.write(CODE, program);
   return machine;
 }
 
@@ -65,6 +65,30 @@ test('a region of the first tier becomes hot by its instructions, however seldom
   // Its entries count as well.
   expect(hot() - 1).toBeGreaterThanOrEqual(often - 1);
   expect(hot() - 1).toBeLessThanOrEqual(often + 1);
+});
+
+test('what is done in a loop does not speak for the end of the function that is laid before it', () => {
+  const source = SOURCE.replace(
+    /loop:.*/s,
+    `
+    j loop
+  done:
+    add a0, a0, a4
+    ret
+  loop:
+    beqz a3, done
+    add a4, a4, a3
+    addi a3, a3, -1
+    j loop`,
+  );
+  const program = assemble(source, CODE);
+  const sum = program.labels.get('sum')!;
+  const machine = machineWith(1000, program.bytes);
+  run(machine, 1);
+  for (const pc of [sum, CODE]) expect(machine.translate(pc)).toBe(true);
+  run(machine, Math.ceil((2 * 1000 * QUICK_INSTRUCTIONS) / (ROUNDS * 4)));
+  expect(machine.hotPlaces).toContain(sum);
+  expect(machine.hotPlaces).not.toContain(program.labels.get('done')!);
 });
 
 test('a loop that has a region of the second tier is gone on with there', () => {
