@@ -63,6 +63,9 @@ export abstract class HartBuilder implements Builder {
   get sameOperands(): boolean {
     return false;
   }
+  get expectsInexact(): boolean {
+    return false;
+  }
   abstract setF(value: I64): void;
   abstract immediate(): I64;
   abstract pc(): I64;

@@ -127,6 +127,8 @@ export interface Builder {
   roundingMode(): I32;
   /** QEMU's hardfloat condition: the mode in force is RNE and the inexact flag is already set. */
   hardFloat(): I32;
+  /** Whether that flag is expected to be set, so that what is done while it is clear is rarely executed, and had better be short. */
+  readonly expectsInexact: boolean;
   counter(counter: Counter): I64;
 }
 

@@ -85,13 +85,14 @@ function productIsInexact64(b: Builder, x: F64, y: F64, r: F64, fused: boolean):
 
 /**
  * While NX is clear: requires nearest even, and that the result is exact; the exact tier does what is not, which sets NX, and that stays so.
- * Comes before any change of state.
+ * Comes before any change of state. `judge` says what `inexact` does, in a few instructions: it calls a helper.
  */
-function exactWhenClear(b: Builder, inexact: () => I32): void {
-  b.if(i32.eqz(b.hardFloat()), () => {
+function exactWhenClear(b: Builder, inexact: () => I32, judge = inexact): void {
+  const rest = (): void => {
     b.require(i32.eqz(b.roundingMode()));
-    b.require(i32.eqz(inexact()));
-  });
+    b.require(i32.eqz(b.expectsInexact ? judge() : inexact()));
+  };
+  b.if(i32.eqz(b.hardFloat()), rest, undefined, b.expectsInexact ? false : undefined);
 }
 
 interface Binary64 {
@@ -135,7 +136,11 @@ function binary64(row: Binary64): Semantics {
     }
     const r = b.hold(row.compute(x, y));
     row.accept(b, x, y, r);
-    exactWhenClear(b, () => row.inexact(b, x, y, r));
+    exactWhenClear(
+      b,
+      () => row.inexact(b, x, y, r),
+      () => b.call(row.judge, x, row.judged(y), r),
+    );
     b.setF(bitsOf(r));
   };
 }
@@ -188,10 +193,14 @@ const sqrt64: Semantics = (b) => {
   }
   const r = b.hold(f64.sqrt(x));
   requireOrdinary64(b, r, () => i32.const(0));
-  exactWhenClear(b, () => {
-    b.require(isNormal64(x));
-    return productDiffers(r, r, x);
-  });
+  exactWhenClear(
+    b,
+    () => {
+      b.require(isNormal64(x));
+      return productDiffers(r, r, x);
+    },
+    () => b.call(judgeRoot64, x, r),
+  );
   b.setF(bitsOf(r));
 };
 
@@ -252,14 +261,15 @@ function fused64({ operation, negateProduct, negateAddend }: Signs, fused: boole
     if (fused) {
       const r = b.hold(relaxedMultiplyAdd(x, y, z));
       requireOrdinary64(b, r, zeroIsExact);
-      exactWhenClear(b, () => {
+      const inexact = (): I32 => {
         const p = b.hold(f64.mul(x, y));
         // A product of zero is exact where a factor is zero.
         const isSmall = f64.lt(f64.abs(p), f64.const(LEAST_WITH_ERROR));
         b.if(isSmall, () => b.require(i32.or(isZero64(x), isZero64(y))), undefined, false);
         b.require(f64.eq(relaxedMultiplyAdd(x, y, f64.neg(p)), f64.const(0)));
         return sumIsInexact64(b, p, z, r);
-      });
+      };
+      exactWhenClear(b, inexact, () => b.call(judgeFused64, x, y, z));
       b.setF(bitsOf(r));
       return;
     }

@@ -1,4 +1,4 @@
-import { type Block, mapEdges, pagesOf, type Region, successors } from './regionGraph.js';
+import { type Block, endOf, mapEdges, pagesOf, type Region, successors } from './regionGraph.js';
 
 /**
  * A place that is found hot mostly is in a loop of a few instructions, in a function of hundreds. V8 takes as long for those hundreds as
@@ -48,11 +48,6 @@ function reachable(entry: Block, members: ReadonlySet<Block>): Block[] {
   const blocks = new Set([entry]);
   for (const block of blocks) for (const next of successors(block)) if (members.has(next)) blocks.add(next);
   return [...blocks];
-}
-
-/** Address of a block's last instruction. */
-function endOf({ pc, instructions }: Block): number {
-  return instructions.at(-1)?.pc ?? pc;
 }
 
 /** The block to which the shortest backward branch across the entry goes; those in copies of functions are passed over. */

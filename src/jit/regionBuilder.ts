@@ -1,5 +1,6 @@
 import { HartBuilder, type HartFrame, LOADS, loadBytes } from '../interpreter/hartBuilder.js';
 import type { ExitReason, LoadKind, SourceField, StoreBits } from '../isa/builder.js';
+import type { Decoded } from '../isa/instruction.js';
 import {
   Encoding,
   Expression,
@@ -49,8 +50,12 @@ export interface RegionFrame extends HartFrame {
   asideAt(pc: number, done: number): Label;
   /** Machine address less the home delta of the lowest byte of a group that the block's guard has asked for. */
   placeOf(group: GuardedGroup): I32;
+  /** Whether NX was set when the region was formed. */
+  readonly expectsInexact: boolean;
   /** Reads `inexact` and `inexactNearest` from the Thread record. */
   loadInexact(): void;
+  /** Sets both, the rounding mode being the one in the Thread record, as these flags have it. */
+  setInexact(fflags: I32): void;
 }
 
 /** How control goes on behind a block's last instruction. */
@@ -176,7 +181,10 @@ export class RegionBuilder extends HartBuilder {
       return toRegister ? value : this.hold(value);
     }
     if (this.group !== undefined) {
-      const value = load(this.#groupPlace(this.group), immediate - this.group.lowest);
+      const place = this.#groupPlace(this.group);
+      const at = immediate - this.group.lowest;
+      if (kind === 'i64' && !toRegister) return i64.reinterpret_f64(this.hold(f64.load(place, at)));
+      const value = load(place, at);
       return toRegister ? value : this.hold(value);
     }
     if (kind === 'i64' && !toRegister) {
@@ -355,9 +363,22 @@ export class RegionBuilder extends HartBuilder {
 
   // --- floating-point state and counters ---
 
+  override get expectsInexact(): boolean {
+    return this.region.expectsInexact;
+  }
   override setFflags(value: I32): void {
-    super.setFflags(value);
-    this.region.loadInexact();
+    if (readsOnly(this.at.decoded)) return;
+    const flags = this.hold(value);
+    // What copies of a loop rely on stays.
+    if (this.steady === 'inexact') this.require(i32.and(flags, i32.const(NX)));
+    this.#storeFflags(flags);
+  }
+  override raise(flags: I32): void {
+    this.#storeFflags(this.hold(i32.or(this.fflags(), flags)));
+  }
+  #storeFflags(flags: I32): void {
+    super.setFflags(flags);
+    if (this.steady !== 'inexact') this.region.setInexact(flags);
   }
   override setFrm(value: I32): void {
     super.setFrm(value);
@@ -382,6 +403,13 @@ export class RegionBuilder extends HartBuilder {
     this.#leave();
     return i64.const(0);
   }
+}
+
+const NX = 1;
+
+/** Whether the access of a control and status register leaves that as it is. */
+function readsOnly({ instruction: { mnemonic }, rs1, immediate }: Decoded): boolean {
+  return /^csrr[sc]:/.test(mnemonic) ? rs1 === 0 : /^csrr[sc]i:/.test(mnemonic) && immediate === 0;
 }
 
 /** The entry in a thread's page table for the page that `address`, which is within the reach, is in. */

@@ -186,11 +186,12 @@ class RegionWriter {
     const rounds = region.blocks.some((block) =>
       block.instructions.some(({ decoded }) => decoded.instruction.usesRm),
     );
-    const loadInexact = (): void => {
+    const setInexact = (fflags: I32): void => {
       if (!rounds) return;
-      f.set(inexact, i32.and(i32.load(thread, Thread.fflags), i32.const(1)));
+      f.set(inexact, i32.and(fflags, i32.const(1)));
       f.set(inexactNearest, i32.and(inexact, i32.eqz(i32.load(thread, Thread.frm))));
     };
+    const loadInexact = (): void => setInexact(i32.load(thread, Thread.fflags));
     loadInexact();
     this.frame = {
       f,
@@ -220,7 +221,9 @@ class RegionWriter {
         return this.exits.aside(this.atInstruction, pc, done);
       },
       placeOf: (group) => group.place!,
+      expectsInexact: !isExact,
       loadInexact,
+      setInexact,
     };
     this.exits.open();
     this.labels = this.flow.order.map(() => undefined);

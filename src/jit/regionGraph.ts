@@ -356,6 +356,11 @@ export function successors(block: Block): Block[] {
   return edgesOf(block.terminator).flatMap((edge) => (edge.block === undefined ? [] : [edge.block]));
 }
 
+/** Address of a block's last instruction. */
+export function endOf({ pc, instructions }: Block): number {
+  return instructions.at(-1)?.pc ?? pc;
+}
+
 /** The edges out of a block, in the order of its terminator. */
 export function edgesOf(terminator: Terminator): readonly Edge[] {
   switch (terminator.kind) {

@@ -63,7 +63,7 @@ export function compileRegions(
     const entered =
       observed?.logsEntries === true ? module.importFunction('engine', 'entered', type) : undefined;
     const left = observed?.tellsExits === true ? module.importFunction('engine', 'left', type) : undefined;
-    const helpers = new HelperTable(module, imported.values());
+    const helpers = new HelperTable(module, imported.values(), false);
     const cellsOf = profile === undefined ? undefined : (pc: number) => profile.cellsOf(pc);
     const functions = formed.map(({ region }) => {
       const entry = module.function(type);
