@@ -40,7 +40,7 @@ import type { Frame } from './interpreterBuilder.js';
 import { defineMemoryHelpers, type MemoryHelpers, tableOffset } from './memoryHelpers.js';
 import { definePredecoder, type Predecoder } from './predecoder.js';
 import { REGION_DEPTH } from './regionDepth.js';
-import { defineRegionTransfers } from './regionTransfers.js';
+import { defineRegionTransfers, regionState, STATE_STALE, STATE_UNKNOWN } from './regionTransfers.js';
 import { OPCODE_SHIFT, RD_SHIFT, SLOT_SCALE_SHIFT } from './slot.js';
 import { STRADDLE_VALID, STRADDLES, Straddle } from './straddles.js';
 
@@ -89,8 +89,8 @@ function writeModule(
   module.exportFunction('predecodeInstruction', predecoder.instruction);
   module.importTable('engine', 'regions');
   const regionType = module.typeIndex({ params: ['i32', 'i32'], results: ['i32'] });
-  defineRegionTransfers(module, regionType, hot);
-  const givesUp = writeRun(run, exact, options, predecoder, time, systemCall, helpers, regionType);
+  const settle = defineRegionTransfers(module, regionType, hot);
+  const givesUp = writeRun(run, exact, options, predecoder, time, systemCall, helpers, regionType, settle);
   writeExact(exact, givesUp, options, time, helpers, memory, rare);
   writeExact(rare, RARE_OPCODES, options, time, helpers, memory);
   // For the first tier of translated code, which multiplies and adds as machines do whose WebAssembly has nothing for that.
@@ -122,6 +122,7 @@ function writeRun(
   systemCall: FunctionRef,
   helpers: HelperTable,
   regionType: number,
+  settle: FunctionRef,
 ): Set<number> {
   const thread = f.param('i32', 0);
   const budget = f.param('i32', 1);
@@ -267,7 +268,7 @@ function writeRun(
       run.goFar();
     },
     [OP_STRADDLE]: () => writeStraddle(run, page, predecoder),
-    [OP_REGION]: () => writeRegionCall(run, regionType, predecoder),
+    [OP_REGION]: () => writeRegionCall(run, regionType, predecoder, settle),
     [OP_ILLEGAL]: () => {
       const length = i32.and(i32.shr_u(low, i32.const(RD_SHIFT + 3)), i32.const(63));
       f.store('i64.store', thread, i64.shr_u(slot, i64.const(32)), Thread.exitAddress);
@@ -322,16 +323,26 @@ const RARE_OPCODES = new Set(
  * The handler of OP_REGION: calls the region. It says whether to go on at Thread.pc as always, or to do the instruction
  * there without entering a region: then that is decoded aside, like one that straddles pages.
  */
-function writeRegionCall(run: RunFrame, regionType: number, predecoder: Predecoder): void {
+function writeRegionCall(
+  run: RunFrame,
+  regionType: number,
+  predecoder: Predecoder,
+  settle: FunctionRef,
+): void {
   const { f, thread, slot, target } = run;
   const region = f.hold(i32.wrap_i64(i64.shr_u(slot, i64.const(32))));
-  f.if(i32.eqz(i32.load8_u(i32.add(i32.load(thread, Thread.readyRegions), region))), () => {
+  const state = regionState(f, thread, region, settle);
+  f.if(i32.eq(state, i32.const(STATE_UNKNOWN)), () => {
     f.store('i64.store', thread, i64.extend_i32_u(region), Thread.exitAddress);
     f.set(target, currentPc(run));
     run.leave(EXIT_REGION);
   });
   f.store('i64.store', thread, currentPc(run), Thread.pc);
-  const reason = f.hold(callIndirect(regionType, 'i32', region, thread, i32.const(REGION_DEPTH)));
+  const reason = f.local('i32');
+  f.set(reason, i32.const(1));
+  f.if(i32.ne(state, i32.const(STATE_STALE)), () =>
+    f.set(reason, callIndirect(regionType, 'i32', region, thread, i32.const(REGION_DEPTH))),
+  );
   f.set(target, i64.load(thread, Thread.pc));
   f.if(i32.eqz(reason), () => run.goFar());
   const page = f.local('i32');
@@ -359,7 +370,7 @@ function writeRegionCall(run: RunFrame, regionType: number, predecoder: Predecod
     i32.const(STRADDLES - 1),
   );
   runAside(run, page, target, word, index, predecoder);
-  for (const local of [region, reason, page, at, word]) f.release(local);
+  for (const local of [region, state, reason, page, at, word]) f.release(local);
 }
 
 /** The handler of OP_STRADDLE; see straddles.ts. */

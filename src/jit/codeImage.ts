@@ -2,7 +2,7 @@ import { OP_REGION } from '../interpreter/handlers.js';
 import { importHelper } from '../interpreter/helperTable.js';
 import { OPCODE_SHIFT, SLOT_SCALE_SHIFT } from '../interpreter/slot.js';
 import { CodePage } from '../sync/records/codePage.js';
-import { KeptEntry, KeptImage, KeptPage } from '../sync/records/keptCode.js';
+import { KeptEntry, KeptImage, KeptPage, KeptRegion } from '../sync/records/keptCode.js';
 import { PageLink } from '../sync/records/translation.js';
 import { ByteWriter, i32, ModuleBuilder, type ValueType } from '../wasm/index.js';
 import { LINKS_BYTES } from './quickCompiler.js';
@@ -49,7 +49,7 @@ interface DescribedRegion extends Omit<KeptQuickRegion, 'body' | 'calls'> {
 }
 
 /** KeptImage.magic; to be changed with the format. */
-export const IMAGE_MAGIC = 0x31_6b_63_67;
+export const IMAGE_MAGIC = 0x32_6b_63_67;
 /** The name of a function that modules of images export: it does nothing. V8 keeps code of modules in which it has optimised something. */
 export const NOTHING = 'nothing';
 /** What PageLinks hold for pages that are not there. */
@@ -113,7 +113,7 @@ export function makeCodeImage(regions: readonly KeptQuickRegion[]): Uint8Array {
     entriesAt: layout.place(page.entries.length * KeptEntry.SIZE),
     linksAt: layout.place(page.links.length * 4),
   }));
-  const regionsAt = layout.place(regions.length * 8);
+  const regionsAt = layout.place(regions.length * KeptRegion.SIZE);
   const { module, helpers } = makeModule(regions, linksOf);
   const moduleAt = layout.place(module.length);
   const description = Buffer.from(JSON.stringify(describe(regions, helpers)));
@@ -138,9 +138,14 @@ export function makeCodeImage(regions: readonly KeptQuickRegion[]): Uint8Array {
   image.set(module, moduleAt);
   image.set(description, descriptionAt);
   for (let at = KeptImage.SIZE; at < linksEnd; at += PageLink.SIZE) set(at + PageLink.codePage, NO_CODE_PAGE);
-  regions.forEach(({ size }, i) => {
-    set(regionsAt + i * 8, linksOf[i]);
-    set(regionsAt + i * 8 + 4, size);
+  regions.forEach(({ size, pages }, i) => {
+    const at = regionsAt + i * KeptRegion.SIZE;
+    set(at + KeptRegion.linksAt, linksOf[i]);
+    set(at + KeptRegion.size, size);
+    set(at + KeptRegion.pages, pages.length);
+    pages.forEach(({ page }, n) => {
+      set(linksOf[i] + (n + 1) * PageLink.SIZE + PageLink.page, page);
+    });
   });
   for (const { page: one, at, entriesAt, linksAt } of placed) {
     view.setBigUint64(at + KeptPage.hash, BigInt(`0x${one.hash}`), true);

@@ -80,7 +80,7 @@ export function createEngine(
     run(thread) {
       mem.setU32(thread + Thread.hotCounters, counters);
       mem.setU32(thread + Thread.hotThreshold, mem.atomicLoad(translation + Translation.threshold));
-      mem.setU32(thread + Thread.readyRegions, regions.ready);
+      mem.setU32(thread + Thread.regionMap, regions.map);
       regions.beginRun();
       try {
         return runWithRegions(thread);

@@ -55,20 +55,17 @@ export const LINKS_BYTES = 5;
 
 const RA = 1;
 
-/**
- * The PageLinks that a region of the first tier needs: one that holds its index and the address of the machine's JumpProfile, and those of its
- * pages. All that differs between processes stands there.
- */
-export function quickLinks(index: number, profile: number, pages: readonly RegionPage[]): RegionPage[] {
-  return [{ page: 0, codePage: index, generation: profile }, ...pages];
+/** The PageLink of a region of the first tier that stands before those of its pages: all that differs between processes is there. */
+export function quickHead(index: number, profile: number): RegionPage {
+  return { page: 0, codePage: index, generation: profile };
 }
 
 /**
- * Writes the body of the wasm function of a region of the first tier: (thread, depth) → LEFT_*. Its PageLinks (quickLinks) are `linksOffset` bytes behind
+ * Writes the body of the wasm function of a region of the first tier: (thread, depth) → LEFT_*. Its PageLinks (quickHead, then its pages') are `linksOffset` bytes behind
  * those of its module, whose address is in the global number `links`.
  *
  *   block stale
- *     is the code what it was? else stale
+ *     is it at the address where it was? else stale
  *     block cold                 where to go on, hardly ever
  *     block aside                the instruction that the interpreter is to do: a number on the stack
  *       loop dispatch            which of the entries?
@@ -223,37 +220,15 @@ class QuickWriter extends QuickCode {
     out.unsigned(this.callees.leave);
   }
 
-  /** Leaves the pc's instruction to the interpreter unless the thread's code is what the region was made from; then loads what it needs. */
+  /** Leaves the pc's instruction to the interpreter where the region's code is at another address; then loads what it needs. */
   private prologue(): void {
     const { out } = this;
-    const staleUnlessEqual = (): void => {
-      out.byte(OP.neI32);
-      this.branchTo(OP.brIf, this.staleLevel);
-    };
-    this.pageLinks();
-    this.set(LOCALS.group);
-    this.get(LOCALS.thread);
-    this.memory(OP.loadI32, Thread.codeTable);
-    this.set(LOCALS.entry);
-    this.pages.forEach(({ page }, i) => {
-      this.get(LOCALS.entry);
-      this.memory(OP.loadI32, page * 4);
-      this.get(LOCALS.group);
-      this.codePage(i);
-      out.byte(OP.tee);
-      out.byte(LOCALS.count);
-      staleUnlessEqual();
-      this.get(LOCALS.count);
-      this.memory(OP.loadI32, CodePage.generation);
-      this.get(LOCALS.group);
-      this.memory(OP.loadI32, (i + 1) * PageLink.SIZE + PageLink.generation);
-      staleUnlessEqual();
-    });
     // Entries are told from each other by the lower half of the pc.
     this.get(LOCALS.thread);
     this.memory(OP.loadI32, Thread.pc + 4);
     this.i32(Math.floor(this.region.pc / 2 ** 32));
-    staleUnlessEqual();
+    out.byte(OP.neI32);
+    this.branchTo(OP.brIf, this.staleLevel);
     this.get(LOCALS.thread);
     this.memory(OP.loadI32, Thread.pc);
     this.set(LOCALS.entry);

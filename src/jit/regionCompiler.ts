@@ -1,6 +1,8 @@
 import type { HelperCalls } from '../isa/builder.js';
 import { fusedSemantics } from '../isa/floatingPoint.js';
+import { Mm } from '../sync/records/mm.js';
 import { Thread } from '../sync/records/thread.js';
+import { RegionMap } from '../sync/records/translation.js';
 import {
   call,
   type Expression,
@@ -50,6 +52,12 @@ export interface RegionOptions {
   readonly budget: number;
 }
 
+/** Another region of the same module: its entry, and its index in the machine. */
+export interface KnownRegion {
+  readonly entry: FunctionRef;
+  readonly index: number;
+}
+
 /** What the functions of a module call. */
 export interface RegionCallees extends ExitCallees {
   /** The region's own function, for calls of itself: its pages have been checked already. */
@@ -59,8 +67,8 @@ export interface RegionCallees extends ExitCallees {
   readonly back: FunctionRef;
   /** Where a jump at `pc` that goes to an unknown place notes which that is; absent: nobody wants to know. */
   readonly cellsOf?: ((pc: number) => JumpCells) | undefined;
-  /** The entry of the region of this module that begins at `pc`, if there is one. */
-  regionAt(pc: number): FunctionRef | undefined;
+  /** The region of this module that begins at `pc`, if there is one. */
+  regionAt(pc: number): KnownRegion | undefined;
   readonly useHelper: HelperCalls;
 }
 
@@ -456,8 +464,9 @@ class RegionWriter {
     if (terminator.kind !== 'call') throw new Error('a jump inside a block');
     const { pc, decoded } = instructions[instructions.length - 1];
     const target = pc + decoded.immediate;
-    const callee = target === this.region.entry.pc ? this.callees.self : this.callees.regionAt(target);
-    this.call(n, i64.const(target), callee, terminator.next);
+    if (target === this.region.entry.pc)
+      this.call(n, i64.const(target), { entry: this.callees.self }, terminator.next);
+    else this.call(n, i64.const(target), this.callees.regionAt(target), terminator.next);
   }
 
   private jumpTo(n: number, { terminator, instructions }: Block, target: Local<'i64'>): void {
@@ -505,10 +514,15 @@ class RegionWriter {
   }
 
   /**
-   * Calls the region at `target`, whose function is `callee` where that is known, and goes on along `next` when it comes back there; otherwise
-   * leaves as it did.
+   * Calls the region at `target`, which is `callee` where that is known (without an index: this one), and goes on along `next` when it comes back
+   * there; otherwise leaves as it did.
    */
-  private call(n: number, target: I64, callee: FunctionRef | undefined, next: Edge): void {
+  private call(
+    n: number,
+    target: I64,
+    callee: (Pick<KnownRegion, 'entry'> & Partial<KnownRegion>) | undefined,
+    next: Edge,
+  ): void {
     const { f, thread, depth, use } = this;
     this.exits.countDone(this.doneAtEnd(n));
     if (next.block === undefined) {
@@ -529,8 +543,20 @@ class RegionWriter {
       reason = f.hold(call(this.callees.callOn, 'i32', thread, deeper, target, this.exits.doneSoFar()));
       f.set(this.exits.count, i32.const(this.options.budget));
     } else {
-      f.store('i64.store', thread, target, Thread.pc);
-      reason = f.hold(call(callee, 'i32', thread, deeper));
+      const { entry, index } = callee;
+      reason = f.local('i32');
+      const callDirectly = (): void => {
+        f.store('i64.store', thread, target, Thread.pc);
+        f.set(reason, call(entry, 'i32', thread, deeper));
+      };
+      if (index === undefined) callDirectly();
+      else
+        f.if(
+          this.isGood(index),
+          callDirectly,
+          () => f.set(reason, call(this.callees.callOn, 'i32', thread, deeper, target, i32.const(0))),
+          true,
+        );
     }
     f.if(
       i32.or(reason, i64.ne(i64.load(thread, Thread.pc), i64.const(next.pc))),
@@ -545,6 +571,15 @@ class RegionWriter {
     this.exits.loadRegisters(use.live[this.flow.number.get(next.block)!]);
     this.frame.loadInexact();
     this.go(n, next, 0);
+  }
+
+  /** Whether region `index` of the second tier is known to be made from what the thread's code is now: see regionState in interpreter/regionTransfers. */
+  private isGood(index: number): I32 {
+    const { thread } = this;
+    return i64.eq(
+      i64.load(i32.load(thread, Thread.regionMap), RegionMap.epochs + index * 8),
+      i64.load(i32.load(thread, Thread.mm), Mm.codeEpoch),
+    );
   }
 
   /** Branches to the label of the one of `places`, in the order of their addresses, that `target` is, or to `other`. */

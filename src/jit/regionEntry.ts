@@ -1,5 +1,4 @@
 import { REGION_DEPTH } from '../interpreter/regionDepth.js';
-import { CodePage } from '../sync/records/codePage.js';
 import { Thread, TIER_TRANSLATED } from '../sync/records/thread.js';
 import { RegionProfile, SIDE_EXIT_ELSEWHERE, SIDE_EXIT_STALE } from '../sync/records/translation.js';
 import { call, type FunctionBuilder, type FunctionRef, type I32, i32, i64 } from '../wasm/index.js';
@@ -30,31 +29,21 @@ export interface RegionObservation {
 }
 
 /**
- * Writes the beginning of the function through which a region is entered, (thread, depth) → LEFT_*: checks that the thread's code is what
- * the region was compiled from, else LEFT_ASIDE.
+ * Writes the beginning of the function through which a region is entered, (thread, depth) → LEFT_*. Whoever calls it has found its code to be
+ * what it was compiled from (RegionMap.epochs), but that may be at other addresses as well: LEFT_ASIDE, then.
  */
-export function writeRegionEntry(
-  f: FunctionBuilder,
-  region: Region,
-  pages: readonly RegionPage[],
-  observation?: RegionObservation,
-): void {
+export function writeRegionEntry(f: FunctionBuilder, region: Region, observation?: RegionObservation): void {
   const thread = f.param('i32', 0);
-  const codeTable = f.hold(i32.load(thread, Thread.codeTable));
-  const asExpected = f.openBlock();
-  const stale = f.openBlock();
-  f.brIf(stale, i64.ne(i64.load(thread, Thread.pc), i64.const(region.entry.pc)), false);
-  for (const { page, codePage, generation } of pages) {
-    const expected = i32.const(codePage | 0);
-    f.brIf(stale, i32.ne(i32.load(codeTable, page * 4), expected), false);
-    f.brIf(stale, i32.ne(i32.load(expected, CodePage.generation), i32.const(generation | 0)), false);
-  }
-  f.br(asExpected);
-  f.close();
-  if (observation?.left !== undefined)
-    f.drop(call(observation.left, 'i32', thread, i32.const(SIDE_EXIT_STALE)));
-  f.return(i32.const(LEFT_ASIDE));
-  f.close();
+  f.if(
+    i64.ne(i64.load(thread, Thread.pc), i64.const(region.entry.pc)),
+    () => {
+      if (observation?.left !== undefined)
+        f.drop(call(observation.left, 'i32', thread, i32.const(SIDE_EXIT_STALE)));
+      f.return(i32.const(LEFT_ASIDE));
+    },
+    undefined,
+    false,
+  );
 }
 
 /** Whether the region calls itself: then its body is a function of its own, which need not look at its code again. */

@@ -6,7 +6,7 @@ import type { JumpProfile } from './jumpProfile.js';
 import { type QuickBody, writeQuickRegion } from './quickCompiler.js';
 import type { QuickRegion } from './quickRegion.js';
 import type { QuickTemplates } from './quickTemplates.js';
-import { type RegionOptions, writeRegion } from './regionCompiler.js';
+import { type KnownRegion, type RegionOptions, writeRegion } from './regionCompiler.js';
 import { callsItself, type RegionPage, writeObservedCall, writeRegionEntry } from './regionEntry.js';
 import type { Region } from './regionGraph.js';
 
@@ -41,10 +41,11 @@ const imported = new Map<string, Helper>();
 
 /**
  * Compiles regions into one module, which exports their entries as r0, r1, …, in the order given, and their bodies as b0, b1, … where
- * these are functions of their own. It imports the machine's memory, functions of interpreter/regionTransfers as `engine`, and helpers. With `observed` its regions count what they do.
+ * these are functions of their own. `first` is the index that the first of them has in the machine; those of the others follow. It imports the machine's memory, functions of interpreter/regionTransfers as `engine`, and helpers. With `observed` its regions count what they do.
  */
 export function compileRegions(
   formed: readonly FormedRegion[],
+  first: number,
   options: RegionOptions,
   observed?: ObservedModule,
   profile?: JumpProfile,
@@ -69,7 +70,7 @@ export function compileRegions(
       const entry = module.function(type);
       return { entry, body: observed || callsItself(region) ? module.function(type) : entry };
     });
-    formed.forEach(({ region, pages, codeTable, homeEntry, isExact }, i) => {
+    formed.forEach(({ region, codeTable, homeEntry, isExact }, i) => {
       const { entry, body } = functions[i];
       module.exportFunction(`r${i}`, entry);
       if (body !== entry) module.exportFunction(`b${i}`, body);
@@ -80,13 +81,13 @@ export function compileRegions(
         left,
         elsewhere: observed.elsewhere,
       };
-      writeRegionEntry(entry.builder, region, pages, observation);
+      writeRegionEntry(entry.builder, region, observation);
       if (observation !== undefined) writeObservedCall(entry.builder, body, observation);
       else if (body !== entry)
         entry.builder.returnCall(body, entry.builder.param('i32', 0), entry.builder.param('i32', 1));
-      const regionAt = (pc: number): FunctionRef | undefined => {
+      const regionAt = (pc: number): KnownRegion | undefined => {
         const at = formed.findIndex((other) => other.region.entry.pc === pc && other.codeTable === codeTable);
-        return at < 0 ? undefined : functions[at].entry;
+        return at < 0 ? undefined : { entry: functions[at].entry, index: first + at };
       };
       const callees = { self: body, ...transfers, cellsOf, regionAt, useHelper: helpers.use };
       writeRegion(body.builder, region, { homeEntry, isExact }, callees, options);

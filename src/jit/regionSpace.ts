@@ -25,6 +25,8 @@ export interface RegionEntrance {
 export interface RegionPlace extends RegionEntrance {
   /** Other places where it is, too. */
   readonly others?: readonly RegionEntrance[];
+  /** The pages that it was made from. */
+  readonly pages: readonly RegionPage[];
 }
 
 interface PublishedModule {
@@ -110,38 +112,46 @@ export class RegionSpace {
   }
 
   /**
-   * Publishes a module of the regions at `places`, with the indexes that were just reserved. `links`: the pages of its regions,
-   * when it does not have them itself; `ready`: READY or READY_QUICK; `sizes`: their instructions. Throws OutOfKernelMemory.
+   * Publishes a module of the regions at `places`, with the indexes that were just reserved. `heads`: PageLinks that are to stand before those of each
+   * region's pages, or none; `ready`: READY or READY_QUICK; `sizes`: their instructions. Throws OutOfKernelMemory.
    */
   publish(
     places: readonly RegionPlace[],
     bytes: Uint8Array,
     module: WebAssembly.Module,
-    links: readonly RegionPage[] = [],
+    heads: readonly RegionPage[] = [],
     ready = READY,
     sizes: readonly number[] = [],
   ): void {
     const { mem, owner, next: first } = this;
     const translation = translationOf(mem);
     const linksAt = Math.ceil(bytes.length / 8) * 8;
-    const address = allocateBlock(mem, linksAt + links.length * PageLink.SIZE, owner);
+    const count = places.reduce((sum, { pages }) => sum + pages.length, heads.length);
+    const address = allocateBlock(mem, linksAt + count * PageLink.SIZE, owner);
     mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, address));
     mem.u8.set(bytes, address);
-    links.forEach(({ codePage, generation }, i) => {
-      const link = address + linksAt + i * PageLink.SIZE;
+    let link = address + linksAt;
+    const write = ({ page, codePage, generation }: RegionPage): void => {
+      mem.setU32(link + PageLink.page, page);
       mem.setU32(link + PageLink.codePage, codePage);
       mem.setU32(link + PageLink.generation, generation);
-    });
+      link += PageLink.SIZE;
+    };
     this.version++;
     for (let i = first; i < first + places.length; i++) {
       const entry = this.entry(i);
+      const { pages } = places[i - first];
+      heads.slice(i - first, i - first + 1).forEach(write);
+      mem.setU32(entry + RegionEntry.pages, link);
+      mem.setU32(entry + RegionEntry.pageCount, pages.length);
+      pages.forEach(write);
       mem.setU32(entry + RegionEntry.module, address);
       mem.setU32(entry + RegionEntry.length, bytes.length);
       mem.setU32(entry + RegionEntry.first, first);
       mem.setU32(entry + RegionEntry.count, places.length);
       mem.setU32(entry + RegionEntry.ready, ready);
       mem.setU32(entry + RegionEntry.size, sizes[i - first] ?? 0);
-      mem.setU32(entry + RegionEntry.links, links.length === 0 ? 0 : address + linksAt);
+      mem.setU32(entry + RegionEntry.links, address + linksAt);
       mem.atomicStore(entry + RegionEntry.version, this.version);
     }
     this.kept.push({ first, places, address, length: bytes.length, module, round: 0 });

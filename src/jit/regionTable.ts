@@ -1,7 +1,15 @@
 import { allocateBlock, blockFootprint } from '../sync/heap.js';
 import { withMutex } from '../sync/mutex.js';
 import { KeptImage } from '../sync/records/keptCode.js';
-import { Engine, MOST_REGIONS, READY_QUICK, RegionEntry, Translation } from '../sync/records/translation.js';
+import { MACHINE, Machine } from '../sync/records/machine.js';
+import {
+  Engine,
+  MOST_REGIONS,
+  READY_QUICK,
+  RegionEntry,
+  RegionMap,
+  Translation,
+} from '../sync/records/translation.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
 import { endTranslation, translationOf } from '../sync/translationQueue.js';
 
@@ -14,8 +22,10 @@ const TABLE_STEP = 256;
  */
 export class RegionTable {
   readonly functions = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
-  /** Address of a byte a region: READY or READY_QUICK when the table has it. Read by the interpreter. */
-  readonly ready: number;
+  /** Address of the worker's RegionMap. */
+  readonly map: number;
+  /** Machine.codeClears, when `map` was last known to hold what is true. */
+  private clears: number;
   private readonly engine: number;
   /** RegionEntry.version of what is in the table. */
   private readonly versions = new Map<number, number>();
@@ -26,8 +36,10 @@ export class RegionTable {
     owner: number,
   ) {
     const translation = translationOf(mem);
-    this.ready = allocateBlock(mem, MOST_REGIONS, owner);
-    mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, this.ready));
+    this.map = allocateBlock(mem, RegionMap.SIZE, owner);
+    mem.setU32(this.map + RegionMap.translation, translation);
+    this.clears = mem.atomicLoad(MACHINE + Machine.codeClears);
+    mem.atomicAdd(translation + Translation.heapBytes, blockFootprint(mem, this.map));
     this.engine = allocateBlock(mem, Engine.SIZE, owner);
     mem.setI32(this.engine + Engine.followed, mem.atomicLoad(translation + Translation.evictions));
     withMutex(mem, translation + Translation.lock, owner, () => {
@@ -41,6 +53,10 @@ export class RegionTable {
     // First this, then the look at the evictions: the translator does it the other way round.
     Atomics.store(this.mem.i32, (this.engine + Engine.running) >>> 2, 1);
     this.follow();
+    const clears = this.mem.atomicLoad(MACHINE + Machine.codeClears);
+    if (clears === this.clears) return;
+    this.clears = clears;
+    this.forget(0, MOST_REGIONS);
   }
 
   /** From here on no region is entered, and none is being run. */
@@ -55,7 +71,7 @@ export class RegionTable {
     if (round === mem.getI32(engine + Engine.followed)) return;
     for (const [index, version] of this.versions) {
       if (mem.atomicLoad(this.entry(index) + RegionEntry.version) === version) continue;
-      mem.u8[this.ready + index] = 0;
+      this.setReady(index, 1, 0);
       this.functions.set(index, null);
       this.versions.delete(index);
     }
@@ -93,7 +109,7 @@ export class RegionTable {
       functions.set(i, regions[`r${i - first}`] ?? otherwise);
       // Evicted meanwhile: the round that says so is still to be followed.
       this.versions.set(i, mem.atomicLoad(this.entry(i) + RegionEntry.version) || -1);
-      mem.u8[this.ready + i] = mem.getU32(this.entry(i) + RegionEntry.ready);
+      this.setReady(i, 1, mem.getU32(this.entry(i) + RegionEntry.ready));
     }
   }
 
@@ -122,7 +138,19 @@ export class RegionTable {
       endTranslation(mem);
       for (let i = first; i < first + count; i++) functions.set(i, otherwise);
     }
-    mem.u8.fill(READY_QUICK, this.ready + first, this.ready + first + count);
+    this.setReady(first, count, READY_QUICK);
+  }
+
+  /** Notes what of `count` regions from `first` on is in the table, READY*; their code is to be looked at. */
+  private setReady(first: number, count: number, ready: number): void {
+    const start = this.map + RegionMap.ready + first;
+    this.mem.u8.fill(ready, start, start + count);
+    this.forget(first, count);
+  }
+
+  /** Has the code of `count` regions from `first` on looked at before they are entered again. */
+  private forget(first: number, count: number): void {
+    this.mem.zero(this.map + RegionMap.epochs + first * 8, count * 8);
   }
 
   private entry(index: number): number {

@@ -27,7 +27,7 @@ import { GuestCode, OpenCode } from './guestCode.js';
 import { innerLoop } from './innerLoop.js';
 import { JumpProfile, jumpProfileOf } from './jumpProfile.js';
 import { MachineHeat } from './machineHeat.js';
-import { type QuickBody, quickLinks } from './quickCompiler.js';
+import { type QuickBody, quickHead } from './quickCompiler.js';
 import { formQuickRegion, QuickRegion } from './quickRegion.js';
 import { QuickTemplates } from './quickTemplates.js';
 import type { RegionOptions } from './regionCompiler.js';
@@ -223,10 +223,10 @@ export class Translator {
     const observed = this.observed(first);
     const { bytes, bodies } = compileQuickRegions(formed, this.templates, observed, this.profile);
     const module = compiler.compileQuickly(bytes);
-    const links = formed.flatMap(({ pages }, i) => quickLinks(first + i, this.profile?.cells ?? 0, pages));
+    const heads = formed.map((_, i) => quickHead(first + i, this.profile?.cells ?? 0));
     const hashes =
       this.keeper && observed === undefined ? formed.map(({ pages }) => this.hashesOf(pages)) : [];
-    const installed = this.publish(formed, first, bytes, module, links, READY_QUICK, started);
+    const installed = this.publish(formed, first, bytes, module, heads, READY_QUICK, started);
     const kept = hashes.flatMap((before, i) => {
       const one = formed[i];
       // Code that changes meanwhile is not kept.
@@ -274,7 +274,7 @@ export class Translator {
     const first = space.reserve(formed.length);
     if (first === undefined) return;
     const observed = this.observed(first);
-    const bytes = compileRegions(formed, this.options, observed, this.profile);
+    const bytes = compileRegions(formed, first, this.options, observed, this.profile);
     const module = this.compile(bytes, formed.length);
     this.publish(formed, first, bytes, module, [], READY, started);
   }
@@ -285,7 +285,7 @@ export class Translator {
     first: number,
     bytes: Uint8Array,
     module: WebAssembly.Module,
-    links: readonly RegionPage[],
+    heads: readonly RegionPage[],
     ready: number,
     started: number,
   ): boolean[] {
@@ -293,7 +293,7 @@ export class Translator {
     this.listener?.translated(first, formed, bytes);
     this.made++;
     const sizes = formed.map(({ region }) => region.size);
-    space.publish(formed, bytes, module, links, ready, sizes);
+    space.publish(formed, bytes, module, heads, ready, sizes);
     const installed = formed.map((one, i) => {
       const { region } = one;
       const isCode: Installable['isCode'] = (halfword) =>

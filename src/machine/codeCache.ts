@@ -28,7 +28,7 @@ import { standIns } from '../jit/standIns.js';
 import { hashMemory } from '../sync/bulkMemory.js';
 import { allocateBlock, blockFootprint, freeBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { COORDINATOR, Mutex, tryLockMutex, unlockMutex, withMutex } from '../sync/mutex.js';
-import { KeptImage } from '../sync/records/keptCode.js';
+import { KeptImage, KeptRegion } from '../sync/records/keptCode.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
 import { PageLink, READY_QUICK, RegionEntry, Translation } from '../sync/records/translation.js';
 import { SharedMemory } from '../sync/sharedMemory.js';
@@ -142,7 +142,7 @@ export class CodeCache {
       const regionsAt = image + mem.getU32(image + KeptImage.regionsAt);
       let size = 0;
       for (let i = mem.getU32(image + KeptImage.regions) - 1; i >= 0; i--)
-        size += mem.getU32(regionsAt + i * 8 + 4);
+        size += mem.getU32(regionsAt + i * KeptRegion.SIZE + KeptRegion.size);
       return size;
     });
     const size = known.reduce((sum, one) => sum + one, 0);
@@ -172,7 +172,8 @@ export class CodeCache {
       const regionsAt = image + mem.getU32(image + KeptImage.regionsAt);
       const regions = regionsOfImage(mem.u8.slice(image, image + mem.getU32(image + KeptImage.length)));
       regions.forEach((one, i) => {
-        const firstPage = image + mem.getU32(regionsAt + i * 8) + PageLink.SIZE;
+        const firstPage =
+          image + mem.getU32(regionsAt + i * KeptRegion.SIZE + KeptRegion.linksAt) + PageLink.SIZE;
         if (mem.getU32(firstPage + PageLink.codePage) === NO_CODE_PAGE) unused.push(one);
         else all.set(key(one), one);
       });
@@ -336,11 +337,14 @@ export class CodeCache {
     const regions = mem.getU32(translation + Translation.regions);
     for (let i = 0; i < count; i++) {
       const entry = regions + (first + i) * RegionEntry.SIZE;
-      const link = image + mem.getU32(regionsAt + i * 8);
+      const kept = regionsAt + i * KeptRegion.SIZE;
+      const link = image + mem.getU32(kept + KeptRegion.linksAt);
       mem.setU32(link + PageLink.codePage, first + i);
       mem.setU32(link + PageLink.generation, profile);
       mem.setU32(entry + RegionEntry.ready, READY_QUICK);
-      mem.setU32(entry + RegionEntry.size, mem.getU32(regionsAt + i * 8 + 4));
+      mem.setU32(entry + RegionEntry.size, mem.getU32(kept + KeptRegion.size));
+      mem.setU32(entry + RegionEntry.pages, link + PageLink.SIZE);
+      mem.setU32(entry + RegionEntry.pageCount, mem.getU32(kept + KeptRegion.pages));
       mem.setU32(entry + RegionEntry.image, image);
       mem.atomicStore(entry + RegionEntry.version, 1);
     }

@@ -1,3 +1,4 @@
+import { newCodeEpoch } from '../sync/codeEpoch.js';
 import { lockMutexRecursive, unlockMutex } from '../sync/mutex.js';
 import { FRAME_MIXED, FrameDescriptor } from '../sync/records/frame.js';
 import { MACHINE, Machine } from '../sync/records/machine.js';
@@ -16,6 +17,7 @@ import { MIN_PAGE_SIZE, PROT_EXEC } from './linuxMemory.js';
 import { firstMapping } from './mappingTree.js';
 import {
   clearCode,
+  enterCode,
   lockPages,
   nextPresent,
   PTE_EXEC,
@@ -56,7 +58,7 @@ export function fetchFault(c: Caller, va: number): FaultOutcome {
     const mixed = (mem.atomicLoad(descriptor + FrameDescriptor.flags) & FRAME_MIXED) !== 0;
     if (!mixed && withdrawWrite(mem, mm, page)) quiesceOthers(mem, mm, thread, thread);
     installKeptCode(mem, targetPage, code, thread);
-    mem.atomicStore(mem.getU32(mm + Mm.codeTable) + targetPage * 4, code);
+    enterCode(mem, mm, targetPage, code);
   } finally {
     unlockPage(mem, mm, page, thread);
   }
@@ -112,6 +114,8 @@ export function flushCode(c: Caller): void {
   } finally {
     unlockMutex(mem, mm + Mm.mmapLock, thread);
   }
+  // Whoever wrote to a file or through another address space has cleared the code already.
+  newCodeEpoch(mem, mm);
 }
 
 /** Empties the code of FRAME_MIXED frames of a range of pages, and, when `aliased`, of its object's. */

@@ -30,6 +30,7 @@ import { forgetCode } from './pageCode.js';
 import {
   accessBits,
   addWriter,
+  enterCode,
   finishZap,
   growReach,
   lockPage,
@@ -263,7 +264,7 @@ function enterKnownCode(c: Caller, page: number, frame: number): void {
   if (mem.getU32(MACHINE + Machine.hostPageShift) !== MIN_PAGE_SHIFT) return;
   const extensions = mem.getU32(mm + Mm.extensions);
   const code = findCodePage(mem, frameDescriptor(mem, frame), frameAddress(mem, frame), extensions);
-  if (code !== 0) mem.atomicStore(mem.getU32(mm + Mm.codeTable) + page * 4, code);
+  if (code !== 0) enterCode(mem, mm, page, code);
 }
 
 /** Gives write access to a present page of a writable mapping: at once, after dropping its code, or by copying it. */

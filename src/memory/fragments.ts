@@ -1,4 +1,5 @@
 import { copyMemory, zeroMemory } from '../sync/bulkMemory.js';
+import { newCodeEpoch } from '../sync/codeEpoch.js';
 import { OutOfKernelMemory } from '../sync/heap.js';
 import { lockMutex, unlockMutex } from '../sync/mutex.js';
 import { MAPPING_SHARED } from '../sync/records/mapping.js';
@@ -187,6 +188,7 @@ function makePrivate(c: Caller, page: number, entry: number): boolean {
     forgetCode(c, page, frameDescriptor(mem, frame), false);
     // What is in the frame changes now, without a FENCE.I to come.
     clearFrameCode(mem, frameDescriptor(mem, frame), c.thread);
+    newCodeEpoch(mem, c.mm);
     return true;
   }
   const own = newFrame(c, page);

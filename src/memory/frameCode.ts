@@ -58,7 +58,10 @@ export function codePageOf(
   }
 }
 
-/** Forgets what was decoded of a frame but keeps its CodePages in use: for frames that several tables may refer to. */
+/**
+ * Forgets what was decoded of a frame but keeps its CodePages in use: for frames that several tables may refer to. What regions were made from it
+ * is found out when engines begin to run; a caller in whose address space other threads may run calls newCodeEpoch then.
+ */
 export function clearFrameCode(mem: SharedMemory, descriptor: number, owner: number): void {
   if (mem.atomicLoad(descriptor + FrameDescriptor.code) === 0) return;
   lockMutex(mem, MACHINE + Machine.framesLock, owner);
@@ -67,6 +70,7 @@ export function clearFrameCode(mem: SharedMemory, descriptor: number, owner: num
     mem.atomicStore(page + CodePage.generation, nextGenerationLocked(mem));
     clearSlots(mem, page + CodePage.slots, CodePage.end - CodePage.slots + 8);
   }
+  mem.atomicAdd(MACHINE + Machine.codeClears, 1);
   unlockMutex(mem, MACHINE + Machine.framesLock, owner);
 }
 

@@ -1,4 +1,5 @@
 import { copyMemory } from '../sync/bulkMemory.js';
+import { newCodeEpoch } from '../sync/codeEpoch.js';
 import { allocateBlock, freeBlock, freeZeroedBlock, OutOfKernelMemory } from '../sync/heap.js';
 import { checksLockOrder } from '../sync/lockOrder.js';
 import { lockMutex, Mutex, unlockMutex } from '../sync/mutex.js';
@@ -270,13 +271,23 @@ function heldByCode(mem: SharedMemory, mm: number, page: number, frame: number, 
   return false;
 }
 
+/** Writes an entry of the code table, for target page `page` (guest address >> 12). */
+export function enterCode(mem: SharedMemory, mm: number, page: number, codePage: number): void {
+  const before = mem.atomicExchange(mem.getU32(mm + Mm.codeTable) + page * 4, codePage) >>> 0;
+  if (before !== 0 && before !== codePage) newCodeEpoch(mem, mm);
+}
+
 /** Empties the page's slots of the code table. */
 export function clearCode(mem: SharedMemory, mm: number, page: number): void {
   const per = 1 << (mem.getU32(mm + Mm.hostPageShift) - MIN_PAGE_SHIFT);
   const slot = mem.getU32(mm + Mm.codeTable) + page * per * 4;
+  let some = false;
   for (let i = 0; i < per; i++) {
-    if (mem.getI32(slot + i * 4) !== 0) mem.atomicStore(slot + i * 4, 0);
+    if (mem.getI32(slot + i * 4) === 0) continue;
+    mem.atomicStore(slot + i * 4, 0);
+    some = true;
   }
+  if (some) newCodeEpoch(mem, mm);
 }
 
 /** Withdraws write access of a page for the engine; the master entry stays. Says whether there was any. */
@@ -350,16 +361,24 @@ function takePages(c: Caller, from: number, to: number): void {
   const writes = mem.getU32(mm + Mm.writeTable);
   const codes = mem.getU32(mm + Mm.codeTable);
   const u32 = mem.u32;
+  let code = false;
   for (let page = nextPresent(mem, mm, from, to); page < to; page = nextPresent(mem, mm, page + 1, to)) {
     const entry = u32[(pages + page * 4) >>> 2];
     u32[(pages + page * 4) >>> 2] = 0;
     u32[(reads + page * 4) >>> 2] = 0;
     u32[(writes + page * 4) >>> 2] = 0;
-    if (entry & PTE_EXEC) u32.fill(0, (codes + page * exec * 4) >>> 2, (codes + (page + 1) * exec * 4) >>> 2);
+    if (entry & PTE_EXEC) {
+      u32.fill(0, (codes + page * exec * 4) >>> 2, (codes + (page + 1) * exec * 4) >>> 2);
+      code = true;
+    }
     u32[(counts + (page >>> SLICE_SHIFT) * 4) >>> 2]--;
-    if (takenCount === BATCH) finishZap(c);
+    if (takenCount === BATCH) {
+      if (code) newCodeEpoch(mem, mm);
+      finishZap(c);
+    }
     taken[takenCount++] = entry;
   }
+  if (code) newCodeEpoch(mem, mm);
 }
 
 /**

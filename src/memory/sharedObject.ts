@@ -15,6 +15,7 @@ import {
 } from '../sync/records/sharedObject.js';
 import { ShmSegment } from '../sync/records/sysvIpc.js';
 import type { SharedMemory } from '../sync/sharedMemory.js';
+import { clearFrameCode } from './frameCode.js';
 import {
   allocateFrame,
   frameAddress,
@@ -298,7 +299,7 @@ export const SEALED = -1;
 
 /**
  * Copies `from` into a memory object, which grows as needed; returns the bytes copied, fewer when memory is exhausted or
- * the object may not grow, SEALED when nothing may be written there.
+ * the object may not grow, SEALED when nothing may be written there. Code decoded from what was there is forgotten.
  */
 export function writeObject(
   mem: SharedMemory,
@@ -321,6 +322,7 @@ export function writeObject(
       const frame = memoryObjectFrame(mem, object, Math.floor((position + done) / page), 0, -1, owner);
       if (frame === NO_FRAME) break;
       mem.u8.set(from.subarray(done, done + n), frameAddress(mem, frame) + within);
+      clearFrameCode(mem, frameDescriptor(mem, frame), owner);
       done += n;
     }
     if (position + done > mem.getU64(object + SharedObject.size))
@@ -380,6 +382,7 @@ export function zeroObjectRange(
     const from = Math.max(position, index * page);
     const to = Math.min(position + length, (index + 1) * page);
     zeroMemory(mem, frameAddress(mem, frame) + (from - index * page), to - from);
+    clearFrameCode(mem, frameDescriptor(mem, frame), owner);
   });
   unlockMutex(mem, object + SharedObject.lock, owner);
 }

@@ -1,3 +1,4 @@
+import { newCodeEpoch } from './codeEpoch.js';
 import { lockMutex, unlockMutex } from './mutex.js';
 import { Mm } from './records/mm.js';
 import { ATTENTION_QUIESCE, ATTENTION_STOP, MODE_GUEST, MODE_KERNEL, Thread } from './records/thread.js';
@@ -83,7 +84,8 @@ export function addThread(mem: SharedMemory, mm: number, thread: number, owner: 
   mem.setU32(thread + Thread.mm, mm);
   mem.setU32(thread + Thread.nextInMm, mem.getU32(mm + Mm.threads));
   mem.setU32(mm + Mm.threads, thread);
-  mem.atomicAdd(mm + Mm.threadCount, 1);
+  // While there was none its pages came and went without a new epoch.
+  if (mem.atomicAdd(mm + Mm.threadCount, 1) === 0) newCodeEpoch(mem, mm);
   if (mem.getU32(mm + Mm.stopped)) mem.atomicOr(thread + Thread.attention, ATTENTION_STOP);
   loadTables(mem, mm, thread);
   unlockMutex(mem, mm + Mm.threadsLock, owner);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -153,6 +154,166 @@ static void changes(void) {
   pthread_join(thread, 0);
 }
 
+/* --- code that others call, in another page, is replaced --- */
+
+/* Calls what is in the second page a2 times. */
+static const uint32_t calls[] = {
+  ADDI(28, 1, 0),     /* mv t3, ra */
+  0x7fd000ef,         /* loop: jal ra, to 4096 */
+  0xfff60613,         /* addi a2, a2, -1 */
+  0xfe061ce3,         /* bnez a2, loop */
+  ADDI(1, 28, 0),     /* mv ra, t3 */
+  RET,
+};
+static uint32_t *callee;
+/* Whether code is seen that is written through a file or another mapping: QEMU's user mode does not look there. */
+static int coherent;
+
+static void write_callee(uint32_t *at, int version) {
+  at[0] = ADDI(A0, A0, version);
+  at[1] = RET;
+}
+
+static void flush(void) { __builtin___clear_cache((char *)code, (char *)code + 2 * PAGE); }
+
+static long call_it(long times) { return ((long (*)(long, long, long))code)(0, 0, times); }
+
+#define ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
+#define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
+
+/* Calls it where that must not be possible. */
+static void call_what_is_gone(void) {
+  faultPc = 0;
+  if (sigsetjmp(out, 1) == 0) call_it(20);
+  CHECK(faultPc == (uint64_t)callee);
+}
+
+static int checked(int version) {
+  for (int i = 0; i < 1000; i++)
+    if (call_it(20) != 20L * version) return 0;
+  return 1;
+}
+
+static int replaced_in_child(int version) {
+  write_callee(callee, version);
+  flush();
+  return !checked(version);
+}
+
+/* Calls after which the caller and what it calls surely are one piece of translated code. */
+enum { HOT = 300000 };
+
+/* Another place each time: what is rewritten all the time is not translated any more. */
+static void place(int file) {
+  code = mmap(0, 2 * PAGE, ALL, ANONYMOUS, -1, 0);
+  callee = code + PAGE / 4;
+  memcpy(code, calls, sizeof calls);
+  write_callee(callee, 1);
+  if (file >= 0) {
+    CHECK(pwrite(file, callee, 8, 0) == 8);
+    CHECK(mmap(callee, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, file, 0) == callee);
+  }
+  flush();
+}
+
+static void replaced(void) {
+  struct sigaction action = {.sa_sigaction = fault, .sa_flags = SA_SIGINFO};
+  sigaction(SIGSEGV, &action, 0);
+  sigaction(SIGILL, &action, 0);
+  int file = memfd_create("code", 0);
+  CHECK(ftruncate(file, PAGE) == 0);
+  enum { UNMAPPED, MAPPED_OVER, WRITTEN, PROTECTED, MOVED, FORKED, DROPPED, WRITTEN_TO_FILE, KINDS };
+  for (int kind = 0; kind < (coherent ? KINDS : DROPPED); kind++) {
+    int old = failures;
+    place(kind == WRITTEN_TO_FILE ? file : -1);
+    for (int i = 0; i < HOT; i++) CHECK(call_it(10) == 10);
+    CHECK(checked(1));
+    int version = 2 + kind;
+    void *at = callee;
+    int child = -1, status;
+    uint32_t fresh[2];
+    write_callee(fresh, version);
+    switch (kind) {
+      case UNMAPPED:
+        munmap(callee, PAGE);
+        call_what_is_gone();
+        at = mmap(callee, PAGE, ALL, ANONYMOUS | MAP_FIXED, -1, 0);
+        break;
+      case MAPPED_OVER:
+        at = mmap(callee, PAGE, ALL, ANONYMOUS | MAP_FIXED, -1, 0);
+        call_what_is_gone();
+        break;
+      case PROTECTED:
+        mprotect(callee, PAGE, PROT_READ | PROT_WRITE);
+        call_what_is_gone();
+        mprotect(callee, PAGE, ALL);
+        CHECK(checked(1));
+        break;
+      case MOVED:
+        at = mmap(0, PAGE, ALL, ANONYMOUS, -1, 0);
+        memcpy(at, fresh, sizeof fresh);
+        at = mremap(at, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, callee);
+        break;
+      case FORKED:
+        /* The child has other code there, and the parent goes on with what there was. */
+        child = fork();
+        if (child == 0) _exit(replaced_in_child(version));
+        CHECK(checked(1));
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+        break;
+      case DROPPED:
+        madvise(callee, PAGE, MADV_DONTNEED);
+        call_what_is_gone();
+        break;
+      case WRITTEN_TO_FILE: CHECK(pwrite(file, fresh, sizeof fresh, 0) == sizeof fresh); break;
+    }
+    CHECK(at == callee);
+    if (kind != MOVED && kind != WRITTEN_TO_FILE) write_callee(callee, version);
+    flush();
+    CHECK(checked(version));
+    if (failures > old) printf("kind %d\n", kind);
+  }
+  close(file);
+}
+
+/* Another thread sees what was written once this one has flushed for all, and not sooner than it was written. */
+static atomic_int written, flushed;
+static atomic_long rounds;
+enum { VERSIONS = 8, ROUNDS = 100000 };
+
+static void *follows(void *unused) {
+  (void)unused;
+  while (!failures && flushed < VERSIONS) {
+    int least = flushed;
+    long sum = call_it(20);
+    CHECK(sum >= 20L * least && sum <= 20L * written);
+    rounds++;
+  }
+  return 0;
+}
+
+static void replaced_for_all(void) {
+  int file = memfd_create("code", 0);
+  CHECK(ftruncate(file, PAGE) == 0);
+  place(file);
+  uint32_t *writable = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  written = flushed = 1;
+  pthread_t thread;
+  pthread_create(&thread, 0, follows, 0);
+  for (int version = 2; version <= VERSIONS && !failures; version++) {
+    long enough = rounds + ROUNDS;
+    while (rounds < enough && !failures) sched_yield();
+    written = version;
+    uint32_t now = ADDI(A0, A0, version);
+    if (version % 2) *(volatile uint32_t *)writable = now;
+    else CHECK(pwrite(file, &now, sizeof now, 0) == sizeof now);
+    flush();
+    flushed = version;
+  }
+  pthread_join(thread, 0);
+  close(file);
+}
+
 /* --- leaving nested calls --- */
 
 static jmp_buf top;
@@ -179,11 +340,15 @@ static void jumps(void) {
   CHECK(caught == 1500);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  (void)argv;
+  coherent = argc == 1;
   setvbuf(stdout, 0, _IONBF, 0);
   signals();
   taken_away();
   changes();
+  replaced();
+  if (coherent) replaced_for_all();
   jumps();
   puts(failures ? "hot: failed" : "hot: ok");
   return failures != 0;

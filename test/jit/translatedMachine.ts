@@ -4,21 +4,32 @@ import { interpreterBytes } from '../../src/interpreter/interpreter.js';
 import { OPCODE_SHIFT } from '../../src/interpreter/slot.js';
 import { innerLoop } from '../../src/jit/innerLoop.js';
 import { JumpProfile } from '../../src/jit/jumpProfile.js';
-import { quickLinks } from '../../src/jit/quickCompiler.js';
+import { quickHead } from '../../src/jit/quickCompiler.js';
 import { formQuickRegion } from '../../src/jit/quickRegion.js';
 import { QuickTemplates } from '../../src/jit/quickTemplates.js';
 import type { RegionPage } from '../../src/jit/regionEntry.js';
 import { formRegion, type Region } from '../../src/jit/regionGraph.js';
 import { compileQuickRegions, compileRegions } from '../../src/jit/regionModule.js';
 import { CodePage } from '../../src/sync/records/codePage.js';
+import { Mm } from '../../src/sync/records/mm.js';
 import { EXIT_HOT, Thread } from '../../src/sync/records/thread.js';
-import { PageLink, READY, READY_QUICK } from '../../src/sync/records/translation.js';
+import {
+  PageLink,
+  READY,
+  READY_QUICK,
+  RegionEntry,
+  RegionMap,
+  Translation,
+} from '../../src/sync/records/translation.js';
 import { BareMachine, type BareOptions } from '../interpreter/bareMachine.js';
 
 const HOT_COUNTERS = 0x38_0000;
-const READY_REGIONS = 0x3a_0000;
-const JUMP_CELLS = 0x3b_0000;
+const JUMP_CELLS = 0x39_0000;
+const REGION_MAP = 0x3b_0000;
 const PAGE_LINKS = 0x3e_0000;
+const TRANSLATION = 0x1_0000;
+const REGION_ENTRIES = 0x2_0000;
+const MM = 0x1_8000;
 
 let modules: Map<number, WebAssembly.Module> | undefined;
 
@@ -73,7 +84,11 @@ export class TranslatedMachine extends BareMachine {
     this.quick = options.quick === true;
     mem.setU32(thread + Thread.hotCounters, HOT_COUNTERS);
     mem.setU32(thread + Thread.hotThreshold, options.threshold ?? 2);
-    mem.setU32(thread + Thread.readyRegions, READY_REGIONS);
+    mem.setU32(thread + Thread.regionMap, REGION_MAP);
+    mem.setU32(REGION_MAP + RegionMap.translation, TRANSLATION);
+    mem.setU32(TRANSLATION + Translation.regions, REGION_ENTRIES);
+    mem.setU32(thread + Thread.mm, MM);
+    this.changeEpoch();
   }
 
   override run(): number {
@@ -137,16 +152,17 @@ export class TranslatedMachine extends BareMachine {
     const options = { hostPageShift: this.hostPageShift, fused: false, budget: this.#budget };
     const bytes =
       quick === undefined
-        ? compileRegions([formed], options, undefined, this.jumps)
+        ? compileRegions([formed], this.regions.length, options, undefined, this.jumps)
         : compileQuickRegions([{ ...formed, region: quick }], templates, undefined, this.jumps).bytes;
     this.compiled.push(bytes);
     const imports = engineImports(mem, this.transfers);
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
     const index = this.regions.push(region) - 1;
-    if (exports.links instanceof WebAssembly.Global) exports.links.value = this.#link(index, formed.pages);
+    const links = this.#link(index, formed.pages);
+    if (exports.links instanceof WebAssembly.Global) exports.links.value = links;
     if (index >= this.#table.length) this.#table.grow(64);
     this.#table.set(index, exports.r0);
-    mem.u8[READY_REGIONS + index] = quick === undefined ? READY : READY_QUICK;
+    mem.u8[REGION_MAP + RegionMap.ready + index] = quick === undefined ? READY : READY_QUICK;
     for (const entry of quick?.entries ?? [pc])
       mem.u64[slotOf(entry) >>> 3] = (BigInt(index) << 32n) | BigInt((OP_REGION << OPCODE_SHIFT) >>> 0);
     return true;
@@ -155,9 +171,13 @@ export class TranslatedMachine extends BareMachine {
   /** Puts the PageLinks of region `index` into memory, and returns where. */
   #link(index: number, pages: readonly RegionPage[]): number {
     const { mem } = this;
-    const links = quickLinks(index, JUMP_CELLS, pages);
+    const links = [quickHead(index, JUMP_CELLS), ...pages];
     const address = this.#links;
-    links.forEach(({ codePage, generation }, i) => {
+    const entry = REGION_ENTRIES + index * RegionEntry.SIZE;
+    mem.setU32(entry + RegionEntry.pages, address + PageLink.SIZE);
+    mem.setU32(entry + RegionEntry.pageCount, pages.length);
+    links.forEach(({ page, codePage, generation }, i) => {
+      mem.setU32(address + i * PageLink.SIZE + PageLink.page, page);
       mem.setU32(address + i * PageLink.SIZE + PageLink.codePage, codePage);
       mem.setU32(address + i * PageLink.SIZE + PageLink.generation, generation);
     });
@@ -181,7 +201,23 @@ export class TranslatedMachine extends BareMachine {
     const page = this.codePage(address);
     this.mem.setU32(page + CodePage.generation, this.mem.getU32(page + CodePage.generation) + 1);
     this.mem.zero(page + CodePage.slots, CodePage.end - CodePage.slots + 8);
-    this.mem.zero(HOT_COUNTERS, READY_REGIONS - HOT_COUNTERS);
+    this.mem.zero(HOT_COUNTERS, JUMP_CELLS - HOT_COUNTERS);
+    this.changeEpoch();
+  }
+
+  /** What is done whenever the code table or a CodePage in it has changed. */
+  changeEpoch(): void {
+    this.mem.u64[(MM + Mm.codeEpoch) >>> 3] += 2n;
+  }
+
+  override unmap(address: number, what: 'r' | 'w' | 'x'): void {
+    super.unmap(address, what);
+    this.changeEpoch();
+  }
+
+  override setCodePage(address: number, codePage: number): void {
+    super.setCodePage(address, codePage);
+    this.changeEpoch();
   }
 
   /** What every page at its home means to the translated code: pages with this entry are. */

@@ -1,16 +1,25 @@
 import { describe, expect, it } from 'vitest';
 import { audit } from '../../src/memory/auditor.js';
-import { ACCESS_WRITE, FAULT_ACCERR, FAULT_HANDLED, FAULT_MAPERR } from '../../src/memory/caller.js';
+import {
+  ACCESS_WRITE,
+  type Caller,
+  FAULT_ACCERR,
+  FAULT_HANDLED,
+  FAULT_MAPERR,
+} from '../../src/memory/caller.js';
 import { codePageFor, fetchFault, flushCode } from '../../src/memory/codePages.js';
 import { resolveFault } from '../../src/memory/faults.js';
 import { createMemoryObject } from '../../src/memory/sharedObject.js';
 import { translate, writeU32 } from '../../src/memory/userAccess.js';
 import { createMm } from '../../src/mm/addressSpace.js';
+import { targetMadvise } from '../../src/mm/targetMadvise.js';
 import { targetMmap } from '../../src/mm/targetMmap.js';
 import { targetMprotect } from '../../src/mm/targetMprotect.js';
+import { targetMremap } from '../../src/mm/targetMremap.js';
 import { targetMunmap } from '../../src/mm/targetMunmap.js';
 import { COORDINATOR } from '../../src/sync/mutex.js';
 import { CodePage } from '../../src/sync/records/codePage.js';
+import { MACHINE, Machine } from '../../src/sync/records/machine.js';
 import { Mm } from '../../src/sync/records/mm.js';
 import { Thread } from '../../src/sync/records/thread.js';
 import { addCaller, createCaller, PAGE } from './machine.js';
@@ -105,3 +114,84 @@ describe('code of a page that goes', () => {
     expect(audit(c.mem, [c.mm])).toEqual([]);
   });
 });
+
+describe('the code epoch', () => {
+  const epochOf = ({ mem, mm }: Caller): bigint => mem.u64[(mm + Mm.codeEpoch) >>> 3];
+  /** Two pages with code in them. */
+  const withCode = (prot = RWX): { c: Caller; at: number } => {
+    const c = createCaller();
+    const at = targetMmap(c, 0, 2 * PAGE, prot, ANON, null, 0);
+    fetchFault(c, at);
+    fetchFault(c, at + PAGE);
+    return { c, at };
+  };
+
+  it('stays when code comes, and when pages go that have none', () => {
+    const c = createCaller();
+    const at = targetMmap(c, 0, 3 * PAGE, RWX, ANON, null, 0);
+    const before = epochOf(c);
+    fetchFault(c, at);
+    fetchFault(c, at + PAGE);
+    const data = targetMmap(c, 0, PAGE, 3, ANON, null, 0);
+    writeU32(c, data, 1);
+    targetMunmap(c, data, PAGE);
+    writeU32(c, at + 2 * PAGE, 1);
+    expect(epochOf(c)).toBe(before);
+  });
+
+  const changes: [string, (c: Caller, at: number) => unknown][] = [
+    ['is written to', (c, at) => writeU32(c, at, 1)],
+    ['is written to by its own instructions, and FENCE.I follows', writesItself],
+    ['is unmapped', (c, at) => targetMunmap(c, at, PAGE)],
+    ['loses PROT_EXEC', (c, at) => targetMprotect(c, at, PAGE, 1)],
+    ['gets a mapping in its place', (c, at) => targetMmap(c, at, PAGE, RWX, ANON | 0x10, null, 0)],
+    ['moves away', (c, at) => targetMremap(c, at, PAGE, PAGE, 3, at + 16 * PAGE)],
+    ['is zapped', (c, at) => targetMadvise(c, at, PAGE, 4)],
+  ];
+  it.each(changes)('is a new one when a page of code %s', (_, change) => {
+    const { c, at } = withCode();
+    const other = addCaller(c.mem, createMm(c.mem, COORDINATOR));
+    const [before, others] = [epochOf(c), epochOf(other)];
+    expect(before).not.toBe(0n);
+    change(c, at);
+    expect(epochOf(c)).not.toBe(before);
+    expect(epochOf(other)).toBe(others);
+    expect(others).not.toBe(before);
+    // Never one that an address space of the machine has had before.
+    expect(epochOf(c) > others && epochOf(c) > before).toBe(true);
+    expect(audit(c.mem, [c.mm, other.mm])).toEqual([]);
+  });
+
+  it('is a new one when another address space has written to an object, and FENCE.I is executed', () => {
+    const c = createCaller();
+    const other = addCaller(c.mem, createMm(c.mem, COORDINATOR));
+    const object = createMemoryObject(c.mem, PAGE, 'jit', c.thread);
+    const file = { file: 0, object, readable: true, writable: true };
+    const rx = targetMmap(c, 0, PAGE, 5, 1, file, 0);
+    const rw = targetMmap(other, 0, PAGE, 3, 1, file, 0);
+    fetchFault(c, rx);
+    const clears = c.mem.getU32(MACHINE + Machine.codeClears);
+    writeU32(other, rw, 1);
+    flushCode(other);
+    const before = epochOf(c);
+    flushCode(c);
+    expect(epochOf(c)).not.toBe(before);
+    expect(c.mem.getU32(MACHINE + Machine.codeClears)).toBeGreaterThan(clears);
+  });
+
+  it('is a new one for an address space that gets its first thread', () => {
+    const c = createCaller();
+    const mm = createMm(c.mem, COORDINATOR);
+    const first = addCaller(c.mem, mm);
+    const before = epochOf(first);
+    expect(before).not.toBe(epochOf(c));
+    addCaller(c.mem, mm);
+    expect(epochOf(first)).toBe(before);
+  });
+});
+
+function writesItself(c: Caller, at: number): void {
+  c.mem.set64(c.thread + Thread.pc, at + 16);
+  resolveFault(c, at + 4, ACCESS_WRITE);
+  flushCode(c);
+}

@@ -23,7 +23,7 @@ export const KeptImage = record({
   /** PageLinks: for each region one with its index, and one a page. */
   linksAt: u32,
   links: u32,
-  /** For each region a u32, the distance of its PageLinks, and a u32, its instructions. */
+  /** KeptRegions. */
   regionsAt: u32,
   /** What else is known of the regions: text. */
   descriptionAt: u32,
@@ -52,6 +52,15 @@ export const KeptPage = record({
   links: u32,
   /** Distance of the next page in the bucket, or 0. */
   next: u32,
+});
+
+/** A region of an image. */
+export const KeptRegion = record({
+  /** Distance of its PageLinks. */
+  linksAt: u32,
+  /** Its instructions, and its pages. */
+  size: u32,
+  pages: u32,
 });
 
 /** Where a region is entered. */

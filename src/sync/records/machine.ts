@@ -167,6 +167,10 @@ export const Machine = record({
   threadsHostless: i32,
   /** Counts renames and new symbolic links by guests (kernel/files/knownPrograms.ts). Atomic. */
   nameChanges: i32,
+  /** How often the code of frames was emptied that stay in code tables (memory/frameCode): engines look at all pages again when they begin to run. Atomic. */
+  codeClears: i32,
+  /** Last code epoch given to an address space (sync/codeEpoch). Atomic. */
+  codeEpochs: u64,
 });
 
 /** A network of the machine's own: loopback only, no host. */

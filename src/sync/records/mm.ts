@@ -139,4 +139,6 @@ export const Mm = record({
   mmapLockedAt: f64,
   /** The newest KeptImage that was looked at for all pages; atomic. */
   keptImage: pointer,
+  /** Changes when an entry of the code table is emptied or replaced, or its CodePage changes: sync/codeEpoch. Atomic; even, and never 0 while there are threads. */
+  codeEpoch: u64,
 });

@@ -124,8 +124,8 @@ export const Thread = record({
   hotCounters: pointer,
   /** The count at which a place is hot; 0: never. */
   hotThreshold: u32,
-  /** A byte a region: 1 when the worker that runs the thread has it in its table. */
-  readyRegions: pointer,
+  /** The RegionMap of the worker that runs the thread. */
+  regionMap: pointer,
 
   // --- more of kernel/ ---
   /** CLONE_CHILD_SETTID: where a new process writes its tid before anything else, or 0. */

@@ -1,7 +1,7 @@
 import { Mutex } from '../mutex.js';
-import { array, embedded, i32, pointer, record, u32, u64 } from '../record.js';
+import { array, embedded, i32, pointer, record, u8, u32, u64 } from '../record.js';
 
-/** Most regions a machine translates; also the number of bytes in a worker's map of those it has instantiated. */
+/** Most regions a machine translates. */
 export const MOST_REGIONS = 16384;
 /** Requests that may wait for the translator; more are dropped (the place becomes hot again). */
 export const MOST_REQUESTS = 1024;
@@ -65,7 +65,7 @@ export const Translation = record({
   logged: u32,
   /** RegionProfile[MOST_REGIONS], or 0 when nobody wants to know what each region does. Constant. */
   profile: pointer,
-  /** How often regions were left for the interpreter, by cause (SIDE_EXIT_*); counted with OBSERVE_EXITS. Atomic. */
+  /** How often regions were left for the interpreter, by cause (SIDE_EXIT_*); counted with OBSERVE_EXITS, SIDE_EXIT_STALE always. Atomic. */
   sideExits: array(u32, 8),
 
   /** Where jumps through registers note where they go (jit/jumpProfile), or 0. Atomic. */
@@ -92,7 +92,7 @@ export const SIDE_EXIT_PAGE = 2;
 export const SIDE_EXIT_MISALIGNED = 3;
 export const SIDE_EXIT_FLOAT = 4;
 export const SIDE_EXIT_OTHER = 5;
-/** The code is not any more what the region was made from. */
+/** The code is not any more what the region was made from: it was not entered. */
 export const SIDE_EXIT_STALE = 6;
 
 /** Print the guest code of regions, their modules, and each entry of a region. */
@@ -152,19 +152,37 @@ export const RegionEntry = record({
   count: u32,
   /** READY_QUICK for a region of the first of two tiers, else READY. */
   ready: u32,
-  /** PageLink[] of the module's regions, one after the other; 0: the module has them as constants. */
+  /** PageLink[] of the module's regions, one after the other. */
   links: pointer,
+  /** Those of the region's pages, and their number. */
+  pages: pointer,
+  pageCount: u32,
   /** Instructions. */
   size: u32,
   /** The KeptImage that it is from, or 0. */
   image: pointer,
 });
 
-/** A page of code that a region was made from, where the region's module is one that other processes use as well. */
+/** A page of code that a region was made from. */
 export const PageLink = record({
+  /** Guest address >> 12. */
+  page: u32,
   /** The CodePage; 1, which is none, when the region cannot be used. */
   codePage: u32,
   generation: u32,
+});
+
+/** What a worker knows of the regions. The worker alone writes it, and reads it, while it runs guest code. */
+export const RegionMap = record({
+  /** The machine's Translation. Constant. */
+  translation: pointer,
+  /**
+   * For each region the code epoch (sync/codeEpoch) in which it may be entered: all its pages have been looked at in that, and the worker has it in
+   * its table. One that is READY_QUICK has 1 added to it. 0: nothing is known.
+   */
+  epochs: array(u64, MOST_REGIONS),
+  /** READY or READY_QUICK for a region that the worker has in its table, else 0. */
+  ready: array(u8, MOST_REGIONS),
 });
 
 /** The engine of a worker. */

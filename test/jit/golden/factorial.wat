@@ -6,30 +6,14 @@
   (import "engine" "leave" (func (;2;) (type 0)))
   (import "engine" "memory" (memory (;0;) 1 65536 shared))
   (func (;3;) (type 1) (param i32 i32) (result i32)
-    (local i32)
-    (local.set 2
-      (i32.load offset=568
-        (local.get 0)))
-    (block  ;; label = @1
-      (block  ;; label = @2
-        (br_if 0 (;@2;)
-          (i64.ne
-            (i64.load offset=520
-              (local.get 0))
-            (i64.const 65536)))
-        (br_if 0 (;@2;)
-          (i32.ne
-            (i32.load offset=64
-              (local.get 2))
-            (i32.const 4202496)))
-        (br_if 0 (;@2;)
-          (i32.ne
-            (i32.load offset=8
-              (i32.const 4202496))
-            (i32.const 0)))
-        (br 1 (;@1;)))
-      (return
-        (i32.const 1)))
+    (if  ;; label = @1
+      (i64.ne
+        (i64.load offset=520
+          (local.get 0))
+        (i64.const 65536))
+      (then
+        (return
+          (i32.const 1))))
     (return_call 4
       (local.get 0)
       (local.get 1))

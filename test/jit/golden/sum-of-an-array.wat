@@ -6,58 +6,43 @@
   (import "engine" "leave" (func (;2;) (type 0)))
   (import "engine" "memory" (memory (;0;) 1 65536 shared))
   (func (;3;) (type 1) (param i32 i32) (result i32)
-    (local i32 i64 i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i32 i64)
+    (local i64 i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i32 i64)
+    (if  ;; label = @1
+      (i64.ne
+        (i64.load offset=520
+          (local.get 0))
+        (i64.const 65536))
+      (then
+        (return
+          (i32.const 1))))
     (local.set 2
-      (i32.load offset=568
-        (local.get 0)))
-    (block  ;; label = @1
-      (block  ;; label = @2
-        (br_if 0 (;@2;)
-          (i64.ne
-            (i64.load offset=520
-              (local.get 0))
-            (i64.const 65536)))
-        (br_if 0 (;@2;)
-          (i32.ne
-            (i32.load offset=64
-              (local.get 2))
-            (i32.const 4202496)))
-        (br_if 0 (;@2;)
-          (i32.ne
-            (i32.load offset=8
-              (i32.const 4202496))
-            (i32.const 0)))
-        (br 1 (;@1;)))
-      (return
-        (i32.const 1)))
-    (local.set 3
       (i64.load offset=8
         (local.get 0)))
-    (local.set 4
+    (local.set 3
       (i64.load offset=80
         (local.get 0)))
-    (local.set 5
+    (local.set 4
       (i64.load offset=88
         (local.get 0)))
-    (local.set 6
+    (local.set 5
       (i64.load offset=96
         (local.get 0)))
-    (local.set 7
+    (local.set 6
       (i64.load offset=104
         (local.get 0)))
-    (local.set 8
+    (local.set 7
       (i32.const 1000))
-    (local.set 16
+    (local.set 15
       (i32.load offset=560
         (local.get 0)))
-    (local.set 18
+    (local.set 17
       (i64.sub
         (i64.const 0)
         (i64.load offset=576
           (local.get 0))))
-    (local.set 19
+    (local.set 18
       (i64.or
-        (local.get 18)
+        (local.get 17)
         (i64.const 7)))
     (block  ;; label = @1
       (block  ;; label = @2
@@ -65,24 +50,24 @@
           (loop  ;; label = @4
             (block  ;; label = @5
               (block  ;; label = @6
-                (local.set 20
-                  (local.get 4))
+                (local.set 19
+                  (local.get 3))
                 (br_if 0 (;@6;)
                   (i64.ne
                     (i64.and
-                      (local.get 20)
-                      (local.get 18))
+                      (local.get 19)
+                      (local.get 17))
                     (i64.const 0)))
                 (br_if 0 (;@6;)
                   (i32.eqz
                     (i32.eq
                       (i32.load
                         (i32.add
-                          (local.get 16)
+                          (local.get 15)
                           (i32.shl
                             (i32.wrap_i64
                               (i64.shr_u
-                                (local.get 20)
+                                (local.get 19)
                                 (i64.const 12)))
                             (i32.const 2))))
                       (i32.const 1))))
@@ -90,271 +75,271 @@
                   (i32.ge_u
                     (i32.and
                       (i32.wrap_i64
-                        (local.get 20))
+                        (local.get 19))
                       (i32.const 4095))
                     (i32.const 4065))
                   (then
-                    (local.set 20
+                    (local.set 19
                       (i64.add
-                        (local.get 20)
+                        (local.get 19)
                         (i64.const 31)))
                     (br_if 1 (;@6;)
                       (i64.ne
                         (i64.and
-                          (local.get 20)
-                          (local.get 18))
+                          (local.get 19)
+                          (local.get 17))
                         (i64.const 0)))
                     (br_if 1 (;@6;)
                       (i32.eqz
                         (i32.eq
                           (i32.load
                             (i32.add
-                              (local.get 16)
+                              (local.get 15)
                               (i32.shl
                                 (i32.wrap_i64
                                   (i64.shr_u
-                                    (local.get 20)
+                                    (local.get 19)
                                     (i64.const 12)))
                                 (i32.const 2))))
                           (i32.const 1))))))
-                (local.set 22
+                (local.set 21
                   (i32.sub
                     (i32.const 4064)
                     (i32.and
                       (i32.wrap_i64
-                        (local.get 4))
+                        (local.get 3))
                       (i32.const 4095))))
-                (local.set 23
+                (local.set 22
                   (i32.add
                     (i32.div_s
-                      (local.get 22)
+                      (local.get 21)
                       (i32.const 32))
                     (i32.const 1)))
                 (loop  ;; label = @7
-                  (local.set 22
+                  (local.set 21
                     (i32.wrap_i64
-                      (local.get 4)))
-                  (local.set 7
-                    (i64.load
-                      (local.get 22)))
-                  (local.set 4
-                    (i64.add
-                      (local.get 4)
-                      (i64.const 8)))
+                      (local.get 3)))
                   (local.set 6
+                    (i64.load
+                      (local.get 21)))
+                  (local.set 3
                     (i64.add
-                      (local.get 6)
-                      (local.get 7)))
+                      (local.get 3)
+                      (i64.const 8)))
+                  (local.set 5
+                    (i64.add
+                      (local.get 5)
+                      (local.get 6)))
                   (if  ;; label = @8
                     (i64.ne
-                      (local.get 4)
-                      (local.get 5))
+                      (local.get 3)
+                      (local.get 4))
                     (then
-                      (local.set 7
-                        (i64.load offset=8
-                          (local.get 22)))
-                      (local.set 4
-                        (i64.add
-                          (local.get 4)
-                          (i64.const 8)))
                       (local.set 6
+                        (i64.load offset=8
+                          (local.get 21)))
+                      (local.set 3
                         (i64.add
-                          (local.get 6)
-                          (local.get 7)))
+                          (local.get 3)
+                          (i64.const 8)))
+                      (local.set 5
+                        (i64.add
+                          (local.get 5)
+                          (local.get 6)))
                       (if  ;; label = @9
                         (i64.ne
-                          (local.get 4)
-                          (local.get 5))
+                          (local.get 3)
+                          (local.get 4))
                         (then
-                          (local.set 7
-                            (i64.load offset=16
-                              (local.get 22)))
-                          (local.set 4
-                            (i64.add
-                              (local.get 4)
-                              (i64.const 8)))
                           (local.set 6
+                            (i64.load offset=16
+                              (local.get 21)))
+                          (local.set 3
                             (i64.add
-                              (local.get 6)
-                              (local.get 7)))
+                              (local.get 3)
+                              (i64.const 8)))
+                          (local.set 5
+                            (i64.add
+                              (local.get 5)
+                              (local.get 6)))
                           (if  ;; label = @10
                             (i64.ne
-                              (local.get 4)
-                              (local.get 5))
+                              (local.get 3)
+                              (local.get 4))
                             (then
-                              (local.set 7
-                                (i64.load offset=24
-                                  (local.get 22)))
-                              (local.set 4
-                                (i64.add
-                                  (local.get 4)
-                                  (i64.const 8)))
                               (local.set 6
+                                (i64.load offset=24
+                                  (local.get 21)))
+                              (local.set 3
                                 (i64.add
-                                  (local.get 6)
-                                  (local.get 7)))
+                                  (local.get 3)
+                                  (i64.const 8)))
+                              (local.set 5
+                                (i64.add
+                                  (local.get 5)
+                                  (local.get 6)))
                               (if  ;; label = @11
                                 (i64.ne
-                                  (local.get 4)
-                                  (local.get 5))
+                                  (local.get 3)
+                                  (local.get 4))
                                 (then
                                   (block  ;; label = @12
-                                    (local.set 23
+                                    (local.set 22
                                       (i32.sub
-                                        (local.get 23)
+                                        (local.get 22)
                                         (i32.const 1)))
                                     (br_if 0 (;@12;)
                                       (i32.le_s
-                                        (local.get 23)
+                                        (local.get 22)
                                         (i32.const 0)))
-                                    (local.set 8
+                                    (local.set 7
                                       (i32.sub
-                                        (local.get 8)
+                                        (local.get 7)
                                         (i32.const 16)))
                                     (br_if 5 (;@7;)
                                       (i32.lt_s
                                         (i32.load offset=640
                                           (local.get 0))
-                                        (local.get 8)))
-                                    (local.set 12
-                                      (i32.const 13312))
+                                        (local.get 7)))
                                     (local.set 11
+                                      (i32.const 13312))
+                                    (local.set 10
                                       (i32.const 0))
                                     (br 10 (;@2;)))
-                                  (local.set 8
+                                  (local.set 7
                                     (i32.sub
-                                      (local.get 8)
+                                      (local.get 7)
                                       (i32.const 16)))
                                   (br_if 7 (;@4;)
                                     (i32.lt_s
                                       (i32.load offset=640
                                         (local.get 0))
-                                      (local.get 8)))
-                                  (local.set 12
-                                    (i32.const 13312))
+                                      (local.get 7)))
                                   (local.set 11
+                                    (i32.const 13312))
+                                  (local.set 10
                                     (i32.const 0))
                                   (br 9 (;@2;))))
-                              (local.set 8
+                              (local.set 7
                                 (i32.sub
-                                  (local.get 8)
+                                  (local.get 7)
                                   (i32.const 16)))
                               (br 5 (;@5;))))
-                          (local.set 8
+                          (local.set 7
                             (i32.sub
-                              (local.get 8)
+                              (local.get 7)
                               (i32.const 12)))
                           (br 4 (;@5;))))
-                      (local.set 8
+                      (local.set 7
                         (i32.sub
-                          (local.get 8)
+                          (local.get 7)
                           (i32.const 8)))
                       (br 3 (;@5;))))
-                  (local.set 8
+                  (local.set 7
                     (i32.sub
-                      (local.get 8)
+                      (local.get 7)
                       (i32.const 4)))
                   (br 2 (;@5;))))
-              (local.set 12
-                (i32.const 13312))
               (local.set 11
+                (i32.const 13312))
+              (local.set 10
                 (i32.const 0))
               (br_if 2 (;@3;)
                 (i64.ne
                   (i64.and
-                    (local.get 4)
-                    (local.get 19))
+                    (local.get 3)
+                    (local.get 18))
                   (i64.const 0)))
               (if  ;; label = @6
                 (i32.eq
                   (i32.load
                     (i32.add
-                      (local.get 16)
+                      (local.get 15)
                       (i32.shl
                         (i32.wrap_i64
                           (i64.shr_u
-                            (local.get 4)
+                            (local.get 3)
                             (i64.const 12)))
                         (i32.const 2))))
                   (i32.const 1))
                 (then
-                  (local.set 24
+                  (local.set 23
                     (i64.load
                       (i32.wrap_i64
-                        (local.get 4)))))
+                        (local.get 3)))))
                 (else
-                  (local.set 21
+                  (local.set 20
                     (i32.load
                       (i32.add
-                        (local.get 16)
+                        (local.get 15)
                         (i32.shl
                           (i32.wrap_i64
                             (i64.shr_u
-                              (local.get 4)
+                              (local.get 3)
                               (i64.const 12)))
                           (i32.const 2)))))
                   (br_if 3 (;@3;)
                     (i32.eqz
-                      (local.get 21)))
-                  (local.set 24
+                      (local.get 20)))
+                  (local.set 23
                     (i64.load
                       (i32.add
                         (i32.add
                           (i32.wrap_i64
-                            (local.get 4))
-                          (local.get 21))
+                            (local.get 3))
+                          (local.get 20))
                         (i32.const -1))))))
-              (local.set 7
-                (local.get 24))
-              (local.set 4
-                (i64.add
-                  (local.get 4)
-                  (i64.const 8)))
               (local.set 6
+                (local.get 23))
+              (local.set 3
                 (i64.add
-                  (local.get 6)
-                  (local.get 7)))
+                  (local.get 3)
+                  (i64.const 8)))
+              (local.set 5
+                (i64.add
+                  (local.get 5)
+                  (local.get 6)))
               (if  ;; label = @6
                 (i64.ne
-                  (local.get 4)
-                  (local.get 5))
+                  (local.get 3)
+                  (local.get 4))
                 (then
-                  (local.set 8
+                  (local.set 7
                     (i32.sub
-                      (local.get 8)
+                      (local.get 7)
                       (i32.const 4)))
                   (br_if 2 (;@4;)
                     (i32.lt_s
                       (i32.load offset=640
                         (local.get 0))
-                      (local.get 8)))
-                  (local.set 12
-                    (i32.const 13312))
+                      (local.get 7)))
                   (local.set 11
+                    (i32.const 13312))
+                  (local.set 10
                     (i32.const 0))
                   (br 4 (;@2;))))
-              (local.set 8
+              (local.set 7
                 (i32.sub
-                  (local.get 8)
+                  (local.get 7)
                   (i32.const 4)))
               (br 0 (;@5;)))
-            (local.set 24
+            (local.set 23
               (i64.and
-                (local.get 3)
+                (local.get 2)
                 (i64.const -2)))
-            (local.set 8
+            (local.set 7
               (i32.sub
-                (local.get 8)
+                (local.get 7)
                 (i32.const 1)))
             (i64.store offset=80
               (local.get 0)
-              (local.get 4))
+              (local.get 3))
             (i64.store offset=96
               (local.get 0)
-              (local.get 6))
+              (local.get 5))
             (i64.store offset=104
               (local.get 0)
-              (local.get 7))
+              (local.get 6))
             (if  ;; label = @5
               (i32.ne
                 (local.get 1)
@@ -362,7 +347,7 @@
               (then
                 (i64.store offset=520
                   (local.get 0)
-                  (local.get 24))
+                  (local.get 23))
                 (i64.store offset=552
                   (local.get 0)
                   (i64.add
@@ -371,56 +356,56 @@
                     (i64.extend_i32_s
                       (i32.sub
                         (i32.const 1000)
-                        (local.get 8)))))
+                        (local.get 7)))))
                 (return
                   (i32.const 0))))
             (return_call 1
               (local.get 0)
               (local.get 1)
-              (local.get 24)
+              (local.get 23)
               (i32.sub
                 (i32.const 1000)
-                (local.get 8)))))
-        (local.set 10
+                (local.get 7)))))
+        (local.set 9
           (i32.const 1)))
-      (local.set 9
+      (local.set 8
         (i64.add
           (i64.const 65536)
           (i64.extend_i32_s
             (i32.shr_s
-              (local.get 11)
+              (local.get 10)
               (i32.const 10)))))
-      (local.set 8
+      (local.set 7
         (i32.sub
-          (local.get 8)
+          (local.get 7)
           (i32.and
-            (local.get 11)
+            (local.get 10)
             (i32.const 1023)))))
     (i64.store offset=80
       (local.get 0)
-      (local.get 4))
+      (local.get 3))
     (i64.store offset=96
       (local.get 0)
-      (local.get 6))
+      (local.get 5))
     (i64.store offset=104
       (local.get 0)
-      (local.get 7))
+      (local.get 6))
     (if  ;; label = @1
-      (local.get 10)
+      (local.get 9)
       (then
         (return_call 2
           (local.get 0)
           (local.get 1)
-          (local.get 9)
+          (local.get 8)
           (i32.sub
             (i32.const 1000)
-            (local.get 8)))))
+            (local.get 7)))))
     (return_call 0
       (local.get 0)
       (local.get 1)
-      (local.get 9)
+      (local.get 8)
       (i32.sub
         (i32.const 1000)
-        (local.get 8)))
+        (local.get 7)))
     (unreachable))
   (export "r0" (func 3)))
