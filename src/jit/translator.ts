@@ -56,8 +56,12 @@ const MOST_GATHERED = 50;
  */
 const FIRST_IN_MODULE = 4;
 const MOST_IN_MODULE = 48;
-/** Regions of the first tier in a module. */
-const MOST_QUICK = 200;
+/**
+ * Instructions of the first tier in a module, after which other places wait for the next one: few at first, since what is hottest is to be had soon
+ * and the translator's JavaScript is cold, then twice as many each time.
+ */
+const FIRST_QUICK = 250;
+const MOST_QUICK = 4000;
 /** Milliseconds that optimising takes at a time, while places that are new may wait. */
 const PATCH = 15;
 /** Places that wait to be optimised. */
@@ -129,6 +133,8 @@ export class Translator {
   private readonly heat = new MachineHeat();
   /** Modules translated here. */
   private made = 0;
+  /** Places that are no regions yet and wait for the next module. */
+  private waiting: PlaceToTranslate[] = [];
   /** Places that are hot again and wait for their turn. */
   private readonly deferred: PlaceToTranslate[] = [];
   private readonly tiers: number;
@@ -162,7 +168,8 @@ export class Translator {
       for (;;) {
         const modules = Math.min(this.made, space.modules);
         const gather = Math.min(GATHER + modules * GATHER_A_MODULE, MOST_GATHERED);
-        const places = takeRequests(mem, this.deferred.length > 0 ? undefined : gather, owner);
+        const isBusy = this.waiting.length > 0 || this.deferred.length > 0;
+        const places = takeRequests(mem, isBusy ? undefined : gather, owner);
         if (places === undefined) return;
         try {
           this.translate(places);
@@ -180,7 +187,7 @@ export class Translator {
   }
 
   /**
-   * Translates a batch of places: quickly those that are no regions yet, into one module,
+   * Translates a batch of places: quickly the hottest of those that are no regions yet, into one module, while the others wait for the next,
    * and well some of those that are hot again, into another; the rest of them is deferred, so that new places need not wait.
    */
   translate(requested: readonly PlaceToTranslate[]): void {
@@ -191,21 +198,31 @@ export class Translator {
       return;
     }
     const open = new OpenCode(this.mem, code);
-    const again = places.filter((place) => !open.lookAt(place));
-    if (again.length < places.length) this.translateQuickly(places, open);
+    const again: PlaceToTranslate[] = [];
+    for (const place of places) (open.lookAt(place) ? this.waiting : again).push(place);
+    if (this.waiting.length > 0) this.translateQuickly(open);
     this.translateWell([...deferred.splice(0), ...again]);
   }
 
-  /** Translates places with V8's baseline compiler, as far as they are no regions yet. */
-  private translateQuickly(places: readonly PlaceToTranslate[], open: OpenCode): void {
+  /** Translates the hottest places that wait with V8's baseline compiler, as far as they are no regions yet. */
+  private translateQuickly(open: OpenCode): void {
     const { mem, space, compiler } = this;
+    const places = hottestFirst(this.waiting);
+    this.waiting = [];
+    const most = Math.min(FIRST_QUICK * 2 ** this.made, MOST_QUICK);
+    let size = 0;
     const started = performance.now();
     const formed: (PlacedRegion & { readonly region: QuickRegion })[] = [];
-    for (const place of hottestFirst(places)) {
-      if (formed.length >= MOST_QUICK || mem.atomicLoad(MACHINE + Machine.closing) !== 0) break;
+    for (const place of places) {
+      if (mem.atomicLoad(MACHINE + Machine.closing) !== 0) break;
       if (!open.lookAt(place)) continue;
+      if (size >= most) {
+        this.waiting.push(place);
+        continue;
+      }
       const region = formQuickRegion(place.pc, open, this.templates);
       if (region === undefined) continue;
+      size += region.size;
       const { pages } = open;
       const entrances = region.entries.map((pc) => ({
         pc,

@@ -81,7 +81,8 @@ export function requestTranslation(
   const translation = translationOf(mem);
   lockMutex(mem, translation + Translation.lock, thread);
   const written = mem.getU32(translation + Translation.written);
-  const room = (written - mem.getU32(translation + Translation.read)) >>> 0 < MOST_REQUESTS;
+  const waiting = (written - mem.getU32(translation + Translation.read)) >>> 0;
+  const room = waiting < MOST_REQUESTS;
   if (room) {
     const request =
       mem.getU32(translation + Translation.requests) + (written % MOST_REQUESTS) * TranslationRequest.SIZE;
@@ -111,7 +112,8 @@ export function requestTranslation(
     while (!pushRequest(mem, thread, RequestKind.TranslatorWanted)) ring();
     ring();
   }
-  wakeTranslator(mem);
+  // Otherwise it has been woken already, and is busy or gathers requests until a time that it knows.
+  if (waiting === 0) wakeTranslator(mem);
 }
 
 /** The CodePage that the thread has for the page at `address`, or 0. */
