@@ -111,19 +111,18 @@ export class QuickAccesses {
       out.byte(OP.addI64);
     }
     code.set(LOCALS.address);
-    code.asideIf(pc, () => {
-      // Within the reach, a power of two, at both ends.
+    // Within the reach, a power of two, at both ends.
+    code.get(LOCALS.address);
+    if (mayCross) {
       code.get(LOCALS.address);
-      if (mayCross) {
-        code.get(LOCALS.address);
-        code.smallI64(highest - lowest);
-        out.byte(OP.addI64);
-        out.byte(OP.orI64);
-      }
-      code.get(LOCALS.thread);
-      code.memory(OP.loadI64, Thread.reach);
-      out.byte(OP.geUnsignedI64);
-      if (alignment === 1) return;
+      code.smallI64(highest - lowest);
+      out.byte(OP.addI64);
+      out.byte(OP.orI64);
+    }
+    code.get(LOCALS.thread);
+    code.memory(OP.loadI64, Thread.reach);
+    out.byte(OP.geUnsignedI64);
+    if (alignment > 1) {
       const rest = (lowest - anchor) & (alignment - 1);
       code.get(LOCALS.address);
       out.byte(OP.wrap);
@@ -134,19 +133,19 @@ export class QuickAccesses {
       code.i32(alignment - 1);
       out.byte(OP.andI32);
       out.byte(OP.orI32);
-    });
+    }
+    out.byte(OP.eqzI32);
+    code.guardAt(pc);
     this.#entryOf(table, 0);
     code.set(LOCALS.entry);
-    code.asideIf(pc, () => {
+    code.get(LOCALS.entry);
+    code.guardAt(pc);
+    if (mayCross) {
+      this.#entryOf(table, highest - lowest);
       code.get(LOCALS.entry);
-      out.byte(OP.eqzI32);
-    });
-    if (mayCross)
-      code.asideIf(pc, () => {
-        this.#entryOf(table, highest - lowest);
-        code.get(LOCALS.entry);
-        out.byte(OP.neI32);
-      });
+      out.byte(OP.eqI32);
+      code.guardAt(pc);
+    }
     code.get(LOCALS.address);
     out.byte(OP.wrap);
     code.get(LOCALS.entry);

@@ -7,6 +7,7 @@ export const OP = {
   block: 0x02,
   loop: 0x03,
   if: 0x04,
+  else: 0x05,
   end: 0x0b,
   br: 0x0c,
   brIf: 0x0d,
@@ -84,6 +85,8 @@ export class QuickCode {
   last = 0;
   /** Instructions that are not counted yet. */
   pending = 0;
+  /** What is done where the conditions of the guards do not hold that are open. */
+  readonly #guards: (() => void)[] = [];
 
   /** `pc` is the region's. */
   constructor(private readonly pc: number) {}
@@ -156,11 +159,42 @@ export class QuickCode {
     return (pc - this.pc) * 2 ** EXIT_DONE_BITS + this.pending;
   }
 
-  /** Leaves the instruction at `pc` aside where the condition holds that `write` leaves on the stack. */
-  asideIf(pc: number, write: () => void): void {
-    this.i32(this.exitAt(pc));
-    write();
-    this.branchTo(OP.brIf, this.asideLevel);
-    this.out.byte(OP.drop);
+  /**
+   * Goes on only where the condition holds that is on the stack. What is done elsewhere, `otherwise`, is written by `closeGuards`: V8's baseline
+   * compiler lays code out as it comes, and a branch that is hardly ever taken costs next to nothing.
+   */
+  guard(otherwise: () => void): void {
+    this.begin(OP.if);
+    this.#guards.push(otherwise);
+  }
+  /** A guard that leaves the instruction at `pc` aside. */
+  guardAt(pc: number): void {
+    this.guard(this.#leaving(pc));
+  }
+  /** The `if`s that a copied template of the instruction at `pc` has opened. */
+  guardsOf(count: number, pc: number): void {
+    this.open += count;
+    for (let i = 0; i < count; i++) this.#guards.push(this.#leaving(pc));
+  }
+  #leaving(pc: number): () => void {
+    const exit = this.exitAt(pc);
+    return () => {
+      this.i32(exit);
+      this.branchTo(OP.br, this.asideLevel);
+    };
+  }
+
+  /** Whether there are guards, so that control cannot run into what is written next. */
+  get isGuarded(): boolean {
+    return this.#guards.length > 0;
+  }
+
+  /** Writes what is done where the conditions of guards do not hold. Control does not come here. */
+  closeGuards(): void {
+    for (let otherwise = this.#guards.pop(); otherwise !== undefined; otherwise = this.#guards.pop()) {
+      this.out.byte(OP.else);
+      otherwise();
+      this.end();
+    }
   }
 }

@@ -21,6 +21,7 @@ import {
   LOCALS,
   PC_BYTES,
   type QuickInstruction,
+  type QuickTemplate,
   type QuickTemplates,
   REGISTER_BYTES,
 } from './quickTemplates.js';
@@ -107,6 +108,9 @@ class QuickWriter extends QuickCode {
   private readonly loops: { readonly first: number; readonly last: number }[] = [];
   /** The place for which the instructions of the block that is being written speak. */
   private from: number;
+  /** How many were open when the run of blocks was begun; whether its last block is being written. */
+  private runEnd = 0;
+  private isLastOfRun = false;
 
   constructor(
     private readonly region: QuickRegion,
@@ -274,11 +278,12 @@ class QuickWriter extends QuickCode {
     }
   }
 
-  /** Copies the template of the instruction at `pc`. */
-  private copy(instruction: QuickInstruction, pc: number): void {
+  /** Copies the template of the instruction at `pc`, and says which it was. */
+  private copy(instruction: QuickInstruction, pc: number): QuickTemplate {
     const { out } = this;
     const { decoded } = instruction;
-    const { bytes, patches, calls, keepsResult, accesses } = this.templates.behind(instruction, this.last);
+    const template = this.templates.behind(instruction, this.last);
+    const { bytes, patches, calls, keepsResult, accesses, guards } = template;
     if (keepsResult) this.last = decoded.rd;
     else if (accesses) this.last = 0;
     const start = out.length;
@@ -295,6 +300,8 @@ class QuickWriter extends QuickCode {
       out.patchNumber(start + at, this.helpers.indexOf(helper), CALL_BYTES);
       this.calls.push({ at: start + at, helper });
     }
+    this.guardsOf(guards, pc);
+    return template;
   }
 
   /** What all transfers begin with but the pc: (thread, depth). */
@@ -369,9 +376,16 @@ class QuickWriter extends QuickCode {
     const all = blocks.length === 1 ? blocks[0].instructions : blocks.flatMap((block) => block.instructions);
     const groups = this.accesses.groupsOf(all, starts);
     this.last = 0;
+    // Where to go on behind the last block when there is no label.
+    this.runEnd = this.open;
+    const isOpenEnded = next !== undefined && !labelled.has(next);
+    if (isOpenEnded) this.begin(OP.block);
     blocks.forEach((block, n) => {
+      this.isLastOfRun = n === blocks.length - 1;
       this.block(block, blocks[n + 1]?.pc ?? next, isEntry, groups, starts[n]);
     });
+    this.closeGuards();
+    if (isOpenEnded) this.end();
     this.accesses.releaseAll();
   }
 
@@ -397,6 +411,7 @@ class QuickWriter extends QuickCode {
       this.begin(OP.loop);
     }
     this.keep(LOCALS.thread);
+    let isContrary = false;
     let pc = block.pc;
     for (let i = 0; i < instructions.length; i++) {
       const instruction = instructions[i];
@@ -408,7 +423,7 @@ class QuickWriter extends QuickCode {
         // Counted before its condition, so that all ways are alike behind it.
         this.pending++;
         this.countPending();
-        this.copy(instruction, pc);
+        isContrary = this.copy(instruction, pc).isContrary;
       } else {
         this.copy(instruction, pc);
         this.pending++;
@@ -420,11 +435,21 @@ class QuickWriter extends QuickCode {
         this.go(end, next);
         break;
       case 'branch':
-        if (target > from && this.blocks.has(target)) this.branchTo(OP.brIf, this.labels.get(target)!);
-        else {
+        if (target <= from && this.isBackIn(target, isEntry)) {
+          if (isContrary) out.byte(OP.eqzI32);
           this.begin(OP.if);
-          this.goBackOrOut(target, isEntry);
+          this.goBack(target);
           this.end();
+        } else {
+          // Control more often than not goes on here.
+          if (!isContrary) out.byte(OP.eqzI32);
+          const isInside = target > from && this.blocks.has(target);
+          const place = this.from;
+          this.guard(() => {
+            this.from = place;
+            if (isInside) this.branchTo(OP.br, this.labels.get(target)!);
+            else this.goOnAt(target);
+          });
         }
         this.go(end, next);
         break;
@@ -438,7 +463,8 @@ class QuickWriter extends QuickCode {
               this.countPending();
               this.branchTo(OP.br, this.labels.get(target)!);
             }
-          } else this.goBackOrOut(target, isEntry);
+          } else if (this.isBackIn(target, isEntry)) this.goBack(target);
+          else this.goOnAt(target);
           break;
         }
         if (decoded.rd !== 0) {
@@ -459,6 +485,7 @@ class QuickWriter extends QuickCode {
       }
     }
     if (isLoop) {
+      this.closeGuards();
       this.end();
       this.labels.delete(block.pc);
       if (flow === 'jump') out.byte(0x00);
@@ -508,19 +535,20 @@ class QuickWriter extends QuickCode {
   /** Goes on at `pc`, behind the block; falls through to the block that is written next. */
   private go(pc: number, next: number | undefined): void {
     if (!this.blocks.has(pc)) this.goOnAt(pc);
-    else if (pc !== next) {
+    else if (pc !== next || (this.isLastOfRun && this.isGuarded)) {
       this.countPending();
-      this.branchTo(OP.br, this.labels.get(pc)!);
+      this.branchTo(OP.br, this.labels.get(pc) ?? this.runEnd);
     }
   }
 
-  /** Goes back to where a loop begins, unless that leads elsewhere by now, or it is time to look around; or out of the region. */
-  private goBackOrOut(pc: number, isEntry: ReadonlySet<number>): void {
+  /** Whether a loop of the region begins at `pc`. */
+  private isBackIn(pc: number, isEntry: ReadonlySet<number>): boolean {
+    return this.blocks.has(pc) && isEntry.has(pc);
+  }
+
+  /** Goes back to where a loop begins, unless that leads elsewhere by now, or it is time to look around. */
+  private goBack(pc: number): void {
     const { out } = this;
-    if (!this.blocks.has(pc) || !isEntry.has(pc)) {
-      this.goOnAt(pc);
-      return;
-    }
     this.countPending();
     this.pageLinks();
     out.byte(OP.tee);

@@ -7,6 +7,7 @@ import {
   Encoding,
   Expression,
   FunctionBuilder,
+  type I32,
   i32,
   i64,
   type Local,
@@ -28,10 +29,14 @@ import {
  */
 export interface QuickTemplate {
   /**
-   * The code. A branch leaves its condition on the stack, a jump through a register the target in `LOCALS.address`; neither links nor goes
-   * anywhere, and a direct jump is nothing at all.
+   * The code. A branch leaves its condition on the stack, or the contrary of it; a jump through a register the target in `LOCALS.address`;
+   * neither links nor goes anywhere, and a direct jump is nothing at all.
    */
   readonly bytes: Uint8Array;
+  /** Whether it is the contrary of the branch's condition. */
+  readonly isContrary: boolean;
+  /** How many `if`s are open behind it: where they do not hold, the instruction is to be left aside. */
+  readonly guards: number;
   readonly patches: readonly QuickPatch[];
   /** Where the index of a helper's function stands, in CALL_BYTES. */
   readonly calls: readonly { readonly at: number; readonly helper: Helper }[];
@@ -207,10 +212,12 @@ export class QuickTemplates {
     const patches: QuickPatch[] = [];
     const frame = this.frame(f, helpers, patches, recent);
     let ends: number | undefined;
+    let isContrary = false;
     const builder = new QuickBuilder(frame, decoded, {
       branch: (condition) => {
+        isContrary = condition.opcode === NOT;
         // Without what drops it.
-        f.drop(condition);
+        f.drop(isContrary ? (condition.operands[0] as I32) : condition);
         ends = f.code.length - 1;
       },
       jump: () => undefined,
@@ -232,6 +239,8 @@ export class QuickTemplates {
     }
     return {
       bytes,
+      isContrary,
+      guards: frame.guards(),
       patches,
       calls: helpers.flatMap((helper, i) => placesOf(bytes, [...CALL, i]).map((at) => ({ at, helper }))),
       accesses: accessOf(decoded) !== undefined,
@@ -245,11 +254,12 @@ export class QuickTemplates {
     helpers: Helper[],
     patches: QuickPatch[],
     recent: RecentOperands,
-  ): QuickFrame & { locals(): number; keepsResult(): boolean } {
+  ): QuickFrame & { locals(): number; keepsResult(): boolean; guards(): number } {
     const locals = ALL.map((type) => f.local(type));
     const at = <T extends ValueType>(index: number): Local<T> => locals[index - 2] as unknown as Local<T>;
     let used = LEAST_LOCALS;
     let keepsResult = false;
+    let guards = 0;
     const scratch = locals.slice(FIXED.length);
     for (const local of scratch.reverse()) f.release(local);
     const thread = f.param('i32', 0);
@@ -286,6 +296,7 @@ export class QuickTemplates {
       recent,
       locals: () => used,
       keepsResult: () => keepsResult,
+      guards: () => guards,
       noteResult: () => {
         keepsResult = true;
       },
@@ -293,6 +304,11 @@ export class QuickTemplates {
         used = Math.max(used, index + 1);
       },
       aside: (condition) => {
+        if (condition !== undefined && f.depth === guards) {
+          f.openIf(condition.opcode === NOT ? (condition.operands[0] as I32) : i32.eqz(condition));
+          guards++;
+          return;
+        }
         patches.push({ at: f.size + 1, what: 'exit', base: 0 });
         if (condition === undefined) f.brWith(DEPTH, exit);
         else f.brIfWith(DEPTH, exit, condition);
@@ -302,6 +318,8 @@ export class QuickTemplates {
     };
   }
 }
+
+const NOT = i32.eqz(i32.const(0)).opcode;
 
 /** Where `pattern` stands in `bytes`. (This is code that runs cold: what V8 does itself is fast.) */
 function placesOf(bytes: Uint8Array, pattern: readonly number[]): number[] {

@@ -144,6 +144,14 @@ export class FunctionBuilder {
     return { level: this.#depth++ };
   }
 
+  /** Begins an `if` that is left open: what comes next is done where `condition` holds. */
+  openIf(condition: I32): void {
+    emitExpression(this.#code, condition);
+    this.#code.byte(0x04);
+    this.#code.byte(0x40);
+    this.#depth++;
+  }
+
   /** Ends the innermost open block or loop. */
   close(): void {
     this.#depth--;
