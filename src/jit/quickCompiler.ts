@@ -9,7 +9,7 @@ import type { AccessGroup } from './accessGroups.js';
 import { type JumpProfile, WAY_MASK, WAY_SHIFT } from './jumpProfile.js';
 import { QuickAccesses } from './quickAccesses.js';
 import { declarations, OP, pcByte, QuickCode, RESULT_I32 } from './quickCode.js';
-import { isLeftFor, type QuickBlock, type QuickRegion } from './quickRegion.js';
+import { isLeftFor, isLoop, type QuickBlock, type QuickRegion } from './quickRegion.js';
 import {
   BUDGET,
   CALL_BYTES,
@@ -170,7 +170,7 @@ class QuickWriter extends QuickCode {
     this.i32(NOWHERE);
     this.branchTo(OP.br, this.asideLevel);
     for (let n = 0; n < code.length; ) {
-      const end = this.runFrom(n, labelled);
+      const end = region.runFrom(n, labelled);
       this.run(code.slice(n, end), code[end]?.pc, isEntry, labelled);
       n = end;
     }
@@ -335,25 +335,6 @@ class QuickWriter extends QuickCode {
     this.transferTail(this.callees.goOn, this.from);
   }
 
-  /** Whether the block is a loop by itself. */
-  private isLoop({ pc, instructions, end }: QuickBlock): boolean {
-    const { flow, decoded, length } = instructions[instructions.length - 1];
-    const direct = flow === 'branch' || (flow === 'jump' && decoded.rd === 0);
-    return direct && end - length + decoded.immediate === pc;
-  }
-
-  /** The number behind that of the last block to which control comes through all the others from block `n` on, and from nowhere else. */
-  private runFrom(n: number, labelled: ReadonlySet<number>): number {
-    const { code } = this.region;
-    for (let end = n + 1; ; end++) {
-      const before = code[end - 1];
-      const block = code[end];
-      const { flow } = before.instructions[before.instructions.length - 1];
-      const runsOn = block?.pc === before.end && (flow === 'next' || flow === 'branch');
-      if (!runsOn || labelled.has(block.pc) || this.isLoop(before) || this.isLoop(block)) return end;
-    }
-  }
-
   /** Writes blocks that control only runs through from the first on, or leaves; the block at `next` is written after them. */
   private run(
     blocks: readonly QuickBlock[],
@@ -403,9 +384,9 @@ class QuickWriter extends QuickCode {
     const { flow, decoded } = last;
     const from = end - last.length;
     const target = from + decoded.immediate;
-    const isLoop = this.isLoop(block);
+    const goesRound = isLoop(block);
     this.from = this.hotPlaceOf(block.pc);
-    if (isLoop) {
+    if (goesRound) {
       this.countPending();
       this.labels.set(block.pc, this.open);
       this.begin(OP.loop);
@@ -484,7 +465,7 @@ class QuickWriter extends QuickCode {
         }
       }
     }
-    if (isLoop) {
+    if (goesRound) {
       this.closeGuards();
       this.end();
       this.labels.delete(block.pc);

@@ -68,6 +68,18 @@ export class QuickRegion implements Region {
     return reached.has(last);
   }
 
+  /** The number behind that of the last block to which control comes through all the others from block `n` on, and from nowhere else. */
+  runFrom(n: number, labelled: ReadonlySet<number>): number {
+    const { code } = this;
+    for (let end = n + 1; ; end++) {
+      const before = code[end - 1];
+      const block = code[end];
+      const { flow } = before.instructions[before.instructions.length - 1];
+      const runsOn = block?.pc === before.end && (flow === 'next' || flow === 'branch');
+      if (!runsOn || labelled.has(block.pc) || isLoop(before) || isLoop(block)) return end;
+    }
+  }
+
   /** Whether its code is what `halfword` reads. */
   isCode(halfword: (address: number) => number | undefined): boolean {
     for (const { pc, instructions } of this.code) {
@@ -100,6 +112,13 @@ const FARTHEST = 8192;
 
 const RA = 1;
 const T0 = 5;
+
+/** Whether the block is a loop by itself. */
+export function isLoop({ pc, instructions, end }: QuickBlock): boolean {
+  const { flow, decoded, length } = instructions[instructions.length - 1];
+  const direct = flow === 'branch' || (flow === 'jump' && decoded.rd === 0);
+  return direct && end - length + decoded.immediate === pc;
+}
 
 /** Whether control comes back behind the instruction, from elsewhere: calls and system calls. */
 export function isLeftFor({ flow, decoded }: QuickInstruction): boolean {
