@@ -72,9 +72,9 @@ export function beginGroup(frame: RegionFrame, group: GuardedGroup): Local<'i32'
 }
 
 /** Guest address of the group's lowest byte at the start of the copies. */
-function startOf({ x }: RegionFrame, { base, stride, times, lowest }: GuardedGroup): I64 {
-  let at: I64 = base === 0 ? i64.const(lowest) : x[base]!;
+function startOf(frame: RegionFrame, { base, stride, times, lowest }: GuardedGroup): I64 {
+  let at: I64 = base === 0 ? i64.const(lowest) : frame.valueOf(base);
   if (base !== 0 && lowest !== 0) at = i64.add(at, i64.const(lowest));
-  if (times !== 0) at = i64.add(at, i64.mul(x[stride]!, i64.const(times)));
+  if (times !== 0) at = i64.add(at, i64.mul(frame.valueOf(stride), i64.const(times)));
   return at;
 }

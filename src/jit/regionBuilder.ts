@@ -26,7 +26,7 @@ export const LEFT_ASIDE = 1;
 
 /** What the builders of one region share. */
 export interface RegionFrame extends HartFrame {
-  /** Registers, where the region uses them; and those that hold 32-bit numbers once more, as such. */
+  /** Registers, where the region uses them; those that hold 32-bit numbers are in `w`, as such. The local that a register is not in is 0. */
   readonly x: readonly (Local<'i64'> | undefined)[];
   readonly w: readonly (Local<'i32'> | undefined)[];
   readonly fp: readonly (Local<'f64'> | undefined)[];
@@ -52,6 +52,8 @@ export interface RegionFrame extends HartFrame {
   placeOf(group: GuardedGroup): I32;
   /** Whether NX was set when the region was formed. */
   readonly expectsInexact: boolean;
+  /** An integer register that is not x0, where code is being written. */
+  valueOf(register: number): I64;
   /** Reads `inexact` and `inexactNearest` from the Thread record. */
   loadInexact(): void;
   /** Sets both, the rounding mode being the one in the Thread record, as these flags have it. */
@@ -104,10 +106,13 @@ export class RegionBuilder extends HartBuilder {
     }
     const result = withoutZero(this.#narrowed(value));
     const word = w[rd];
-    if (word === undefined || !isWord(wordsAfter(this.at, this.words), rd)) f.set(x[rd]!, result);
-    else {
+    if (word === undefined) f.set(x[rd]!, result);
+    else if (isWord(wordsAfter(this.at, this.words), rd)) {
       f.set(word, wordOf(result));
-      f.set(x[rd]!, result.opcode === EXTEND_U ? i64.extend_i32_u(word) : i64.extend_i32_s(word));
+      f.set(x[rd]!, i64.const(0));
+    } else {
+      f.set(x[rd]!, result);
+      f.set(word, i32.const(0));
     }
   }
   /** A bitwise operation of 32-bit numbers, done in 32 bits. */
@@ -464,8 +469,6 @@ function doubleFromBits(bits: I64): F64 {
 function masksIndex(bytes: number): number {
   return 31 - Math.clz32(bytes);
 }
-
-const EXTEND_U = i64.extend_i32_u(i32.const(0)).opcode;
 
 /** The loads of 32 bits that give what these of 64 bits give, by opcode. */
 const WORD_LOADS: ReadonlyMap<number, number> = new Map([

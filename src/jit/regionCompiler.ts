@@ -159,6 +159,8 @@ class RegionWriter {
   private readonly isMerge: readonly boolean[];
   /** Registers that may differ from the Thread record at the instruction that is being written; undefined: it is not expected to leave the region. */
   private atInstruction: RegisterSet | undefined;
+  /** Registers that hold 32-bit numbers where code is being written; that is where they are in `w`, the others are in `x`. */
+  private wordsNow = 0;
   private readonly exits: RegionExits;
   /** By block number: where a forward branch to the block goes, and a backward one. */
   private readonly labels: (Label | undefined)[];
@@ -182,7 +184,16 @@ class RegionWriter {
     for (const r of registersIn(use.used.x & wordsAnywhere(this.flow, this.words)))
       this.w[r] = f.local('i32');
     for (const r of registersIn(use.used.f)) this.fp[r] = f.local('f64');
-    this.exits = new RegionExits(f, this.region.entry.pc, use, this.x, this.fp, options.budget, callees);
+    this.exits = new RegionExits(
+      f,
+      this.region.entry.pc,
+      use,
+      this.x,
+      this.w,
+      this.fp,
+      options.budget,
+      callees,
+    );
     const accesses = region.blocks
       .flatMap((block) => block.instructions)
       .flatMap(({ decoded }) => accessOf(decoded) ?? []);
@@ -229,6 +240,8 @@ class RegionWriter {
         return this.exits.aside(this.atInstruction, pc, done);
       },
       placeOf: (group) => group.place!,
+      valueOf: (register) =>
+        isWord(this.wordsNow, register) ? i64.extend_i32_s(this.w[register]!) : this.x[register]!,
       expectsInexact: !isExact,
       loadInexact,
       setInexact,
@@ -281,12 +294,20 @@ class RegionWriter {
 
   /** Goes along an edge at the end of block `from`; `done` instructions are not counted. */
   private go(from: number, edge: Edge, done: number): void {
+    const { wordsNow } = this;
+    this.goAlong(from, edge, done);
+    // What is written next is another way to leave the same block.
+    this.wordsNow = wordsNow;
+  }
+
+  private goAlong(from: number, edge: Edge, done: number): void {
     const { f, flow } = this;
     if (edge.block === undefined) {
       this.exits.goOnAt(this.use.dirty[from], edge.pc, done);
       return;
     }
     const to = flow.number.get(edge.block)!;
+    this.extendFor(to);
     if (flow.isBackEdge(from, to)) {
       if (to === from && this.repeats[to] > 0 && done <= MOST_PENDING) {
         this.repeat(to, done);
@@ -311,6 +332,22 @@ class RegionWriter {
     }
   }
 
+  /** Extends the 32-bit numbers that block `to` does not know to be some. */
+  private extendFor(to: number): void {
+    const { f } = this;
+    for (const r of registersIn(this.wordsNow & ~this.words[to] & this.use.used.x)) {
+      if (this.w[r] === undefined) continue;
+      f.set(this.x[r]!, i64.extend_i32_s(this.w[r]));
+      f.set(this.w[r], i32.const(0));
+    }
+  }
+
+  /** Says that a register is in one of its locals: the other one is 0. */
+  private clearOther(r: number, isInWord: boolean): void {
+    if (isInWord) this.f.set(this.x[r]!, i64.const(0));
+    else this.f.set(this.w[r]!, i32.const(0));
+  }
+
   /** Writes a block that is a loop by itself once more: its iterations share a poll. */
   private repeat(n: number, done: number): void {
     const before = this.pending[n];
@@ -329,13 +366,14 @@ class RegionWriter {
     const pending = this.pending[n];
     const { steady } = block;
     const groups = accessGroups(instructions).map((group, i) => (steady?.accesses[i] ? undefined : group));
-    if (steady !== undefined) for (const group of steady.begins) beginGroup(this.frame, group);
     let words = this.words[n];
     let floats = this.floats[n];
-    // Where control flow meets, what was extended on each way need not be kept: it is found again where it is needed.
+    this.wordsNow = words;
+    // Where control flow meets nothing need be kept of what was in the other local on one of the ways.
     if (this.isMerge[n] || this.flow.isLoopHeader[n])
-      for (const r of registersIn(words & this.use.written.x))
-        f.set(this.x[r]!, i64.extend_i32_s(this.w[r]!));
+      for (const r of registersIn(this.use.written.x))
+        if (this.w[r] !== undefined) this.clearOther(r, isWord(words, r));
+    if (steady !== undefined) for (const group of steady.begins) beginGroup(this.frame, group);
     let ended = false;
     let done = pending;
     let skipped: SkippedCode | undefined;
@@ -359,16 +397,24 @@ class RegionWriter {
         floats,
         {
           branch: (condition) => {
+            this.wordsNow = wordsAfter(at, words);
             if (at.role === 'skips') skipped = this.skip(skippedBehind(instructions, i), condition);
             else this.branch(n, block, condition);
           },
-          jump: () => this.jump(n, block),
-          jumpTo: (target) => this.jumpTo(n, block, target),
+          jump: () => {
+            this.wordsNow = wordsAfter(at, words);
+            this.jump(n, block);
+          },
+          jumpTo: (target) => {
+            this.wordsNow = wordsAfter(at, words);
+            this.jumpTo(n, block, target);
+          },
         },
       );
       (fused ?? instruction.semantics)!(builder);
       builder.finish();
       words = wordsAfter(at, words);
+      this.wordsNow = words;
       if (at.role !== 'skipped') done++;
       else if (instructions[i + 1]?.role !== 'skipped') this.endSkipped(skipped!, words);
       floats = kindsAfter(at.decoded, floats);
@@ -392,7 +438,11 @@ class RegionWriter {
     const isTaken = reads(taken, changed) ? f.hold(taken) : taken;
     const count = i32.mul(i32.eqz(isTaken), i32.const(body.length));
     f.set(this.exits.count, i32.sub(this.exits.count, count));
-    const before = written.map((r) => ({ r, x: f.hold(this.x[r]!), w: this.w[r] && f.hold(this.w[r]!) }));
+    const before = written.map((r) => ({
+      r,
+      x: f.hold(this.frame.valueOf(r)),
+      w: this.w[r] && f.hold(this.w[r]!),
+    }));
     return { isTaken, before };
   }
 
@@ -402,7 +452,6 @@ class RegionWriter {
     for (const { r, x, w } of before) {
       if (w !== undefined && isWord(words, r)) {
         f.set(this.w[r]!, select(isTaken, w, this.w[r]!));
-        f.set(this.x[r]!, i64.extend_i32_s(this.w[r]!));
       } else f.set(this.x[r]!, select(isTaken, x, this.x[r]!));
       f.release(x);
       if (w !== undefined) f.release(w);
@@ -429,12 +478,16 @@ class RegionWriter {
       }
       for (const group of guard.groups) if (group.step === undefined) askFor(frame, group, otherwise);
     }
-    for (const r of registersIn(guard.words & ~this.words[n])) {
-      f.brIf(otherwise, i64.ne(this.x[r]!, i64.extend32_s(this.x[r]!)), false);
+    const asked = registersIn(guard.words & ~this.words[n]);
+    for (const r of asked) f.brIf(otherwise, i64.ne(this.x[r]!, i64.extend32_s(this.x[r]!)), false);
+    for (const r of asked) {
       f.set(this.w[r]!, i32.wrap_i64(this.x[r]!));
+      this.clearOther(r, true);
     }
+    this.wordsNow = this.words[n] | guard.words;
     this.go(n, holds, this.pending[n]);
     f.close();
+    this.wordsNow = this.words[n];
     this.go(n, fails, this.pending[n]);
   }
 
@@ -569,6 +622,7 @@ class RegionWriter {
     );
     f.release(reason);
     this.exits.loadRegisters(use.live[this.flow.number.get(next.block)!]);
+    this.wordsNow = 0;
     this.frame.loadInexact();
     this.go(n, next, 0);
   }

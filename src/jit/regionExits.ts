@@ -54,12 +54,13 @@ export class RegionExits {
   private readonly exitSets = new Map<string, RegisterSet>();
   private labels: { readonly exit: Label; readonly exitThere: Label; readonly exitAside: Label } | undefined;
 
-  /** Loads what is alive at the region's entry at `entryPc`, and begins to count. `x` and `fp` are the registers' locals. */
+  /** Loads what is alive at the region's entry at `entryPc`, and begins to count. `x`, `w` and `fp` are the registers' locals; each integer register is in one of two. */
   constructor(
     private readonly f: FunctionBuilder,
     private readonly entryPc: number,
     private readonly use: RegisterUse,
     private readonly x: readonly (Local<'i64'> | undefined)[],
+    private readonly w: readonly (Local<'i32'> | undefined)[],
     private readonly fp: readonly (Local<'f64'> | undefined)[],
     private readonly budget: number,
     private readonly callees: ExitCallees,
@@ -169,12 +170,21 @@ export class RegionExits {
   }
 
   loadRegisters({ x, f }: RegisterSet): void {
-    for (const r of registersIn(x)) this.f.set(this.x[r]!, i64.load(this.thread, Thread.x + r * 8));
+    for (const r of registersIn(x)) {
+      this.f.set(this.x[r]!, i64.load(this.thread, Thread.x + r * 8));
+      if (this.w[r]) this.f.set(this.w[r], i32.const(0));
+    }
     for (const r of registersIn(f)) this.f.set(this.fp[r]!, f64.load(this.thread, Thread.f + r * 8));
   }
 
+  /** An integer register, in whichever of its locals it is. */
+  private valueOf(register: number): I64 {
+    const [x, w] = [this.x[register]!, this.w[register]];
+    return w === undefined ? x : i64.or(x, i64.extend_i32_s(w));
+  }
+
   storeRegisters({ x, f }: RegisterSet): void {
-    for (const r of registersIn(x)) this.f.store('i64.store', this.thread, this.x[r]!, Thread.x + r * 8);
+    for (const r of registersIn(x)) this.f.store('i64.store', this.thread, this.valueOf(r), Thread.x + r * 8);
     for (const r of registersIn(f)) this.f.store('f64.store', this.thread, this.fp[r]!, Thread.f + r * 8);
   }
 

@@ -30,6 +30,8 @@
     (local.set 6
       (i64.load offset=112
         (local.get 0)))
+    (local.set 8
+      (i32.const 0))
     (local.set 10
       (i32.const 1000))
     (block  ;; label = @1
@@ -37,18 +39,23 @@
         (block  ;; label = @3
           (loop  ;; label = @4
             (block  ;; label = @5
+              (local.set 8
+                (i32.const 0))
+              (local.set 9
+                (i32.const 0))
               (local.set 7
                 (i64.xor
                   (local.get 3)
                   (local.get 4)))
+              (local.set 9
+                (i32.const 0))
               (local.set 9
                 (i32.wrap_i64
                   (i64.and
                     (local.get 7)
                     (i64.const 1))))
               (local.set 7
-                (i64.extend_i32_s
-                  (local.get 9)))
+                (i64.const 0))
               (local.set 3
                 (i64.shr_u
                   (local.get 3)
@@ -96,26 +103,40 @@
                   (i32.wrap_i64
                     (i64.const -1))))
               (local.set 6
-                (i64.extend_i32_s
-                  (local.get 8)))
+                (i64.const 0))
               (if  ;; label = @6
                 (i32.ne
                   (local.get 8)
                   (i32.wrap_i64
                     (i64.const 0)))
                 (then
+                  (local.set 6
+                    (i64.extend_i32_s
+                      (local.get 8)))
+                  (local.set 8
+                    (i32.const 0))
+                  (local.set 7
+                    (i64.extend_i32_s
+                      (local.get 9)))
+                  (local.set 9
+                    (i32.const 0))
+                  (local.set 8
+                    (i32.const 0))
+                  (local.set 9
+                    (i32.const 0))
                   (local.set 7
                     (i64.xor
                       (local.get 3)
                       (local.get 4)))
+                  (local.set 9
+                    (i32.const 0))
                   (local.set 9
                     (i32.wrap_i64
                       (i64.and
                         (local.get 7)
                         (i64.const 1))))
                   (local.set 7
-                    (i64.extend_i32_s
-                      (local.get 9)))
+                    (i64.const 0))
                   (local.set 3
                     (i64.shr_u
                       (local.get 3)
@@ -163,26 +184,40 @@
                       (i32.wrap_i64
                         (i64.const -1))))
                   (local.set 6
-                    (i64.extend_i32_s
-                      (local.get 8)))
+                    (i64.const 0))
                   (if  ;; label = @7
                     (i32.ne
                       (local.get 8)
                       (i32.wrap_i64
                         (i64.const 0)))
                     (then
+                      (local.set 6
+                        (i64.extend_i32_s
+                          (local.get 8)))
+                      (local.set 8
+                        (i32.const 0))
+                      (local.set 7
+                        (i64.extend_i32_s
+                          (local.get 9)))
+                      (local.set 9
+                        (i32.const 0))
+                      (local.set 8
+                        (i32.const 0))
+                      (local.set 9
+                        (i32.const 0))
                       (local.set 7
                         (i64.xor
                           (local.get 3)
                           (local.get 4)))
+                      (local.set 9
+                        (i32.const 0))
                       (local.set 9
                         (i32.wrap_i64
                           (i64.and
                             (local.get 7)
                             (i64.const 1))))
                       (local.set 7
-                        (i64.extend_i32_s
-                          (local.get 9)))
+                        (i64.const 0))
                       (local.set 3
                         (i64.shr_u
                           (local.get 3)
@@ -230,26 +265,40 @@
                           (i32.wrap_i64
                             (i64.const -1))))
                       (local.set 6
-                        (i64.extend_i32_s
-                          (local.get 8)))
+                        (i64.const 0))
                       (if  ;; label = @8
                         (i32.ne
                           (local.get 8)
                           (i32.wrap_i64
                             (i64.const 0)))
                         (then
+                          (local.set 6
+                            (i64.extend_i32_s
+                              (local.get 8)))
+                          (local.set 8
+                            (i32.const 0))
+                          (local.set 7
+                            (i64.extend_i32_s
+                              (local.get 9)))
+                          (local.set 9
+                            (i32.const 0))
+                          (local.set 8
+                            (i32.const 0))
+                          (local.set 9
+                            (i32.const 0))
                           (local.set 7
                             (i64.xor
                               (local.get 3)
                               (local.get 4)))
+                          (local.set 9
+                            (i32.const 0))
                           (local.set 9
                             (i32.wrap_i64
                               (i64.and
                                 (local.get 7)
                                 (i64.const 1))))
                           (local.set 7
-                            (i64.extend_i32_s
-                              (local.get 9)))
+                            (i64.const 0))
                           (local.set 3
                             (i64.shr_u
                               (local.get 3)
@@ -297,14 +346,23 @@
                               (i32.wrap_i64
                                 (i64.const -1))))
                           (local.set 6
-                            (i64.extend_i32_s
-                              (local.get 8)))
+                            (i64.const 0))
                           (if  ;; label = @9
                             (i32.ne
                               (local.get 8)
                               (i32.wrap_i64
                                 (i64.const 0)))
                             (then
+                              (local.set 6
+                                (i64.extend_i32_s
+                                  (local.get 8)))
+                              (local.set 8
+                                (i32.const 0))
+                              (local.set 7
+                                (i64.extend_i32_s
+                                  (local.get 9)))
+                              (local.set 9
+                                (i32.const 0))
                               (local.set 10
                                 (i32.sub
                                   (local.get 10)
@@ -340,11 +398,9 @@
                   (i32.const 7)))
               (br 0 (;@5;)))
             (local.set 6
-              (i64.extend_i32_s
-                (local.get 8)))
+              (i64.const 0))
             (local.set 7
-              (i64.extend_i32_s
-                (local.get 9)))
+              (i64.const 0))
             (local.set 22
               (i64.and
                 (local.get 2)
@@ -361,10 +417,16 @@
               (local.get 4))
             (i64.store offset=112
               (local.get 0)
-              (local.get 6))
+              (i64.or
+                (local.get 6)
+                (i64.extend_i32_s
+                  (local.get 8))))
             (i64.store offset=120
               (local.get 0)
-              (local.get 7))
+              (i64.or
+                (local.get 7)
+                (i64.extend_i32_s
+                  (local.get 9))))
             (if  ;; label = @5
               (i32.ne
                 (local.get 1)
@@ -414,10 +476,16 @@
       (local.get 4))
     (i64.store offset=112
       (local.get 0)
-      (local.get 6))
+      (i64.or
+        (local.get 6)
+        (i64.extend_i32_s
+          (local.get 8))))
     (i64.store offset=120
       (local.get 0)
-      (local.get 7))
+      (i64.or
+        (local.get 7)
+        (i64.extend_i32_s
+          (local.get 9))))
     (if  ;; label = @1
       (local.get 12)
       (then

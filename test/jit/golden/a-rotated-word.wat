@@ -21,6 +21,8 @@
     (local.set 3
       (i64.load offset=80
         (local.get 0)))
+    (local.set 6
+      (i32.const 0))
     (local.set 4
       (i64.load offset=88
         (local.get 0)))
@@ -36,8 +38,7 @@
               (i32.wrap_i64
                 (i64.const 5))))
           (local.set 5
-            (i64.extend_i32_s
-              (local.get 7)))
+            (i64.const 0))
           (local.set 6
             (i32.shr_u
               (i32.wrap_i64
@@ -45,23 +46,20 @@
               (i32.wrap_i64
                 (i64.const 27))))
           (local.set 3
-            (i64.extend_i32_s
-              (local.get 6)))
+            (i64.const 0))
           (local.set 6
             (i32.or
               (local.get 6)
               (local.get 7)))
           (local.set 3
-            (i64.extend_i32_s
-              (local.get 6)))
+            (i64.const 0))
           (local.set 6
             (i32.add
               (local.get 6)
               (i32.wrap_i64
                 (local.get 4))))
           (local.set 3
-            (i64.extend_i32_s
-              (local.get 6)))
+            (i64.const 0))
           (local.set 20
             (i64.and
               (local.get 2)
@@ -72,10 +70,16 @@
               (i32.const 5)))
           (i64.store offset=80
             (local.get 0)
-            (local.get 3))
+            (i64.or
+              (local.get 3)
+              (i64.extend_i32_s
+                (local.get 6))))
           (i64.store offset=120
             (local.get 0)
-            (local.get 5))
+            (i64.or
+              (local.get 5)
+              (i64.extend_i32_s
+                (local.get 7))))
           (if  ;; label = @4
             (i32.ne
               (local.get 1)

@@ -100,8 +100,7 @@
             (local.set 8
               (local.get 23))
             (local.set 7
-              (i64.extend_i32_s
-                (local.get 8)))
+              (i64.const 0))
             (local.set 3
               (i64.add
                 (local.get 3)
@@ -122,8 +121,7 @@
                 (i32.const 3)))
             (loop  ;; label = @5
               (local.set 7
-                (i64.extend_i32_s
-                  (local.get 8)))
+                (i64.const 0))
               (block  ;; label = @6
                 (local.set 21
                   (local.get 3))
@@ -192,12 +190,11 @@
                     (i32.const 1)))
                 (loop  ;; label = @7
                   (block  ;; label = @8
+                    (local.set 7
+                      (i64.const 0))
                     (local.set 23
                       (i32.wrap_i64
                         (local.get 3)))
-                    (local.set 7
-                      (i64.extend_i32_s
-                        (local.get 8)))
                     (local.set 5
                       (i64.add
                         (local.get 5)
@@ -212,8 +209,7 @@
                           (i32.load
                             (local.get 23)))
                         (local.set 7
-                          (i64.extend_i32_s
-                            (local.get 8)))
+                          (i64.const 0))
                         (local.set 3
                           (i64.add
                             (local.get 3)
@@ -237,8 +233,7 @@
                       (i32.load
                         (local.get 23)))
                     (local.set 7
-                      (i64.extend_i32_s
-                        (local.get 8)))
+                      (i64.const 0))
                     (local.set 3
                       (i64.add
                         (local.get 3)
@@ -260,8 +255,7 @@
                     (br 4 (;@4;)))
                   (block  ;; label = @8
                     (local.set 7
-                      (i64.extend_i32_s
-                        (local.get 8)))
+                      (i64.const 0))
                     (local.set 5
                       (i64.add
                         (local.get 5)
@@ -276,8 +270,7 @@
                           (i32.load offset=4
                             (local.get 23)))
                         (local.set 7
-                          (i64.extend_i32_s
-                            (local.get 8)))
+                          (i64.const 0))
                         (local.set 3
                           (i64.add
                             (local.get 3)
@@ -301,8 +294,7 @@
                       (i32.load offset=4
                         (local.get 23)))
                     (local.set 7
-                      (i64.extend_i32_s
-                        (local.get 8)))
+                      (i64.const 0))
                     (local.set 3
                       (i64.add
                         (local.get 3)
@@ -324,8 +316,7 @@
                     (br 4 (;@4;)))
                   (block  ;; label = @8
                     (local.set 7
-                      (i64.extend_i32_s
-                        (local.get 8)))
+                      (i64.const 0))
                     (local.set 5
                       (i64.add
                         (local.get 5)
@@ -340,8 +331,7 @@
                           (i32.load offset=8
                             (local.get 23)))
                         (local.set 7
-                          (i64.extend_i32_s
-                            (local.get 8)))
+                          (i64.const 0))
                         (local.set 3
                           (i64.add
                             (local.get 3)
@@ -365,8 +355,7 @@
                       (i32.load offset=8
                         (local.get 23)))
                     (local.set 7
-                      (i64.extend_i32_s
-                        (local.get 8)))
+                      (i64.const 0))
                     (local.set 3
                       (i64.add
                         (local.get 3)
@@ -388,8 +377,7 @@
                     (br 4 (;@4;)))
                   (block  ;; label = @8
                     (local.set 7
-                      (i64.extend_i32_s
-                        (local.get 8)))
+                      (i64.const 0))
                     (local.set 5
                       (i64.add
                         (local.get 5)
@@ -404,8 +392,7 @@
                           (i32.load offset=12
                             (local.get 23)))
                         (local.set 7
-                          (i64.extend_i32_s
-                            (local.get 8)))
+                          (i64.const 0))
                         (local.set 3
                           (i64.add
                             (local.get 3)
@@ -429,8 +416,7 @@
                       (i32.load offset=12
                         (local.get 23)))
                     (local.set 7
-                      (i64.extend_i32_s
-                        (local.get 8)))
+                      (i64.const 0))
                     (local.set 3
                       (i64.add
                         (local.get 3)
@@ -451,8 +437,7 @@
                         (i32.const 5)))
                     (br 4 (;@4;)))
                   (local.set 7
-                    (i64.extend_i32_s
-                      (local.get 8)))
+                    (i64.const 0))
                   (block  ;; label = @8
                     (local.set 24
                       (i32.sub
@@ -544,8 +529,7 @@
                   (local.set 8
                     (local.get 25))
                   (local.set 7
-                    (i64.extend_i32_s
-                      (local.get 8)))
+                    (i64.const 0))
                   (local.set 3
                     (i64.add
                       (local.get 3)
@@ -626,8 +610,7 @@
               (local.set 8
                 (local.get 25))
               (local.set 7
-                (i64.extend_i32_s
-                  (local.get 8)))
+                (i64.const 0))
               (local.set 3
                 (i64.add
                   (local.get 3)
@@ -657,8 +640,7 @@
                   (i32.const 5)))
               (br 1 (;@4;))))
           (local.set 7
-            (i64.extend_i32_s
-              (local.get 8)))
+            (i64.const 0))
           (local.set 26
             (i64.and
               (local.get 2)
@@ -675,7 +657,10 @@
             (local.get 5))
           (i64.store offset=112
             (local.get 0)
-            (local.get 7))
+            (i64.or
+              (local.get 7)
+              (i64.extend_i32_s
+                (local.get 8))))
           (if  ;; label = @4
             (i32.ne
               (local.get 1)
@@ -730,7 +715,10 @@
           (local.get 5))
         (i64.store offset=112
           (local.get 0)
-          (local.get 7))))
+          (i64.or
+            (local.get 7)
+            (i64.extend_i32_s
+              (local.get 8))))))
     (if  ;; label = @1
       (local.get 11)
       (then
