@@ -21,6 +21,7 @@ import { analyse, type ControlFlow } from './controlFlow.js';
 import { type FloatKinds, floatRegisters, kindsAfter } from './floatRegisters.js';
 import { askFor, beginGroup, countRuns } from './guardCode.js';
 import { type JumpCells, WAY_MASK, WAY_SHIFT } from './jumpProfile.js';
+import { type LateLoads, lateLoads } from './lateLoads.js';
 import { guardLoops } from './loopGuards.js';
 import { RegionBuilder, type RegionFrame } from './regionBuilder.js';
 import { type ExitCallees, MOST_PENDING, RegionExits } from './regionExits.js';
@@ -33,12 +34,16 @@ import {
   type Terminator,
 } from './regionGraph.js';
 import {
+  common,
   mayLeave,
+  NONE,
   type RegisterSet,
   type RegisterUse,
+  readsOf,
   registersIn,
   registerUse,
   union,
+  without,
   writesOf,
 } from './registerUse.js';
 
@@ -162,6 +167,7 @@ class RegionWriter {
   /** Registers that hold 32-bit numbers where code is being written; that is where they are in `w`, the others are in `x`. */
   private wordsNow = 0;
   private readonly exits: RegionExits;
+  private readonly loads: LateLoads;
   /** By block number: where a forward branch to the block goes, and a backward one. */
   private readonly labels: (Label | undefined)[];
   private readonly loops: (Label | undefined)[];
@@ -194,6 +200,8 @@ class RegionWriter {
       options.budget,
       callees,
     );
+    this.loads = lateLoads(this.flow, use);
+    this.exits.loadRegisters(this.loads.early);
     const accesses = region.blocks
       .flatMap((block) => block.instructions)
       .flatMap(({ decoded }) => accessOf(decoded) ?? []);
@@ -373,6 +381,12 @@ class RegionWriter {
     if (this.isMerge[n] || this.flow.isLoopHeader[n])
       for (const r of registersIn(this.use.written.x))
         if (this.w[r] !== undefined) this.clearOther(r, isWord(words, r));
+    // What one instruction reads is loaded right before it. Where more is done at once than one instruction, all are loaded first.
+    let unloaded = this.loads.at[n];
+    if (steady !== undefined || instructions.length === 0 || instructions.some(({ role }) => role)) {
+      this.exits.loadRegisters(unloaded);
+      unloaded = NONE;
+    }
     if (steady !== undefined) for (const group of steady.begins) beginGroup(this.frame, group);
     let ended = false;
     let done = pending;
@@ -380,6 +394,10 @@ class RegionWriter {
     let dirty = this.use.dirtyBefore[n];
     instructions.forEach((at, i) => {
       const { instruction } = at.decoded;
+      const needed =
+        i === total - 1 ? unloaded : common(unloaded, union(readsOf(at.decoded), writesOf(at.decoded)));
+      this.exits.loadRegisters(needed);
+      unloaded = without(unloaded, needed);
       this.atInstruction = mayLeave(at.decoded) ? dirty : undefined;
       dirty = union(dirty, writesOf(at.decoded));
       // What control goes to next is written inside of its last instruction.
@@ -621,7 +639,8 @@ class RegionWriter {
       false,
     );
     f.release(reason);
-    this.exits.loadRegisters(use.live[this.flow.number.get(next.block)!]);
+    const alive = use.live[this.flow.number.get(next.block)!];
+    this.exits.loadRegisters(without(alive, this.loads.missing[n]));
     this.wordsNow = 0;
     this.frame.loadInexact();
     this.go(n, next, 0);

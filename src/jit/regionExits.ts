@@ -54,7 +54,7 @@ export class RegionExits {
   private readonly exitSets = new Map<string, RegisterSet>();
   private labels: { readonly exit: Label; readonly exitThere: Label; readonly exitAside: Label } | undefined;
 
-  /** Loads what is alive at the region's entry at `entryPc`, and begins to count. `x`, `w` and `fp` are the registers' locals; each integer register is in one of two. */
+  /** For a region whose entry is at `entryPc`; begins to count. `x`, `w` and `fp` are the registers' locals; each integer register is in one of two. */
   constructor(
     private readonly f: FunctionBuilder,
     private readonly entryPc: number,
@@ -67,7 +67,6 @@ export class RegionExits {
   ) {
     this.thread = f.param('i32', 0);
     this.depth = f.param('i32', 1);
-    this.loadRegisters(use.live[0]);
     this.count = f.local('i32');
     f.set(this.count, i32.const(budget));
     this.exitPc = f.local('i64');

@@ -26,14 +26,17 @@ export interface RegisterUse {
   readonly written: RegisterSet;
   /** By block number: registers whose value at the start of the block matters to the region, which may have to write it back, too. */
   readonly live: readonly RegisterSet[];
+  /** By block number: read or written in the block, or written back where it is left. */
+  readonly touched: readonly RegisterSet[];
   /** By block number: registers at the start of the block, and at its end, that may differ from the Thread record. */
   readonly dirtyBefore: readonly RegisterSet[];
   readonly dirty: readonly RegisterSet[];
 }
 
-const NONE: RegisterSet = { x: 0, f: 0 };
+export const NONE: RegisterSet = { x: 0, f: 0 };
 export const union = (a: RegisterSet, b: RegisterSet): RegisterSet => ({ x: a.x | b.x, f: a.f | b.f });
-const without = (a: RegisterSet, b: RegisterSet): RegisterSet => ({ x: a.x & ~b.x, f: a.f & ~b.f });
+export const without = (a: RegisterSet, b: RegisterSet): RegisterSet => ({ x: a.x & ~b.x, f: a.f & ~b.f });
+export const common = (a: RegisterSet, b: RegisterSet): RegisterSet => ({ x: a.x & b.x, f: a.f & b.f });
 const same = (a: RegisterSet, b: RegisterSet): boolean => a.x === b.x && a.f === b.f;
 
 /** The numbers of the registers in a mask. */
@@ -89,7 +92,8 @@ export function registerUse(flow: ControlFlow): RegisterUse {
     }
   }
   const used = uses.reduce((all, use) => union(all, use.read), written);
-  return { used, written, live, dirtyBefore, dirty };
+  const touched = read.map((set, b) => union(set, uses[b].written));
+  return { used, written, live, touched, dirtyBefore, dirty };
 }
 
 /** What an instruction writes. */
@@ -100,6 +104,19 @@ export function writesOf({ instruction, rd }: Decoded): RegisterSet {
     else if (letter === 'D') writes = union(writes, { x: 0, f: 1 << rd });
   }
   return without(writes, X0);
+}
+
+/** What an instruction reads. */
+export function readsOf({ instruction, rs1, rs2, rs3 }: Decoded): RegisterSet {
+  let reads = NONE;
+  for (const letter of instruction.operands) {
+    if (letter === 's') reads = union(reads, { x: 1 << rs1, f: 0 });
+    else if (letter === 't') reads = union(reads, { x: 1 << rs2, f: 0 });
+    else if (letter === 'S') reads = union(reads, { x: 0, f: 1 << rs1 });
+    else if (letter === 'T') reads = union(reads, { x: 0, f: 1 << rs2 });
+    else if (letter === 'R') reads = union(reads, { x: 0, f: 1 << rs3 });
+  }
+  return without(reads, X0);
 }
 
 /** Operands of what only computes with integer registers, and goes elsewhere. */
@@ -129,15 +146,9 @@ function useOf(block: Block, endLeaves: boolean): BlockUse {
   let writtenBeforeExit: RegisterSet | undefined;
   for (const { decoded, role } of block.instructions) {
     // Where it is skipped the old value stays.
-    let reads = role === 'skipped' ? { x: 1 << decoded.rd, f: 0 } : NONE;
+    const kept = role === 'skipped' ? { x: 1 << decoded.rd, f: 0 } : NONE;
     if (writtenBeforeExit === undefined && mayLeave(decoded)) writtenBeforeExit = written;
-    for (const letter of decoded.instruction.operands) {
-      if (letter === 's') reads = union(reads, { x: 1 << decoded.rs1, f: 0 });
-      else if (letter === 't') reads = union(reads, { x: 1 << decoded.rs2, f: 0 });
-      else if (letter === 'S') reads = union(reads, { x: 0, f: 1 << decoded.rs1 });
-      else if (letter === 'T') reads = union(reads, { x: 0, f: 1 << decoded.rs2 });
-      else if (letter === 'R') reads = union(reads, { x: 0, f: 1 << decoded.rs3 });
-    }
+    const reads = union(kept, readsOf(decoded));
     read = union(read, without(without(reads, X0), written));
     written = union(written, writesOf(decoded));
   }

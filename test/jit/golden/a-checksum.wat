@@ -15,9 +15,8 @@
       (then
         (return
           (i32.const 1))))
-    (local.set 2
-      (i64.load offset=8
-        (local.get 0)))
+    (local.set 10
+      (i32.const 1000))
     (local.set 3
       (i64.load offset=80
         (local.get 0)))
@@ -32,8 +31,6 @@
         (local.get 0)))
     (local.set 8
       (i32.const 0))
-    (local.set 10
-      (i32.const 1000))
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
@@ -401,6 +398,9 @@
               (i64.const 0))
             (local.set 7
               (i64.const 0))
+            (local.set 2
+              (i64.load offset=8
+                (local.get 0)))
             (local.set 22
               (i64.and
                 (local.get 2)

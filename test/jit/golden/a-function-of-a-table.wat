@@ -15,18 +15,15 @@
       (then
         (return
           (i32.const 1))))
-    (local.set 2
-      (i64.load offset=8
-        (local.get 0)))
-    (local.set 4
-      (i64.load offset=80
-        (local.get 0)))
     (local.set 6
       (i32.const 1000))
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
           (block  ;; label = @4
+            (local.set 2
+              (i64.load offset=8
+                (local.get 0)))
             (local.set 3
               (local.get 2))
             (local.set 5
@@ -35,6 +32,9 @@
               (i64.add
                 (local.get 5)
                 (i64.const 20)))
+            (local.set 4
+              (i64.load offset=80
+                (local.get 0)))
             (local.set 18
               (i64.and
                 (local.get 5)

@@ -15,22 +15,16 @@
       (then
         (return
           (i32.const 1))))
-    (local.set 2
-      (i64.load offset=8
-        (local.get 0)))
-    (local.set 3
-      (i64.load offset=80
-        (local.get 0)))
-    (local.set 6
-      (i32.const 0))
-    (local.set 4
-      (i64.load offset=88
-        (local.get 0)))
     (local.set 8
       (i32.const 1000))
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
+          (local.set 3
+            (i64.load offset=80
+              (local.get 0)))
+          (local.set 6
+            (i32.const 0))
           (local.set 7
             (i32.shl
               (i32.wrap_i64
@@ -53,6 +47,9 @@
               (local.get 7)))
           (local.set 3
             (i64.const 0))
+          (local.set 4
+            (i64.load offset=88
+              (local.get 0)))
           (local.set 6
             (i32.add
               (local.get 6)
@@ -60,6 +57,9 @@
                 (local.get 4))))
           (local.set 3
             (i64.const 0))
+          (local.set 2
+            (i64.load offset=8
+              (local.get 0)))
           (local.set 20
             (i64.and
               (local.get 2)

@@ -15,21 +15,21 @@
       (then
         (return
           (i32.const 1))))
-    (local.set 2
-      (i64.load offset=8
-        (local.get 0)))
-    (local.set 4
-      (i64.load offset=80
-        (local.get 0)))
     (local.set 5
       (i32.const 1000))
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
+          (local.set 2
+            (i64.load offset=8
+              (local.get 0)))
           (local.set 3
             (local.get 2))
           (local.set 2
             (i64.const 65544))
+          (local.set 4
+            (i64.load offset=80
+              (local.get 0)))
           (local.set 4
             (i64.shl
               (local.get 4)

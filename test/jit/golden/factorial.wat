@@ -20,18 +20,6 @@
     (unreachable))
   (func (;4;) (type 1) (param i32 i32) (result i32)
     (local i64 i64 i64 i64 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i64 i32)
-    (local.set 2
-      (i64.load offset=8
-        (local.get 0)))
-    (local.set 3
-      (i64.load offset=16
-        (local.get 0)))
-    (local.set 4
-      (i64.load offset=80
-        (local.get 0)))
-    (local.set 5
-      (i64.load offset=120
-        (local.get 0)))
     (local.set 6
       (i32.const 1000))
     (local.set 14
@@ -52,6 +40,12 @@
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
+          (local.set 2
+            (i64.load offset=8
+              (local.get 0)))
+          (local.set 4
+            (i64.load offset=80
+              (local.get 0)))
           (if  ;; label = @4
             (i64.eq
               (local.get 4)
@@ -98,6 +92,9 @@
                 (i32.sub
                   (i32.const 1000)
                   (local.get 6)))))
+          (local.set 3
+            (i64.load offset=16
+              (local.get 0)))
           (local.set 3
             (i64.add
               (local.get 3)
@@ -200,6 +197,9 @@
           (local.set 2
             (i64.const 65560))
           (block  ;; label = @4
+            (local.set 5
+              (i64.load offset=120
+                (local.get 0)))
             (if  ;; label = @5
               (i64.eq
                 (local.get 4)

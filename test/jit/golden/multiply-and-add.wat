@@ -15,18 +15,6 @@
       (then
         (return
           (i32.const 1))))
-    (local.set 2
-      (i64.load offset=8
-        (local.get 0)))
-    (local.set 4
-      (f64.load offset=352
-        (local.get 0)))
-    (local.set 5
-      (f64.load offset=360
-        (local.get 0)))
-    (local.set 6
-      (f64.load offset=368
-        (local.get 0)))
     (local.set 7
       (i32.const 1000))
     (local.set 13
@@ -43,6 +31,12 @@
     (block  ;; label = @1
       (block  ;; label = @2
         (block  ;; label = @3
+          (local.set 4
+            (f64.load offset=352
+              (local.get 0)))
+          (local.set 5
+            (f64.load offset=360
+              (local.get 0)))
           (local.set 19
             (local.get 4))
           (local.set 20
@@ -206,6 +200,9 @@
                       (local.get 23)))))))
           (local.set 3
             (local.get 21))
+          (local.set 6
+            (f64.load offset=368
+              (local.get 0)))
           (local.set 21
             (local.get 3))
           (local.set 20
@@ -276,6 +273,9 @@
                         (local.get 21))))))))
           (local.set 3
             (local.get 19))
+          (local.set 2
+            (i64.load offset=8
+              (local.get 0)))
           (local.set 24
             (i64.and
               (local.get 2)

@@ -15,21 +15,6 @@
       (then
         (return
           (i32.const 1))))
-    (local.set 2
-      (i64.load offset=8
-        (local.get 0)))
-    (local.set 3
-      (i64.load offset=16
-        (local.get 0)))
-    (local.set 4
-      (i64.load offset=64
-        (local.get 0)))
-    (local.set 5
-      (i64.load offset=80
-        (local.get 0)))
-    (local.set 6
-      (i64.load offset=88
-        (local.get 0)))
     (local.set 7
       (i32.const 1000))
     (local.set 15
@@ -51,9 +36,15 @@
       (block  ;; label = @2
         (block  ;; label = @3
           (local.set 3
+            (i64.load offset=16
+              (local.get 0)))
+          (local.set 3
             (i64.add
               (local.get 3)
               (i64.const -32)))
+          (local.set 2
+            (i64.load offset=8
+              (local.get 0)))
           (local.set 11
             (i32.const 4))
           (local.set 10
@@ -146,13 +137,22 @@
           (i64.store offset=8
             (local.get 21)
             (local.get 2))
+          (local.set 4
+            (i64.load offset=64
+              (local.get 0)))
           (i64.store
             (local.get 21)
             (local.get 4))
+          (local.set 5
+            (i64.load offset=80
+              (local.get 0)))
           (local.set 4
             (i64.add
               (local.get 5)
               (i64.const 1)))
+          (local.set 6
+            (i64.load offset=88
+              (local.get 0)))
           (local.set 5
             (i64.add
               (local.get 4)

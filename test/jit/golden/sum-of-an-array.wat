@@ -15,9 +15,8 @@
       (then
         (return
           (i32.const 1))))
-    (local.set 2
-      (i64.load offset=8
-        (local.get 0)))
+    (local.set 7
+      (i32.const 1000))
     (local.set 3
       (i64.load offset=80
         (local.get 0)))
@@ -30,8 +29,6 @@
     (local.set 6
       (i64.load offset=104
         (local.get 0)))
-    (local.set 7
-      (i32.const 1000))
     (local.set 15
       (i32.load offset=560
         (local.get 0)))
@@ -323,6 +320,9 @@
                   (local.get 7)
                   (i32.const 4)))
               (br 0 (;@5;)))
+            (local.set 2
+              (i64.load offset=8
+                (local.get 0)))
             (local.set 23
               (i64.and
                 (local.get 2)

@@ -15,21 +15,6 @@
       (then
         (return
           (i32.const 1))))
-    (local.set 2
-      (i64.load offset=8
-        (local.get 0)))
-    (local.set 3
-      (i64.load offset=80
-        (local.get 0)))
-    (local.set 4
-      (i64.load offset=88
-        (local.get 0)))
-    (local.set 5
-      (i64.load offset=96
-        (local.get 0)))
-    (local.set 6
-      (i64.load offset=104
-        (local.get 0)))
     (local.set 9
       (i32.const 1000))
     (local.set 17
@@ -48,6 +33,9 @@
       (block  ;; label = @2
         (block  ;; label = @3
           (block  ;; label = @4
+            (local.set 3
+              (i64.load offset=80
+                (local.get 0)))
             (local.set 13
               (i32.const 0))
             (local.set 12
@@ -105,6 +93,15 @@
               (i64.add
                 (local.get 3)
                 (i64.const 4)))
+            (local.set 4
+              (i64.load offset=88
+                (local.get 0)))
+            (local.set 5
+              (i64.load offset=96
+                (local.get 0)))
+            (local.set 6
+              (i64.load offset=104
+                (local.get 0)))
             (if  ;; label = @5
               (i64.eq
                 (local.get 3)
@@ -641,6 +638,9 @@
               (br 1 (;@4;))))
           (local.set 7
             (i64.const 0))
+          (local.set 2
+            (i64.load offset=8
+              (local.get 0)))
           (local.set 26
             (i64.and
               (local.get 2)
