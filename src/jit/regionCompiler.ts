@@ -5,7 +5,6 @@ import { Thread } from '../sync/records/thread.js';
 import { RegionMap } from '../sync/records/translation.js';
 import {
   call,
-  type Expression,
   type FunctionBuilder,
   type FunctionRef,
   type I32,
@@ -13,8 +12,7 @@ import {
   i32,
   i64,
   type Label,
-  Local,
-  select,
+  type Local,
 } from '../wasm/index.js';
 import { accessGroups, accessOf } from './accessGroups.js';
 import { analyse, type ControlFlow } from './controlFlow.js';
@@ -25,14 +23,7 @@ import { type LateLoads, lateLoads } from './lateLoads.js';
 import { guardLoops } from './loopGuards.js';
 import { RegionBuilder, type RegionFrame } from './regionBuilder.js';
 import { type ExitCallees, MOST_PENDING, RegionExits } from './regionExits.js';
-import {
-  type Block,
-  type Edge,
-  type Region,
-  type RegionInstruction,
-  successors,
-  type Terminator,
-} from './regionGraph.js';
+import { type Block, type Edge, type Region, successors, type Terminator } from './regionGraph.js';
 import {
   common,
   mayLeave,
@@ -48,6 +39,8 @@ import {
 } from './registerUse.js';
 
 import { alwaysDone } from './shortBranches.js';
+import { endSkipped, keepSkipped, type SkippedCode, skippedBehind } from './skippedCode.js';
+import { branchTo } from './switchCode.js';
 import { isWord, wordRegisters, wordsAfter, wordsAnywhere } from './wordRegisters.js';
 
 export interface RegionOptions {
@@ -104,16 +97,7 @@ export function writeRegion(
 /** Instructions that a loop of one block has when it has been repeated, at most; and how often it is written at most. */
 const REPEATED = 80;
 const MOST_REPEATS = 3;
-/** Entries in the table of a switch for each place that it goes to, at most. */
-const SPARSEST_TABLE = 16;
-
 const RA = 1;
-
-/** A place in the code of a switch, and the label of its block. */
-interface Place {
-  readonly pc: number;
-  readonly label: Label;
-}
 
 /** How many more times a block is written when it is a loop by itself. */
 function repeatsOf(block: Block, { isLoopHeader }: ControlFlow, n: number): number {
@@ -121,27 +105,6 @@ function repeatsOf(block: Block, { isLoopHeader }: ControlFlow, n: number): numb
   if (!isLoopHeader[n] || terminator.kind !== 'branch') return 0;
   if (terminator.taken.block !== block && terminator.next.block !== block) return 0;
   return Math.max(0, Math.min(MOST_REPEATS, Math.floor(REPEATED / instructions.length) - 1));
-}
-
-/** Behind a short branch: whether it was taken, and what the registers that are written there were before. */
-interface SkippedCode {
-  readonly isTaken: I32;
-  readonly before: readonly {
-    readonly r: number;
-    readonly x: Local<'i64'>;
-    readonly w: Local<'i32'> | undefined;
-  }[];
-}
-
-/** Whether an expression reads one of the locals. */
-function reads(expression: Expression, locals: ReadonlySet<Expression>): boolean {
-  return locals.has(expression) || expression.operands.some((operand) => reads(operand, locals));
-}
-
-/** The instructions that the short branch at `at` skips. */
-function skippedBehind(instructions: readonly RegionInstruction[], at: number): RegionInstruction[] {
-  const end = instructions.findIndex(({ role }, i) => i > at && role !== 'skipped');
-  return instructions.slice(at + 1, end < 0 ? undefined : end);
 }
 
 class RegionWriter {
@@ -416,7 +379,8 @@ class RegionWriter {
         {
           branch: (condition) => {
             this.wordsNow = wordsAfter(at, words);
-            if (at.role === 'skips') skipped = this.skip(skippedBehind(instructions, i), condition);
+            if (at.role === 'skips')
+              skipped = keepSkipped(this.frame, this.exits.count, skippedBehind(instructions, i), condition);
             else this.branch(n, block, condition);
           },
           jump: () => {
@@ -434,7 +398,7 @@ class RegionWriter {
       words = wordsAfter(at, words);
       this.wordsNow = words;
       if (at.role !== 'skipped') done++;
-      else if (instructions[i + 1]?.role !== 'skipped') this.endSkipped(skipped!, words);
+      else if (instructions[i + 1]?.role !== 'skipped') endSkipped(this.frame, skipped!, words);
       floats = kindsAfter(at.decoded, floats);
       ended = builder.ended;
     });
@@ -445,36 +409,6 @@ class RegionWriter {
     }
     if (block.terminator.kind !== 'goto') throw new Error('a block has no end');
     this.go(n, block.terminator.next, done);
-  }
-
-  /** Keeps what a short branch may skip from changing registers for good: notes what they are now, and counts what is done. */
-  private skip(body: readonly RegionInstruction[], taken: I32): SkippedCode {
-    const { f } = this;
-    const written = registersIn(body.reduce((mask, { decoded }) => mask | (1 << decoded.rd), 0));
-    // A comparison is best done again for each of its uses: that it sets a register for all is what costs.
-    const changed = new Set<Expression>(written.flatMap((r) => [this.x[r]!, this.w[r] ?? this.x[r]!]));
-    const isTaken = reads(taken, changed) ? f.hold(taken) : taken;
-    const count = i32.mul(i32.eqz(isTaken), i32.const(body.length));
-    f.set(this.exits.count, i32.sub(this.exits.count, count));
-    const before = written.map((r) => ({
-      r,
-      x: f.hold(this.frame.valueOf(r)),
-      w: this.w[r] && f.hold(this.w[r]!),
-    }));
-    return { isTaken, before };
-  }
-
-  /** Gives the registers their old values where the branch was taken; `words` are those that hold 32-bit numbers now. */
-  private endSkipped({ isTaken, before }: SkippedCode, words: number): void {
-    const { f } = this;
-    for (const { r, x, w } of before) {
-      if (w !== undefined && isWord(words, r)) {
-        f.set(this.w[r]!, select(isTaken, w, this.w[r]!));
-      } else f.set(this.x[r]!, select(isTaken, x, this.x[r]!));
-      f.release(x);
-      if (w !== undefined) f.release(w);
-    }
-    if (isTaken instanceof Local) f.release(isTaken);
   }
 
   /** Goes to where the copies of a loop begin, if all that they touch is at home; else to the loop as it was. */
@@ -655,27 +589,6 @@ class RegionWriter {
     );
   }
 
-  /** Branches to the label of the one of `places`, in the order of their addresses, that `target` is, or to `other`. */
-  private branchTo(target: Local<'i64'>, places: readonly Place[], other: Label): void {
-    const { f } = this;
-    const lowest = places[0].pc;
-    const span = places[places.length - 1].pc - lowest;
-    if (span / 2 <= places.length * SPARSEST_TABLE) {
-      const distance = i64.sub(target, i64.const(lowest));
-      f.brIf(other, i64.gt_u(distance, i64.const(span)), false);
-      const table: Label[] = new Array(span / 2 + 1).fill(other);
-      for (const { pc, label } of places) table[(pc - lowest) / 2] = label;
-      f.brTable(i32.wrap_i64(i64.shr_u(distance, i64.const(1))), table, other);
-      return;
-    }
-    // A table of mostly nothing takes V8 longer to compile than all the rest: the places are halved.
-    const middle = places.length >> 1;
-    f.if(i64.lt_u(target, i64.const(places[middle].pc)), () =>
-      this.branchTo(target, places.slice(0, middle), other),
-    );
-    this.branchTo(target, places.slice(middle), other);
-  }
-
   /** Goes to the one of `targets` that `target` is; falls through when it is another place. */
   private switchTo(n: number, target: Local<'i64'>, targets: readonly Edge[]): void {
     const { f } = this;
@@ -688,7 +601,7 @@ class RegionWriter {
     }
     const other = f.openBlock();
     const places = inside.map(({ pc }) => ({ pc, label: f.openBlock() })).sort((a, b) => a.pc - b.pc);
-    this.branchTo(target, places, other);
+    branchTo(f, target, places, other);
     for (let i = inside.length - 1; i >= 0; i--) {
       f.close();
       this.go(n, inside[i], this.doneAtEnd(n));
