@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { KeptQuickRegion } from '../src/jit/codeImage.js';
+import { keptTemplates } from '../src/jit/keptTemplates.js';
 import { type ModuleCompiler, Translator } from '../src/jit/translator.js';
 import { optimizer, prepareCompiledModules } from '../src/machine/compiledModule.js';
 import type { TranslatorTask } from '../src/machine/hostControl.js';
@@ -29,7 +30,8 @@ parentPort?.postMessage(1);
 const mem = new SharedMemory(memory);
 const compiler = moduleCompiler();
 const keeper = kept && { keep: (regions: readonly KeptQuickRegion[]) => kept.postMessage(regions) };
-new Translator(mem, options, TRANSLATOR, compiler, translationLog(mem, TRANSLATOR), keeper).run();
+const log = translationLog(mem, TRANSLATOR);
+new Translator(mem, options, TRANSLATOR, compiler, log, keeper, keptTemplates()).run();
 
 /** Does something that changes flags of V8 while the main thread does nothing for which they matter. */
 function alone<T>(work: () => T): T {

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import type { Plugin } from 'esbuild';
 import { hotCallsBytes } from '../kernel/hotCalls/hotCallsBytes.js';
 import { hotPathsBytes } from '../memory/hotPaths/hotPathsBytes.js';
+import { commonTemplates } from './commonTemplates.js';
 
 /** Piscina looks for its worker file next to itself, where the bundled one is to be. */
 export const piscinaWorker: Plugin = {
@@ -65,3 +66,20 @@ export const generatedModules: Plugin = {
     }
   },
 };
+
+/** Templates of the translator's first tier are made here, once, and held by the bundles. */
+export const madeTemplates: Plugin = {
+  name: 'made-templates',
+  setup(plugins) {
+    plugins.onLoad({ filter: /jit[\\/]keptTemplates\.js$/ }, () => ({
+      contents:
+        "import { TemplateTable } from './templateTable.js';" +
+        `export const keptTemplates = () => new TemplateTable(Buffer.from('${templatesText()}', 'base64'));`,
+    }));
+  },
+};
+
+/** The templates as they stand in the bundles. */
+export function templatesText(): string {
+  return Buffer.from(commonTemplates()).toString('base64');
+}

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build } from 'esbuild';
 import { interpreterBytes } from '../interpreter/interpreter.js';
 import { interpreterFile } from '../machine/packageFiles.js';
-import { generatedModules, lazyBuiltins, piscinaWorker } from './bundlePlugins.js';
+import { generatedModules, lazyBuiltins, madeTemplates, piscinaWorker } from './bundlePlugins.js';
 import { inlineFields } from './inlineFields.js';
 
 /**
@@ -26,7 +26,7 @@ const common: BuildOptions = {
   platform: 'node',
   target: 'node20',
   external: ['@napi-rs/nice'],
-  plugins: [generatedModules, lazyBuiltins, piscinaWorker, fields.plugin],
+  plugins: [generatedModules, madeTemplates, lazyBuiltins, piscinaWorker, fields.plugin],
   define: fields.define,
   // Half the bytes are half the time to parse them; the maps lead back to the sources.
   minify: true,

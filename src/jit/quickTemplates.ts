@@ -21,6 +21,7 @@ import {
   RECENT_RS2,
   type RecentOperands,
 } from './quickBuilder.js';
+import type { TemplateTable } from './templateTable.js';
 
 /**
  * Templates of the first tier: what a kind of instruction is in WebAssembly but for its registers, its immediate, the pc and the number of
@@ -144,13 +145,25 @@ const PATCHED = new Set(['I', 'S', 'U', 'shift6', 'shift5']);
 /** Instructions that are remembered: those of the code of a large program. */
 const MOST_KNOWN = 50_000;
 
-/** Makes templates for a machine with host pages of 2^`hostPageShift` bytes. */
+/** Makes templates for a machine with host pages of 2^`hostPageShift` bytes, or takes them from a table of some that were made before. */
 export class QuickTemplates {
   private readonly known = new Map<number, QuickInstruction>();
   private readonly templates = new Map<number, QuickTemplate>();
   private extensions = 0;
 
-  constructor(readonly hostPageShift: number) {}
+  private readonly table: TemplateTable | undefined;
+
+  constructor(
+    readonly hostPageShift: number,
+    table?: TemplateTable,
+  ) {
+    if (table?.hostPageShift === hostPageShift) this.table = table;
+  }
+
+  /** Those that were needed so far, by key. */
+  get made(): ReadonlyMap<number, QuickTemplate> {
+    return this.templates;
+  }
 
   /** The instruction of 16 or 32 bits; undefined when it is illegal on a processor with the `extensions`. */
   of(raw: number, extensions: number): QuickInstruction | undefined {
@@ -192,11 +205,12 @@ export class QuickTemplates {
     let key = instruction.index * 8 + rm;
     for (const yes of [rd === 0, rs1 === 0, rs2 === 0, rs3 === 0, rs1 === rs2, immediate === 0, length === 2])
       key = key * 2 + (yes ? 1 : 0);
+    key = key * 4 + recent;
     const isPatched = PATCHED.has(instruction.immediate) || instruction.flow !== 'next';
-    key = (key * 4096 + (isPatched ? 0 : immediate & 4095)) * 4 + recent;
+    if (!isPatched) key += (immediate & 4095) * 2 ** 32;
     let template = this.templates.get(key);
     if (template === undefined) {
-      template = this.make(decoded, recent);
+      template = this.table?.find(key) ?? this.make(decoded, recent);
       this.templates.set(key, template);
     }
     return template;

@@ -41,6 +41,7 @@ import {
 } from './regionModule.js';
 import { type RegionPlace, RegionSpace, regionSlot } from './regionSpace.js';
 import { standIns } from './standIns.js';
+import type { TemplateTable } from './templateTable.js';
 import { translationTime, Worth } from './worth.js';
 
 /**
@@ -147,9 +148,11 @@ export class Translator {
     private readonly listener?: TranslationListener,
     /** Takes regions of the first tier for later processes. */
     private readonly keeper?: RegionKeeper,
+    /** Templates that need not be made. */
+    templates?: TemplateTable,
   ) {
     this.space = new RegionSpace(mem, owner);
-    this.templates = new QuickTemplates(options.hostPageShift);
+    this.templates = new QuickTemplates(options.hostPageShift, templates);
     this.code = new GuestCode(mem, 2 ** options.hostPageShift);
     const translation = translationOf(mem);
     this.tiers = mem.getU32(translation + Translation.tiers);
