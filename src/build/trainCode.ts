@@ -25,6 +25,8 @@ const APPLETS: readonly string[] = [
 ];
 /** What the translator learns. */
 const TRANSLATED: readonly string[] = ['registers', 'fp', 'count 2000000 1'];
+/** What it learns of the first tier, and of going from that to the second. */
+const HOT: readonly string[] = ['count 100000000 1'];
 
 const { createMachine }: typeof library = await import(new URL('dist/bundle/index.js', root).href);
 
@@ -33,6 +35,7 @@ if (existsSync(program)) {
   execFileSync(process.execPath, [command, 'run', program, 'hello'], { stdio: 'ignore' });
   await learn(await createMachine(), APPLETS);
   await learn(await createMachine({ jit: { threshold: 100 } }), TRANSLATED);
+  await learn(await createMachine(), HOT);
 }
 
 async function learn(machine: library.Machine, applets: readonly string[]): Promise<void> {
