@@ -86,9 +86,7 @@ describe('writing to a page with code', () => {
   it('through another mapping is noticed at FENCE.I', () => {
     const c = createCaller();
     const other = addCaller(c.mem, createMm(c.mem, COORDINATOR));
-    const object = createMemoryObject(c.mem, PAGE, 'jit', c.thread);
-    const file = { file: 0, object, readable: true, writable: true };
-    const rx = targetMmap(c, 0, PAGE, 5, 1, file, 0);
+    const { object, file, rx } = executableObject(c);
     const rw = targetMmap(c, 0, PAGE, 3, 1, file, 0);
     const foreign = targetMmap(other, 0, PAGE, 5, 1, file, 0);
     fetchFault(c, rx);
@@ -165,9 +163,7 @@ describe('the code epoch', () => {
   it('is a new one when another address space has written to an object, and FENCE.I is executed', () => {
     const c = createCaller();
     const other = addCaller(c.mem, createMm(c.mem, COORDINATOR));
-    const object = createMemoryObject(c.mem, PAGE, 'jit', c.thread);
-    const file = { file: 0, object, readable: true, writable: true };
-    const rx = targetMmap(c, 0, PAGE, 5, 1, file, 0);
+    const { file, rx } = executableObject(c);
     const rw = targetMmap(other, 0, PAGE, 3, 1, file, 0);
     fetchFault(c, rx);
     const clears = c.mem.getU32(MACHINE + Machine.codeClears);
@@ -194,4 +190,11 @@ function writesItself(c: Caller, at: number): void {
   c.mem.set64(c.thread + Thread.pc, at + 16);
   resolveFault(c, at + 4, ACCESS_WRITE);
   flushCode(c);
+}
+
+/** A memory object of a page, mapped at `rx` to be executed; with `file` there may be other mappings of it. */
+function executableObject(c: Caller) {
+  const object = createMemoryObject(c.mem, PAGE, 'jit', c.thread);
+  const file = { file: 0, object, readable: true, writable: true };
+  return { object, file, rx: targetMmap(c, 0, PAGE, 5, 1, file, 0) };
 }
